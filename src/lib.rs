@@ -1,1 +1,3 @@
-//! Sidetone.
+//! Sidetone, a voice-consult gateway.
+
+pub mod call;

@@ -1,0 +1,6 @@
+//! The core: what a call is and what happens to it. No clock, no socket, no task.
+
+pub mod hearing;
+mod party;
+
+pub use party::{CallId, Coaching, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SupervisionId, UnknownId};
