@@ -1,3 +1,5 @@
 //! Sidetone, a voice-consult gateway.
 
 pub mod call;
+pub mod observe;
+pub mod switchboard;

@@ -1,1 +1,3 @@
 //! Configuration.
+mod id;
+pub use id::*;
