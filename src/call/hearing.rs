@@ -138,13 +138,16 @@ fn hears(ear: &Seat, mouth: &Seat) -> bool {
 fn connected(ear: &Seat, mouth: &Seat) -> bool {
     match (ear.presence, mouth.presence) {
         (Presence::Talking, Presence::Talking) => true,
-        // Early media is for the caller alone: announcements of the agent's network.
-        (Presence::Waiting | Presence::Talking, Presence::Early) => {
-            ear.role == Role::Customer && mouth.role == Role::Agent
-        }
+        // Early media is for the one who waits for that answer: announcements of the far network.
+        (Presence::Waiting | Presence::Talking, Presence::Early) => awaits(ear, mouth),
         (Presence::Ringing | Presence::Early | Presence::Waiting, _)
         | (Presence::Talking, Presence::Ringing | Presence::Waiting) => false,
     }
+}
+
+/// Customer and agent wait for each other's answer; nobody waits for a supervisor.
+fn awaits(ear: &Seat, other: &Seat) -> bool {
+    matches!((ear.role, other.role), (Role::Customer, Role::Agent) | (Role::Agent, Role::Customer))
 }
 
 fn in_conversation(ear: &Seat, mouth: &Seat) -> bool {
@@ -166,11 +169,11 @@ fn roles(ear: &Seat, mouth: &Seat) -> bool {
 /// What an ear gets that hears no mouth.
 fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
     let others = || seats.iter().filter(|other| other.leg != ear.leg);
-    let rings = || others().any(|o| o.role == Role::Agent && o.presence == Presence::Ringing);
+    let rings = || others().any(|other| awaits(ear, other) && other.presence == Presence::Ringing);
     match (ear.role, ear.presence, ear.hold) {
         // A supervisor listens to people; a telephone on hold listens to nothing.
         (Role::Unassigned | Role::Supervisor { .. }, ..) | (_, _, Hold::Holding) => Hears::Silence,
-        (Role::Customer, Presence::Waiting, _) if rings() => Hears::Ringback,
+        (_, Presence::Waiting, _) if rings() => Hears::Ringback,
         (_, Presence::Waiting | Presence::Ringing | Presence::Early, _) => Hears::Silence,
         (_, Presence::Talking, Hold::Held) => Hears::Music,
         (_, Presence::Talking, Hold::None) => {
@@ -178,7 +181,7 @@ fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
                 others().any(|other| other.presence == Presence::Talking && other.hold == Hold::Holding);
             if put_on_hold {
                 Hears::Music
-            } else if ear.role == Role::Customer && rings() {
+            } else if rings() {
                 Hears::Ringback
             } else {
                 Hears::Silence
