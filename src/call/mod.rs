@@ -16,6 +16,7 @@
 //! - The customer is never left without somebody to hear while a talker remains.
 
 mod cause;
+pub mod door;
 mod event;
 pub mod hearing;
 mod hold;
@@ -168,6 +169,8 @@ pub enum CommandError {
 pub struct Setup {
     /// The leg it begins with: the caller's of an inbound call.
     pub first: LegId,
+    /// Who called: a customer, or an agent who dials one.
+    pub first_is: CallerIs,
     /// The person of the first leg, if it is one of ours.
     pub first_person: Option<PersonId>,
     /// The trunk of the first leg.
@@ -180,6 +183,16 @@ pub struct Setup {
     pub takeover: Takeover,
     /// Seed of this call's leg ids: two calls with different seeds draw different ids.
     pub seed: u64,
+}
+
+/// Who begins an inbound call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CallerIs {
+    /// A customer, who is looking for an agent.
+    #[default]
+    Customer,
+    /// An agent, who dials a customer.
+    Agent,
 }
 
 /// What happens to the agent when a supervisor takes over.
@@ -212,9 +225,10 @@ pub struct Call {
     state: State,
     /// For an originated call, whom to ring for the agent once they are there.
     then_ring: Option<Attempt>,
+    /// The part of those who are rung.
+    rung_as: Role,
     takeover: Takeover,
     bridged: bool,
-    answered: bool,
     table: Hearing,
     generation: u64,
     ids: LegIds,
@@ -222,10 +236,15 @@ pub struct Call {
 }
 
 impl Call {
-    /// A call that reached us: the first leg is the customer, waiting.
+    /// A call that reached us: the first leg waits for somebody to be found.
     pub fn inbound(now: Instant, setup: Setup) -> Call {
         let mut call = Call::new(&setup);
-        call.seat(setup.first, Role::Customer, Presence::Waiting, setup.first_person, setup.first_trunk);
+        let (caller, rung_as) = match setup.first_is {
+            CallerIs::Customer => (Role::Customer, Role::Agent),
+            CallerIs::Agent => (Role::Agent, Role::Customer),
+        };
+        call.rung_as = rung_as;
+        call.seat(setup.first, caller, Presence::Waiting, setup.first_person, setup.first_trunk);
         call.tell(CallEvent::Initiated);
         call.state = State::Hunting(Hunt::new(setup.attempts, setup.when_exhausted));
         call.ring_next(now);
@@ -251,9 +270,9 @@ impl Call {
             supervisions: Vec::new(),
             state: State::Talking,
             then_ring: None,
+            rung_as: Role::Agent,
             takeover: setup.takeover,
             bridged: false,
-            answered: false,
             table: Hearing::default(),
             generation: 0,
             ids: LegIds(setup.seed),
@@ -388,11 +407,7 @@ impl Call {
                 if self.parties.len() >= MAX_PARTIES {
                     break;
                 }
-                let role = match self.then_ring {
-                    None if self.answered => Role::Customer,
-                    _ => Role::Agent,
-                };
-                let leg = self.dial(target, role);
+                let leg = self.dial(target, self.rung_as);
                 if let State::Hunting(hunt) = &mut self.state {
                     hunt.rings(leg);
                 }
@@ -464,7 +479,6 @@ impl Call {
         if let Role::Supervisor { .. } = role {
             return self.supervisor_answered(leg);
         }
-        self.answered = true;
         self.tell(CallEvent::Answered { leg });
         if before == Presence::Waiting {
             return; // the caller: our own answer has been sent
@@ -478,6 +492,7 @@ impl Call {
         }
         match self.then_ring.take() {
             Some(attempt) => {
+                self.rung_as = Role::Customer;
                 self.state = State::Hunting(Hunt::new(vec![attempt], None));
                 self.ring_next(now);
             }
@@ -536,10 +551,11 @@ impl Call {
         } else {
             self.subject_left(leg);
         }
-        let customers = self.parties.iter().any(|p| p.is_here() && p.seat.role == Role::Customer);
+        let is_here = |role| self.parties.iter().any(|p| p.is_here() && p.seat.role == role);
+        let customers = is_here(Role::Customer);
         let over = match &self.state {
-            // The agent of an originated call waits for the customer's answer.
-            State::Hunting(_) if self.answered => !self.somebody_talks(),
+            // Somebody waits for the one who is rung: the caller, or the agent of an originated call.
+            State::Hunting(_) if self.rung_as == Role::Customer => !is_here(Role::Agent),
             State::Hunting(_) => !customers && self.then_ring.is_none(),
             State::Talking => !customers || !self.somebody_talks(),
             State::Ending { .. } | State::Over => false,
