@@ -2,4 +2,5 @@
 
 pub mod call;
 pub mod observe;
+pub mod sip;
 pub mod switchboard;
