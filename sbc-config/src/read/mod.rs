@@ -21,9 +21,9 @@ use self::report::Report;
 use self::table::{Field, Section, shown};
 use self::unique::Unique;
 use crate::finding::{Code, Finding, Severity};
+use crate::lookup::Lookup;
 use crate::route::RouteTable;
 use crate::secret::SecretSource;
-use crate::trunk::SourceTable;
 use crate::{Config, MAX_CONFIG_BYTES};
 
 impl Config {
@@ -66,8 +66,10 @@ fn read<'a>(
     let top = Section::new(report, root, 0..0, "");
     // A section that is left out is read as an empty one, so that its defaults have one home.
     let section = |key| {
-        let written = top.field(key).and_then(|field| field.section());
-        written.unwrap_or_else(|| Section::new(report, empty, 0..0, key))
+        let written = top.field(key);
+        let span = written.as_ref().map_or(0..0, |field| field.span().clone());
+        let table = written.and_then(|field| field.section());
+        table.unwrap_or_else(|| Section::new(report, empty, span, key))
     };
     let server = gateway::server(&section("server"), source);
     let sip = gateway::sip(&section("sip"));
@@ -94,7 +96,7 @@ fn read<'a>(
         each(report, &top, "webhook", |section| access::webhook(section, &names, source, &mut ids));
     top.finish();
 
-    let trunks = trunks?;
+    let (people, trunks) = (people?, trunks?);
     Some(Config {
         server,
         sip,
@@ -104,8 +106,8 @@ fn read<'a>(
         supervision,
         tenants: tenants?,
         teams: teams?,
-        people: people?,
-        sources: SourceTable::new(&trunks),
+        lookup: Lookup::new(&people, &trunks),
+        people,
         trunks,
         routes: RouteTable::new(routes?),
         tokens: tokens?,
