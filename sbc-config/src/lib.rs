@@ -16,10 +16,14 @@
 //! gateway can take over.
 
 mod access;
+mod address;
 mod finding;
 mod id;
+mod lookup;
 mod number;
 mod people;
+mod read;
+mod reload;
 mod route;
 mod secret;
 mod settings;
@@ -28,20 +32,21 @@ mod trunk;
 use std::net::IpAddr;
 
 pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
+pub use address::{AddressError, Contact, Destination, Host, Transport};
 pub use finding::{Code, Finding, Severity, UnknownCode};
 pub use id::{IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId, WebhookId};
 pub use ipnet::IpNet;
 pub use number::{Dialled, E164, MAX_DIALLED_BYTES, MAX_E164_DIGITS, MIN_E164_DIGITS, NumberError};
-pub use people::{Contact, Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
+pub use people::{Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
 pub use route::{Fallback, Match, Route, RouteTable, Strategy, Target};
 pub use secret::{MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
 pub use settings::{
-    Api, Codec, DatabaseUrl, Host, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
+    Api, Codec, DatabaseUrl, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
     SupervisionRole,
 };
-pub use trunk::{Destination, Prack, Ringback, Transport, Trunk};
+pub use trunk::{Prack, Ringback, Trunk};
 
-use trunk::SourceTable;
+use lookup::Lookup;
 
 /// The largest file the reader looks at. Ten thousand people with a trunk and a route each fit in a third of it.
 pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
@@ -77,7 +82,7 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// What somebody should look at although the file can be used.
     pub warnings: Vec<Finding>,
-    sources: SourceTable,
+    lookup: Lookup,
 }
 
 impl Config {
@@ -90,23 +95,19 @@ impl Config {
     /// The person of this id.
     #[must_use]
     pub fn person(&self, id: &PersonId) -> Option<&Person> {
-        self.people.iter().find(|person| person.id == *id)
+        self.people.get(self.lookup.person(id)?)
     }
 
     /// The person whose phone registers with this digest user name.
     #[must_use]
     pub fn person_by_username(&self, username: &str) -> Option<&Person> {
-        self.people.iter().find(|person| match &person.reach {
-            Reach::Register(credentials) => &*credentials.username == username,
-            Reach::Contact(_) => false,
-        })
+        self.people.get(self.lookup.username(username)?)
     }
 
     /// The person with this extension in the tenant.
     #[must_use]
     pub fn person_by_extension(&self, tenant: &TenantId, extension: &str) -> Option<&Person> {
-        let theirs = |person: &&Person| person.tenant == *tenant;
-        self.people.iter().filter(theirs).find(|person| person.extension.as_deref() == Some(extension))
+        self.people.get(self.lookup.extension(tenant, extension)?)
     }
 
     /// The agents of a team, in the order of the file.
@@ -124,7 +125,7 @@ impl Config {
     /// The trunk that is trusted at this address: the one with the narrowest source range that holds it.
     #[must_use]
     pub fn trunk_by_source(&self, source: IpAddr) -> Option<&Trunk> {
-        self.trunks.get(self.sources.find(source)?)
+        self.trunks.get(self.lookup.source(source)?)
     }
 
     /// The token with this SHA-256. Compares every hash in full, so the time tells nothing about them.
