@@ -48,8 +48,8 @@ pub use trunk::{Prack, Ringback, Trunk};
 
 use lookup::Lookup;
 
-/// The largest file the reader looks at. Ten thousand people with a trunk and a route each fit in a third of it.
-pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
+/// The largest file the reader looks at: room for five thousand people, each with a route and a token.
+pub const MAX_CONFIG_BYTES: usize = 4 * 1024 * 1024;
 
 /// A configuration in which everything fits together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,13 +128,13 @@ impl Config {
         self.trunks.get(self.lookup.source(source)?)
     }
 
-    /// The token with this SHA-256. Compares every hash in full, so the time tells nothing about them.
+    /// The token with this SHA-256. Every hash is compared in full, so the time tells nothing about them.
     #[must_use]
     pub fn token_by_sha256(&self, sha256: &[u8; 32]) -> Option<&Token> {
-        let same = |token: &&Token| {
-            let known = token.sha256.as_bytes();
-            known.iter().zip(sha256).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
-        };
-        self.tokens.iter().filter(same).last()
+        self.tokens.iter().fold(None, |found, token| {
+            let differs =
+                token.sha256.as_bytes().iter().zip(sha256).fold(0, |differs, (a, b)| differs | (a ^ b));
+            if differs == 0 { Some(token) } else { found }
+        })
     }
 }
