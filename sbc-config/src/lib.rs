@@ -3,6 +3,23 @@
 //! The crate is pure. It is given the text of the file and a [`SecretSource`] for the passwords and keys that
 //! the file points to; it opens nothing, asks no clock and knows no network.
 //!
+//! ```
+//! use sbc_config::{Config, SecretError, SecretSource};
+//!
+//! struct NoSecrets;
+//! impl SecretSource for NoSecrets {
+//!     fn file(&self, _path: &str) -> Result<String, SecretError> { Err(SecretError::NotFound) }
+//!     fn env(&self, _name: &str) -> Result<String, SecretError> { Err(SecretError::NotFound) }
+//! }
+//!
+//! let findings = Config::parse("[sip]\nudp = \"127.0.0.1\"\n", &NoSecrets).unwrap_err();
+//! assert_eq!(
+//!     findings[0].to_string(),
+//!     "2:7: error[bad-value] sip.udp: this is not a socket address; \
+//!      write an address and a port, as \"127.0.0.1:5060\" or \"[::1]:5060\""
+//! );
+//! ```
+//!
 //! What a [`Config`] says holds: ids are unique, every reference leads to something of the same tenant, lists
 //! that must not be empty are not, numbers lie in their limits. Code that gets one need not check again.
 //!

@@ -33,8 +33,7 @@ impl Config {
     /// Reads a configuration file. `source` reads the files and environment variables that it points to.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order of the file: errors first, then what is only worth a look. At most
-    /// 500 of them.
+    /// Everything that is wrong, in the order of the file, then what is only worth a look. Of each at most 500.
     pub fn parse(text: &str, source: &dyn SecretSource) -> Result<Self, Vec<Finding>> {
         let report = Report::new(text);
         if text.len() > MAX_CONFIG_BYTES {
