@@ -642,6 +642,20 @@ fn what_can_be_used_but_should_be_looked_at_is_a_warning() {
 }
 
 #[test]
+fn a_file_with_endless_warnings_can_still_be_used() {
+    let mut text = String::from("[sip]\nudp = '127.0.0.1:5060'\n[[tenant]]\nid = 'demo'\n");
+    text.push_str("[[team]]\nid = 'empty'\ntenant = 'demo'\n");
+    for number in 0..600 {
+        text.push_str(&format!(
+            "[[route]]\nid = 'r{number}'\ntenant = 'demo'\nnumber = '{number}'\ntargets = ['team:empty']\n"
+        ));
+    }
+    let config = Config::parse(&text, &Drawer).unwrap();
+    assert_eq!(config.warnings.len(), 501);
+    assert_eq!(config.warnings.last().unwrap().code, Code::TooManyFindings);
+}
+
+#[test]
 fn every_rule_has_a_name_of_its_own_and_an_explanation() {
     for code in Code::ALL {
         assert_eq!(code.as_str().parse::<Code>(), Ok(*code));

@@ -7,11 +7,14 @@
 mod access;
 mod gateway;
 mod names;
+mod person;
 mod report;
+mod route;
 mod secrets;
 mod similar;
 mod table;
 mod tenant;
+mod trunk;
 mod unique;
 
 use toml::de::{DeTable, DeValue};
@@ -30,8 +33,7 @@ impl Config {
     /// Reads a configuration file. `source` reads the files and environment variables that it points to.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order of the file: errors first, then what is only worth a look. At most
-    /// 500 of them.
+    /// Everything that is wrong, in the order of the file, then what is only worth a look. Of each at most 500.
     pub fn parse(text: &str, source: &dyn SecretSource) -> Result<Self, Vec<Finding>> {
         let report = Report::new(text);
         if text.len() > MAX_CONFIG_BYTES {
@@ -83,11 +85,11 @@ fn read<'a>(
     let tenants = each(report, &top, "tenant", |section| tenant::tenant(section, &mut ids));
     let mut ids = Unique::new(report);
     let teams = each(report, &top, "team", |section| tenant::team(section, &names, &mut ids));
-    let mut reader = tenant::People::new(report);
+    let mut reader = person::People::new(report);
     let people = each(report, &top, "person", |section| reader.read(section, &names, source));
-    let mut reader = tenant::Trunks::new(report);
+    let mut reader = trunk::Trunks::new(report);
     let trunks = each(report, &top, "trunk", |section| reader.read(section, &names));
-    let mut reader = tenant::Routes::new(report);
+    let mut reader = route::Routes::new(report);
     let routes = each(report, &top, "route", |section| reader.read(section, &names));
     let mut reader = access::Tokens::new(report, people.as_deref().unwrap_or_default());
     let tokens = each(report, &top, "token", |section| reader.read(section, &names));
