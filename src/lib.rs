@@ -1,1 +1,3 @@
 //! Sidetone.
+
+pub mod sip;

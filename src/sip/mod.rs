@@ -1,0 +1,3 @@
+//! Door 1: SIP.
+
+pub mod transaction;
