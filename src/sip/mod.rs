@@ -1,7 +1,21 @@
-//! Door 1: SIP.
+//! Door 1: SIP, for carrier trunks, Teams Direct Routing and softphones.
+//!
+//! The lower half is the written word and is pure: [`message`] reads a datagram or a framed piece of a stream in one
+//! pass, [`header`] and [`uri`] give typed views of what it holds, [`build`] writes messages anew, [`sdp`] and
+//! [`offer`] agree on media, and [`digest`] proves who is speaking. Nothing there knows the time or a socket, and no
+//! input makes it panic.
+
+pub mod build;
+pub mod header;
+pub mod message;
+pub mod text;
+pub mod uri;
 
 pub mod alarm;
+pub mod dialog;
+pub mod endpoint;
 pub mod flow;
 mod layer;
 pub mod random;
+pub mod session;
 pub mod transaction;
