@@ -241,7 +241,8 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         let Some(server) = self.servers.get_mut(&id) else { return false };
         let before = server.machine;
         server.machine.step(Happened::Ack);
-        let taken = server.machine != before || matches!(before, Machine::InviteServer(InviteServer::Confirmed));
+        let taken =
+            server.machine != before || matches!(before, Machine::InviteServer(InviteServer::Confirmed));
         if taken {
             server.wire = Bytes::new();
             self.settle_server(now, id);
@@ -265,6 +266,11 @@ impl<C: Copy, S: Copy> Layer<C, S> {
     /// Where the responses of a transaction go.
     pub(super) fn response_path(&self, id: ServerId) -> Option<Destination> {
         self.servers.get(&id).map(|server| server.to)
+    }
+
+    /// Our request as it was sent, while the transaction keeps it.
+    pub(super) fn sent(&self, id: ClientId) -> Option<(Destination, Bytes)> {
+        self.clients.get(&id).filter(|client| !client.wire.is_empty()).map(|c| (c.to, c.wire.clone()))
     }
 
     // --- time and trouble

@@ -15,7 +15,11 @@ pub mod alarm;
 pub mod dialog;
 pub mod endpoint;
 pub mod flow;
+mod hub;
 mod layer;
 pub mod random;
 pub mod session;
 pub mod transaction;
+
+#[cfg(test)]
+mod stories;

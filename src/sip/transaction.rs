@@ -529,9 +529,11 @@ mod tests {
 
     #[test]
     fn a_reliable_transport_sends_nothing_twice_and_forgets_at_once() {
-        for timers in
-            [InviteClient::Calling.timers(true), OtherClient::Trying.timers(true), InviteServer::Completed.timers(true)]
-        {
+        for timers in [
+            InviteClient::Calling.timers(true),
+            OtherClient::Trying.timers(true),
+            InviteServer::Completed.timers(true),
+        ] {
             assert_eq!(timers.resend, None);
         }
         for timer in [Timer::D, Timer::I, Timer::J, Timer::K] {
