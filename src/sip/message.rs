@@ -135,9 +135,12 @@ pub enum Defect {
     /// The status code is not from 100 to 699.
     #[error("malformed status line")]
     StatusLine,
-    /// A header line without name or colon, or with a bare CR or LF.
+    /// A header line without name or colon.
     #[error("Malformed Header Line")]
     HeaderLine,
+    /// A CR or LF alone inside the headers: another reader would see other header lines there.
+    #[error("Bare Line End In Headers")]
+    BareLineEnd,
     /// No empty line after the headers.
     #[error("Missing End Of Headers")]
     Unfinished,
@@ -396,7 +399,7 @@ impl StartLine {
         let blank = line.iter().position(|&b| b == b' ').ok_or(Defect::NotSip)?;
         let method = Method::parse(&line.slice(..blank)).ok_or(Defect::NotSip)?;
         let rest = line.slice(blank + 1..);
-        // RFC 4475 section 3.1.2.9: blanks at the end are a fault worth 400, but the version is behind the URI.
+        // RFC 4475 section 3.1.2.10: blanks at the end are a fault worth 400, but the version is behind the URI.
         let text = rest.trim_ascii_end();
         let trailing = text.len() != rest.len();
         let cut = text.iter().rposition(|&b| b == b' ').ok_or(Defect::NotSip)?;
@@ -465,8 +468,9 @@ fn find_body(headers: &Headers, raw: &Bytes, head_end: usize, carrier: Carrier) 
 impl Headers {
     /// Indexes the header lines from `start`. Gives where the body begins, or the first fault together with the
     /// lines that were good, so that an answer can still be made.
-    fn index(raw: Bytes, start: usize) -> (Self, Result<usize, Defect>) {
+    pub(super) fn index(raw: Bytes, start: usize) -> (Self, Result<usize, Defect>) {
         let mut headers = Self { raw, lines: Vec::with_capacity(32) };
+        // The first fault, unless a bare line end follows: that one also puts the framing in doubt.
         let mut fault = None;
         let mut at = start;
         loop {
@@ -483,7 +487,7 @@ impl Headers {
             if end - at > MAX_HEADER_LINE_BYTES {
                 fault = fault.or(Some(Defect::HeaderLimit));
             } else if bare {
-                fault = fault.or(Some(Defect::HeaderLine));
+                fault = Some(Defect::BareLineEnd);
             } else {
                 match Line::parse(&headers.raw[at..end], at, folded) {
                     Some(line) => headers.lines.push(line),
@@ -800,7 +804,6 @@ fn find_line_end(raw: &[u8], start: usize) -> LineEnd {
     let mut at = start;
     while let Some(i) = raw[at..].iter().position(|&b| b == b'\r' || b == b'\n').map(|i| at + i) {
         if raw[i] == b'\n' || raw.get(i + 1) != Some(&b'\n') {
-            // A bare CR or LF: other readers would see another line here, so the message is refused.
             bare = true;
             at = i + 1;
         } else if i > start && raw.get(i + 2).is_some_and(|b| header::is_blank(*b)) {

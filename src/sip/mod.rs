@@ -6,8 +6,12 @@
 //! input makes it panic.
 
 pub mod build;
+pub mod digest;
+pub mod frame;
 pub mod header;
 pub mod message;
+pub mod offer;
+pub mod sdp;
 pub mod text;
 pub mod uri;
 
