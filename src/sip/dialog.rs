@@ -142,6 +142,14 @@ impl Dialog {
         }
     }
 
+    /// The Request-URI of a request inside the dialog: the target, or a strict router that wants to be it.
+    pub fn request_uri(&self) -> &Uri {
+        match self.routes.first() {
+            Some(first) if !first.uri.is_loose_router() => &first.uri,
+            _ => &self.target,
+        }
+    }
+
     /// A request inside the dialog (RFC 3261 section 12.2.1.1), short of its Via, which `via` adds in its place.
     pub fn request(
         &self,

@@ -17,19 +17,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::build::{RequestBuilder, ResponseBuilder};
-use super::flow::{Destination, Peer, Transport};
+use super::flow::{ConnectionId, Destination, Peer, Transport};
 use super::header::{MAGIC_COOKIE, Method, Name, NameAddr, Via};
 use super::hub::{Errand, Hub, MAX_FORWARDS, Question, hop_by_hop};
 use super::layer::{ClientId, Kind, Notice};
 use super::message::{Message, ParseError, Rejected, Request, Response, StatusCode};
+use super::register::{Change, Registrar};
 use super::session::{
     CommandError, Dial, How, Refusal, Session, SessionEvent, SessionId, SessionTimers, sdp_of, supported,
     too_brief,
 };
 use super::uri::{Host, Uri};
 
-/// The methods we understand.
+/// The methods we understand. UPDATE, REFER and INFO are not among them: they are answered 405.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK";
+/// The same with a registrar.
+const ALLOW_WITH_REGISTER: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, REGISTER";
 
 /// Branches of one forked INVITE that are followed. Further ones are ignored until they answer; a hunt group has
 /// about this many members.
@@ -96,6 +99,8 @@ pub enum Output {
     Incoming(Box<Incoming>),
     /// Something happened in a session.
     Event(SessionId, SessionEvent),
+    /// A phone was registered anew, registered away, or its registration ran out.
+    Registered(Change),
     /// What became of an OPTIONS of ours.
     Outcome(OptionsId, OptionsOutcome),
 }
@@ -133,6 +138,7 @@ pub enum OptionsOutcome {
 #[derive(Debug)]
 pub struct Endpoint {
     hub: Hub,
+    registrar: Option<Registrar>,
     sessions: HashMap<SessionId, Session>,
     options: HashMap<OptionsId, Instant>,
     sessions_made: u64,
@@ -145,12 +151,31 @@ impl Endpoint {
     pub fn new(config: EndpointConfig, seed: [u8; 32]) -> Endpoint {
         Endpoint {
             hub: Hub::new(config, seed),
+            registrar: None,
             sessions: HashMap::new(),
             options: HashMap::new(),
             sessions_made: 0,
             options_made: 0,
             dropped: 0,
         }
+    }
+
+    /// Takes REGISTER requests from now on.
+    pub fn with_registrar(mut self, registrar: Registrar) -> Endpoint {
+        self.registrar = Some(registrar);
+        self
+    }
+
+    /// The registrar: to look up where a phone is, to ask who is calling, to give it new passwords.
+    pub fn registrar(&mut self) -> Option<&mut Registrar> {
+        self.registrar.as_mut()
+    }
+
+    /// A connection has ended. Sessions go on (their next request opens another); phones registered over it are
+    /// not reachable any more.
+    pub fn connection_closed(&mut self, connection: ConnectionId) {
+        let changes = self.registrar.as_mut().map(|registrar| registrar.connection_closed(connection));
+        self.hub.events.extend(changes.into_iter().flatten().map(Output::Registered));
     }
 
     /// Takes one datagram, or one message cut from a stream.
@@ -189,15 +214,15 @@ impl Endpoint {
                 self.with(id, |session, hub| session.on_ring(hub, now, ring));
             }
         }
+        let changes = self.registrar.as_mut().map(|registrar| registrar.handle_timeout(now));
+        self.hub.events.extend(changes.into_iter().flatten().map(Output::Registered));
         self.tidy();
     }
 
     /// When [`Endpoint::handle_timeout`] is next wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match (self.hub.layer.poll_timeout(), self.hub.alarms.next()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let registrar = self.registrar.as_ref().and_then(Registrar::poll_timeout);
+        [self.hub.layer.poll_timeout(), self.hub.alarms.next(), registrar].into_iter().flatten().min()
     }
 
     /// The next thing to do: messages first, then events, each in the order in which they came to be.
@@ -332,7 +357,7 @@ impl Endpoint {
         let call_id = format!("{:016x}{:016x}", self.hub.random.bits(), self.hub.random.bits());
         let contact = self.hub.contact(&to);
         let agent = self.hub.config.user_agent.clone();
-        let sent = self.hub.request(now, Kind::Other, to, Errand::Options(id), |via| {
+        let sent = self.hub.request(now, Kind::Other, to, Errand::Options(id), |via, _| {
             RequestBuilder::new(Method::Options, target)
                 .via(via)
                 .max_forwards(MAX_FORWARDS)
@@ -399,10 +424,14 @@ impl Endpoint {
     fn refusal(&self, question: &Question, merged: bool) -> Option<ResponseBuilder> {
         let request = &question.request;
         let headers = request.headers();
-        let known =
-            matches!(request.method(), Method::Invite | Method::Bye | Method::Options | Method::Prack);
+        let known = match request.method() {
+            Method::Invite | Method::Bye | Method::Options | Method::Prack => true,
+            Method::Register => self.registrar.is_some(),
+            _ => false,
+        };
         if !known {
-            return Some(question.response(StatusCode::METHOD_NOT_ALLOWED).header(Name::Allow, ALLOW));
+            let allow = if self.registrar.is_some() { ALLOW_WITH_REGISTER } else { ALLOW };
+            return Some(question.response(StatusCode::METHOD_NOT_ALLOWED).header(Name::Allow, allow));
         }
         if matches!(headers.max_forwards(), Ok(Some(0))) && *request.method() != Method::Options {
             return Some(question.response(StatusCode::TOO_MANY_HOPS));
@@ -451,6 +480,7 @@ impl Endpoint {
                 let tag = self.stray_tag();
                 self.hub.answer_options(now, &question, &tag);
             }
+            Method::Register => self.on_register(now, &question),
             _ => {
                 let tag = self.stray_tag();
                 self.hub.answer(now, &question, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST, &tag);
@@ -478,6 +508,16 @@ impl Endpoint {
         self.sessions.insert(id, session);
         let offer = sdp_of(request.headers(), request.body()).unwrap_or_default();
         self.hub.events.push_back(Output::Incoming(Box::new(Incoming { session: id, peer, request, offer })));
+    }
+
+    fn on_register(&mut self, now: Instant, question: &Question) {
+        let Some(registrar) = &mut self.registrar else { return };
+        let answer = registrar.on_register(now, &question.request, question.peer);
+        self.hub.events.extend(answer.change.map(Output::Registered));
+        let tag = self.stray_tag();
+        let response = question.response(answer.status).to_tag(&tag);
+        let response = answer.headers.iter().fold(response, |r, (name, value)| r.header(*name, value));
+        self.hub.respond(now, question, response);
     }
 
     fn on_cancel(&mut self, now: Instant, cancel: &Question, invite: &[u8]) {

@@ -92,10 +92,10 @@ impl Hub {
         kind: Kind,
         to: Destination,
         errand: Errand,
-        write: impl FnOnce(&Via) -> RequestBuilder,
+        write: impl FnOnce(&Via, &mut Random) -> RequestBuilder,
     ) -> Option<ClientId> {
         let (branch, via) = self.via(&to);
-        let request = match write(&via).build() {
+        let request = match write(&via, &mut self.random).build() {
             Ok(request) => request,
             Err(error) => {
                 tracing::debug!(%error, "a request could not be written");

@@ -21,7 +21,9 @@ pub mod endpoint;
 pub mod flow;
 mod hub;
 mod layer;
+pub mod login;
 pub mod random;
+pub mod register;
 pub mod session;
 pub mod transaction;
 

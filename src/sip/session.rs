@@ -31,6 +31,7 @@ use super::flow::Destination;
 use super::header::{MediaType, NameAddr, Reason};
 use super::hub::{Hub, Question};
 use super::layer::ClientId;
+use super::login::Credentials;
 use super::message::{Headers, Response};
 use super::text::Text;
 use super::uri::{Host, Uri};
@@ -238,6 +239,8 @@ pub struct Dial {
     pub reliable: Reliable,
     /// Session timer to ask for.
     pub timers: Option<SessionTimers>,
+    /// Name and password for a peer that asks for them. Without, a 401 or 407 ends the call.
+    pub credentials: Option<Credentials>,
 }
 
 /// A refusal of a call: its status and what goes with it.

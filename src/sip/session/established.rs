@@ -15,6 +15,7 @@ use crate::sip::flow::Destination;
 use crate::sip::header::{Method, Name, Refresher, SessionExpires};
 use crate::sip::hub::{Errand, Hub, Question};
 use crate::sip::layer::{ClientId, Kind};
+use crate::sip::login::{Login, signed};
 use crate::sip::message::{Headers, Response, StatusCode};
 use crate::sip::text::Text;
 use crate::sip::transaction::{T1, T1_TIMES_64, T2};
@@ -44,6 +45,7 @@ pub(super) struct Established {
     /// A re-INVITE that must wait: another is under way, or there was glare.
     wanted: Option<Wanted>,
     refresh: Option<Agreed>,
+    login: Option<Box<Login>>,
 }
 
 /// What is known when the call comes up.
@@ -54,6 +56,7 @@ pub(super) struct Opening {
     pub(super) local_sdp: Option<Bytes>,
     pub(super) timers: Option<SessionTimers>,
     pub(super) invite: Option<(ClientId, u32)>,
+    pub(super) login: Option<Box<Login>>,
 }
 
 /// An ACK that was sent.
@@ -85,6 +88,8 @@ struct Ours {
     id: ClientId,
     cseq: u32,
     wanted: Wanted,
+    /// It was challenged once and signed anew.
+    signed_anew: bool,
 }
 
 /// A re-INVITE to send.
@@ -120,14 +125,16 @@ impl Ack {
     /// Sends the ACK to a 2xx: a request of its own, outside any transaction (RFC 3261 section 13.2.2.4).
     pub(super) fn send(
         hub: &mut Hub,
-        dialog: &mut Dialog,
+        dialog: &Dialog,
         way: &Way,
+        login: &mut Option<Box<Login>>,
         cseq: u32,
         sdp: Option<Bytes>,
     ) -> Option<Ack> {
         let to = way.to(dialog.next_hop());
         let (_, via) = hub.via(&to);
-        let mut request = dialog.request(Method::Ack, cseq, |request| request.via(&via));
+        let request = dialog.request(Method::Ack, cseq, |request| request.via(&via));
+        let mut request = signed(login, &mut hub.random, &Method::Ack, dialog.request_uri(), request);
         if let Some(sdp) = sdp {
             request = request.body("application/sdp", sdp);
         }
@@ -154,7 +161,12 @@ impl Established {
             ours: None,
             wanted: None,
             refresh: None,
+            login: opening.login,
         }
+    }
+
+    fn send_ack(&mut self, hub: &mut Hub, cseq: u32, sdp: Option<Bytes>) -> Option<Ack> {
+        Ack::send(hub, &self.dialog, &self.way, &mut self.login, cseq, sdp)
     }
 
     pub(super) fn acked(&mut self, ack: Option<Ack>) {
@@ -345,6 +357,10 @@ impl Established {
 
     /// Sends the re-INVITE that waits, if nothing stands in its way (RFC 3261 section 14.1).
     fn go_on(&mut self, common: &mut Common, hub: &mut Hub, now: Instant) {
+        self.send_wanted(common, hub, now, false);
+    }
+
+    fn send_wanted(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, signed_anew: bool) {
         let busy = self.theirs.is_some()
             || self.ours.is_some()
             || self.unacknowledged.is_some()
@@ -356,22 +372,23 @@ impl Established {
         let cseq = self.dialog.next_cseq();
         let to = self.way.to(self.dialog.next_hop());
         let contact = hub.contact(&to);
-        let (dialog, refresh, timers) = (&self.dialog, self.refresh, self.timers);
+        let (dialog, refresh, timers, login) = (&self.dialog, self.refresh, self.timers, &mut self.login);
         let offer = wanted.offer.clone();
-        let id = hub.request(now, Kind::Invite, to, Errand::Session(common.id), |via| {
+        let id = hub.request(now, Kind::Invite, to, Errand::Session(common.id), |via, random| {
             let request = dialog
                 .request(Method::Invite, cseq, |request| request.via(via))
                 .header(Name::Contact, contact)
                 .header(Name::Allow, ALLOW)
                 .header(Name::Supported, incoming::supported(timers));
             let request = with_timer(request, refresh, timers);
+            let request = signed(login, random, &Method::Invite, dialog.request_uri(), request);
             match offer {
                 Some(offer) => request.body("application/sdp", offer),
                 None => request,
             }
         });
         match id {
-            Some(id) => self.ours = Some(Ours { id, cseq, wanted }),
+            Some(id) => self.ours = Some(Ours { id, cseq, wanted, signed_anew }),
             None => common.tell(hub, SessionEvent::ReinviteFailed { status: 500 }),
         }
     }
@@ -411,7 +428,7 @@ impl Established {
                 let is_answer = ours.wanted.offer.is_some();
                 if is_answer {
                     self.local_sdp = ours.wanted.offer.map(|sdp| Bytes::copy_from_slice(&sdp));
-                    self.ack = Ack::send(hub, &mut self.dialog, &self.way, ours.cseq, None);
+                    self.ack = self.send_ack(hub, ours.cseq, None);
                 } else {
                     self.owed_ack = Some(ours.cseq);
                 }
@@ -439,6 +456,14 @@ impl Established {
                     &[],
                     Ended::new(By::Network, How::Lost).with_status(status.as_u16()),
                 )
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                if !ours.signed_anew
+                    && self.login.as_mut().is_some_and(|login| login.refreshed(response)) =>
+            {
+                self.wanted.get_or_insert(ours.wanted);
+                self.send_wanted(common, hub, now, true);
+                Next::Stay
             }
             _ => {
                 if let (StatusCode::SESSION_INTERVAL_TOO_SMALL, Ok(Some(min)), Some(agreed)) =
@@ -484,13 +509,15 @@ impl Established {
         if !known && self.strays.len() == MAX_FORKS {
             return;
         }
-        Ack::send(hub, &mut stray, &self.way, cseq, None);
+        Ack::send(hub, &stray, &self.way, &mut self.login, cseq, None);
         if !known {
             self.strays.push(Text::from(&*tag));
             let cseq = stray.next_cseq();
             let to = self.way.to(stray.next_hop());
-            hub.request(now, Kind::Other, to, Errand::Nobody, |via| {
-                stray.request(Method::Bye, cseq, |request| request.via(via))
+            let login = &mut self.login;
+            hub.request(now, Kind::Other, to, Errand::Nobody, |via, random| {
+                let bye = stray.request(Method::Bye, cseq, |request| request.via(via));
+                signed(login, random, &Method::Bye, stray.request_uri(), bye)
             });
             tracing::debug!(session = common.id.0, "a second fork answered and was hung up");
         }
@@ -504,7 +531,7 @@ impl Established {
         sdp: Bytes,
     ) -> Result<(), CommandError> {
         let cseq = self.owed_ack.take().ok_or(CommandError::WrongState)?;
-        self.ack = Ack::send(hub, &mut self.dialog, &self.way, cseq, Some(sdp.clone()));
+        self.ack = self.send_ack(hub, cseq, Some(sdp.clone()));
         self.local_sdp = Some(Bytes::copy_from_slice(&sdp));
         self.go_on(common, hub, now);
         if self.ack.is_some() { Ok(()) } else { Err(CommandError::Unwritable) }
@@ -643,10 +670,12 @@ impl Established {
         }
         if let Some(cseq) = self.owed_ack.take() {
             // The callee's offer will get no answer any more; its 2xx still gets an ACK before the BYE.
-            self.ack = Ack::send(hub, &mut self.dialog, &self.way, cseq, None);
+            self.ack = self.send_ack(hub, cseq, None);
         }
-        let was = std::mem::replace(self, self.hollow());
-        let mut leaving = Leaving { was, bye: None, reasons: reasons.to_vec() };
+        self.local_sdp = None;
+        self.wanted = None;
+        let was = std::mem::replace(self, Established::new(self.husk()));
+        let mut leaving = Leaving { was, bye: None, signed_anew: false, reasons: reasons.to_vec() };
         // RFC 3261 section 15: the callee sends no BYE before the ACK has come or is given up.
         if leaving.was.unacknowledged.is_none() && !leaving.send_bye(common, hub, now) {
             return Next::Over;
@@ -654,15 +683,17 @@ impl Established {
         Next::Become(Box::new(State::Leaving(leaving)))
     }
 
-    fn hollow(&self) -> Established {
-        Established::new(Opening {
+    /// What is left behind when a state moves on; it is dropped with the state.
+    fn husk(&self) -> Opening {
+        Opening {
             dialog: self.dialog.clone(),
             way: self.way,
             we_called: self.we_called,
             local_sdp: None,
             timers: None,
             invite: None,
-        })
+            login: None,
+        }
     }
 }
 
@@ -692,17 +723,20 @@ fn with_timer(
 pub(super) struct Leaving {
     pub(super) was: Established,
     bye: Option<ClientId>,
+    /// The BYE was challenged once and signed anew.
+    signed_anew: bool,
     reasons: Vec<String>,
 }
 
 impl Leaving {
     fn send_bye(&mut self, common: &Common, hub: &mut Hub, now: Instant) -> bool {
-        let dialog = &mut self.was.dialog;
+        let (dialog, login) = (&mut self.was.dialog, &mut self.was.login);
         let cseq = dialog.next_cseq();
         let to = self.was.way.to(dialog.next_hop());
         let reasons = &self.reasons;
-        self.bye = hub.request(now, Kind::Other, to, Errand::Session(common.id), |via| {
+        self.bye = hub.request(now, Kind::Other, to, Errand::Session(common.id), |via, random| {
             let bye = dialog.request(Method::Bye, cseq, |request| request.via(via));
+            let bye = signed(login, random, &Method::Bye, dialog.request_uri(), bye);
             reasons.iter().fold(bye, |bye, reason| bye.header(Name::Reason, reason))
         });
         self.bye.is_some()
@@ -717,11 +751,20 @@ impl Leaving {
         response: &Response,
     ) -> Next {
         if Some(id) == self.bye {
-            return if response.status().is_final() { Next::Over } else { Next::Stay };
+            if !response.status().is_final() {
+                return Next::Stay;
+            }
+            let again =
+                !self.signed_anew && self.was.login.as_mut().is_some_and(|login| login.refreshed(response));
+            if again {
+                self.signed_anew = true;
+                return if self.send_bye(common, hub, now) { Next::Stay } else { Next::Over };
+            }
+            return Next::Over;
         }
         if let Some(ours) = self.was.ours.take_if(|ours| ours.id == id && response.status().is_final()) {
             if response.status().is_success() {
-                self.was.ack = Ack::send(hub, &mut self.was.dialog, &self.was.way, ours.cseq, None);
+                self.was.ack = self.was.send_ack(hub, ours.cseq, None);
             }
         } else if response.status().is_success() && id.kind == Kind::Invite {
             self.was.on_success_again(common, hub, now, id, response);

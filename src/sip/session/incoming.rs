@@ -207,6 +207,7 @@ impl Incoming {
             local_sdp,
             timers: hub.config.session_timers,
             invite: None,
+            login: None,
         });
         established.await_ack(common, hub, now, cseq, wire, self.way.flow, awaits_answer);
         established.keep_timer(common, hub, now, agreed);

@@ -12,6 +12,7 @@ use crate::sip::endpoint::{ALLOW, MAX_FORKS};
 use crate::sip::header::{Method, Name, NameAddr, Via};
 use crate::sip::hub::{Errand, Hub, MAX_FORWARDS, Question, hop_by_hop};
 use crate::sip::layer::{ClientId, Kind};
+use crate::sip::login::{Login, signed};
 use crate::sip::message::{Response, StatusCode};
 use crate::sip::text::Text;
 use crate::sip::transaction::T1_TIMES_64;
@@ -26,6 +27,7 @@ const MAX_ATTEMPTS: u8 = 4;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     dial: Dial,
+    login: Option<Box<Login>>,
     from: Bytes,
     to: Bytes,
     call_id: Text,
@@ -61,8 +63,10 @@ impl Outgoing {
         let from = dial.from.clone().with_tag(&common.tag_text()).to_bytes();
         let to = dial.to.clone().unwrap_or_else(|| NameAddr::new(dial.target.clone())).to_bytes();
         let cseq = 1 + hub.random.below(1 << 16) as u32;
+        let login = dial.credentials.clone().map(|credentials| Box::new(Login::new(credentials)));
         let mut outgoing = Outgoing {
             dial,
+            login,
             from,
             to,
             call_id: Text::from(call_id),
@@ -83,8 +87,13 @@ impl Outgoing {
         let contact = hub.contact(&to);
         let agent = hub.config.user_agent.clone();
         let errand = Errand::Session(common.id);
-        self.invite =
-            hub.request(now, Kind::Invite, to, errand, |via| self.invite_request(via, contact, &agent))?;
+        let mut login = self.login.take();
+        let sent = hub.request(now, Kind::Invite, to, errand, |via, random| {
+            let request = self.invite_request(via, contact, &agent);
+            signed(&mut login, random, &Method::Invite, &self.dial.target, request)
+        });
+        self.login = login;
+        self.invite = sent?;
         Some(())
     }
 
@@ -208,11 +217,12 @@ impl Outgoing {
     fn send_prack(&mut self, common: &Common, hub: &mut Hub, now: Instant, fork: usize, rseq: u32) {
         let way = self.way();
         let rack = format!("{rseq} {} INVITE", self.cseq);
-        let dialog = &mut self.forks[fork].dialog;
+        let (dialog, login) = (&mut self.forks[fork].dialog, &mut self.login);
         let cseq = dialog.next_cseq();
         let to = way.to(dialog.next_hop());
-        hub.request(now, Kind::Other, to, Errand::Session(common.id), |via| {
-            dialog.request(Method::Prack, cseq, |request| request.via(via)).header(Name::RAck, rack)
+        hub.request(now, Kind::Other, to, Errand::Session(common.id), |via, random| {
+            let prack = dialog.request(Method::Prack, cseq, |request| request.via(via));
+            signed(login, random, &Method::Prack, dialog.request_uri(), prack.header(Name::RAck, rack))
         });
     }
 
@@ -238,6 +248,7 @@ impl Outgoing {
             local_sdp: self.dial.offer.clone(),
             timers: self.dial.timers,
             invite: Some((self.invite, self.cseq)),
+            login: self.login.take(),
         };
         let cancelled = !matches!(self.cancel, Cancel::No);
         if self.dial.offer.is_none() && !cancelled {
@@ -249,7 +260,7 @@ impl Outgoing {
             common.tell(hub, SessionEvent::Answered { sdp, is_answer: false, fork });
             return Next::Become(Box::new(State::Established(established)));
         }
-        let ack = Ack::send(hub, &mut opening.dialog, &opening.way, self.cseq, None);
+        let ack = Ack::send(hub, &opening.dialog, &opening.way, &mut opening.login, self.cseq, None);
         let mut established = Established::new(opening);
         established.acked(ack);
         if cancelled {
@@ -295,6 +306,11 @@ impl Outgoing {
                 }
                 _ => return false,
             },
+            (StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => {
+                if !self.login.as_mut().is_some_and(|login| login.learn(response)) {
+                    return false;
+                }
+            }
             _ => return false,
         }
         self.cseq += 1;

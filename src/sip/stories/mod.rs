@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::endpoint::{Endpoint, EndpointConfig, Incoming, OptionsId, OptionsOutcome, Output};
 use super::flow::{ConnectionId, Destination, Peer, Transport};
 use super::header::NameAddr;
+use super::register::Change;
 use super::session::{Dial, Ended, NextHop, Reliable, SessionEvent, SessionId};
 use super::uri::Uri;
 
@@ -82,6 +83,7 @@ pub(super) struct Wire {
     pub(super) sent: Vec<Flying>,
     pub(super) incoming: Vec<(End, Incoming)>,
     pub(super) events: Vec<(End, SessionId, SessionEvent)>,
+    pub(super) registered: Vec<Change>,
     pub(super) outcomes: Vec<(OptionsId, OptionsOutcome)>,
 }
 
@@ -101,6 +103,7 @@ impl Wire {
             sent: Vec::new(),
             incoming: Vec::new(),
             events: Vec::new(),
+            registered: Vec::new(),
             outcomes: Vec::new(),
         }
     }
@@ -143,6 +146,7 @@ impl Wire {
             headers: Vec::new(),
             reliable: Reliable::No,
             timers: None,
+            credentials: None,
         }
     }
 
@@ -167,6 +171,7 @@ impl Wire {
                     }
                     Output::Incoming(incoming) => self.incoming.push((end, *incoming)),
                     Output::Event(id, event) => self.events.push((end, id, event)),
+                    Output::Registered(change) => self.registered.push(change),
                     Output::Outcome(id, outcome) => self.outcomes.push((id, outcome)),
                 }
             }
