@@ -1,5 +1,5 @@
-//! Log lines: where they go and how they look. What may be in them is said in the redaction rule
-//! (`redact.rs`): ids and codes at INFO and above, people and numbers at DEBUG and below, secrets
+//! Log lines: where they go and how they look. What may be in them:
+//! ids and codes at INFO and above, people and numbers at DEBUG and below, secrets
 //! never.
 
 use tracing_subscriber::EnvFilter;
