@@ -12,9 +12,9 @@ use serde::de::DeserializeOwned;
 use super::problem::Problem;
 
 /// A JSON body. Types read with it deny unknown fields, so that a misspelt name is not ignored.
-pub struct Body<T>(pub T);
+pub(super) struct Body<T>(pub T);
 
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Body<T>, Problem> {
@@ -49,7 +49,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The query, unknown names refused.
-pub struct Asked<T>(pub T);
+pub(super) struct Asked<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     type Rejection = Problem;
@@ -66,7 +66,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
 ///
 /// # Errors
 /// 404, when `text` is not an id of this kind.
-pub fn id<T: FromStr>(what: &'static str, text: &str) -> Result<T, Problem> {
+pub(super) fn id<T: FromStr>(what: &'static str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| Problem::not_found(what))
 }
 
@@ -74,6 +74,6 @@ pub fn id<T: FromStr>(what: &'static str, text: &str) -> Result<T, Problem> {
 ///
 /// # Errors
 /// 422, when `text` is not a well-formed id.
-pub fn named<T: FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, Problem> {
+pub(super) fn named<T: FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::invalid("body_invalid", format!("`{field}`: {error}")))
 }

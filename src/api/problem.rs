@@ -25,7 +25,7 @@ const RETRY_LATER: &str = "10";
 
 /// One error, before it is written down.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
@@ -59,6 +59,11 @@ impl Problem {
     /// The stable code.
     pub fn code(&self) -> &str {
         &self.code
+    }
+
+    /// The sentence for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// The HTTP status.
@@ -168,7 +173,7 @@ impl From<StoreError> for Problem {
     "type": "urn:sidetone:problem:outside_scope", "title": "Outside scope", "status": 403,
     "code": "outside_scope", "detail": "the call is outside the scope of this token",
     "instance": "/v1/calls/call_019a2f4c5d6e00000000000000000001"}))]
-pub struct ProblemDocument {
+pub(super) struct ProblemDocument {
     /// Which kind of problem: `urn:sidetone:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
@@ -185,7 +190,7 @@ pub struct ProblemDocument {
 }
 
 /// The outermost layer: writes the document of every failed response.
-pub async fn render(request: Request, next: Next) -> Response {
+pub(super) async fn render(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let response = next.run(request).await;
     let status = response.status();
