@@ -195,7 +195,10 @@ pub(super) async fn originate(
         (None, _) => return Err(Problem::invalid("body_invalid", "`agent` is needed: who is rung first")),
     };
     if new.to.is_empty() || new.to.len() > DIALLED_BYTES_MAX {
-        return Err(Problem::invalid("body_invalid", format!("`to` has 1 to {DIALLED_BYTES_MAX} characters")));
+        return Err(Problem::invalid(
+            "body_invalid",
+            format!("`to` has 1 to {DIALLED_BYTES_MAX} characters"),
+        ));
     }
     let trunk = new.trunk.as_deref().map(|trunk| named("trunk", trunk)).transpose()?;
     match state.ask(&caller, Request::Originate { agent, to: new.to, trunk }).await? {
@@ -301,7 +304,9 @@ impl From<AudioView> for Audio {
                 // Silence is minus infinity, which JSON cannot say.
                 .map(|mouth| Mouth {
                     leg: mouth.leg.to_string(),
-                    level_dbfs: mouth.level_dbfs.map(|level| if level.is_finite() { level } else { SILENCE_DBFS }),
+                    level_dbfs: mouth
+                        .level_dbfs
+                        .map(|level| if level.is_finite() { level } else { SILENCE_DBFS }),
                 })
                 .collect(),
         });

@@ -133,9 +133,13 @@ async fn tell(mut socket: WebSocket, mut events: Watch) {
             return;
         }
     }
-    let (code, reason) =
-        if events.state.closing() { (close_code::AWAY, "the gateway stops") } else { (close_code::POLICY, "the token is no longer good") };
-    let _ = timeout(SEND_MAX, socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() })))).await;
+    let (code, reason) = if events.state.closing() {
+        (close_code::AWAY, "the gateway stops")
+    } else {
+        (close_code::POLICY, "the token is no longer good")
+    };
+    let _ = timeout(SEND_MAX, socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))))
+        .await;
 }
 
 /// One open stream.
@@ -152,7 +156,9 @@ struct Watch {
 enum Told {
     Event(Arc<Kept>),
     /// Events after the number asked for were forgotten before they were read.
-    Gap { upto: u64 },
+    Gap {
+        upto: u64,
+    },
 }
 
 impl Told {
@@ -171,12 +177,21 @@ impl Told {
 }
 
 impl Watch {
-    fn open(state: &ApiState, caller: Caller, after: Option<u64>, kind: &'static str) -> Result<Watch, Problem> {
+    fn open(
+        state: &ApiState,
+        caller: Caller,
+        after: Option<u64>,
+        kind: &'static str,
+    ) -> Result<Watch, Problem> {
         let Some(tenant) = caller.principal.actor.tenant().cloned() else {
             return Err(state.refused(&caller, "follow_events", "events", Denial::RoleForbids));
         };
         let permit = state.stream_permit().ok_or_else(|| {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", "too many event streams are open")
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_streams",
+                "too many event streams are open",
+            )
         })?;
         let follower = state.ledger().follow(after, Some(tenant));
         gauge!(names::API_STREAMS, "kind" => kind).increment(1.0);
@@ -186,7 +201,8 @@ impl Watch {
     /// The next thing to tell; none when the stream is over. Dropping the future loses nothing.
     async fn next(&mut self) -> Option<Told> {
         loop {
-            if self.state.closing() || !self.caller.still_good(&self.state.tokens().load(), SystemTime::now()) {
+            if self.state.closing() || !self.caller.still_good(&self.state.tokens().load(), SystemTime::now())
+            {
                 return None;
             }
             if let Some(told) = self.ready.pop_front() {

@@ -25,19 +25,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 "send the body with `Content-Type: application/json`",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "the request body is larger than the gateway accepts",
-            ),
-            _ => Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", "the body did not arrive whole"),
-        })?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "body_too_large",
+                    "the request body is larger than the gateway accepts",
+                ),
+                _ => {
+                    Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", "the body did not arrive whole")
+                }
+            })?;
         serde_json::from_slice(&bytes).map(Body).map_err(|error| {
             if error.is_data() {
                 Problem::invalid("body_invalid", error.to_string())
             } else {
-                Problem::new(StatusCode::BAD_REQUEST, "body_malformed", format!("the body is not JSON: {error}"))
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "body_malformed",
+                    format!("the body is not JSON: {error}"),
+                )
             }
         })
     }
@@ -57,7 +64,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asked<T>, Problem> {
         match Query::from_request_parts(parts, state).await {
             Ok(Query(asked)) => Ok(Asked(asked)),
-            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, "query_invalid", rejection.body_text())),
+            Err(rejection) => {
+                Err(Problem::new(StatusCode::BAD_REQUEST, "query_invalid", rejection.body_text()))
+            }
         }
     }
 }
@@ -74,6 +83,9 @@ pub(super) fn id<T: FromStr>(what: &'static str, text: &str) -> Result<T, Proble
 ///
 /// # Errors
 /// 422, when `text` is not a well-formed id.
-pub(super) fn named<T: FromStr<Err: std::fmt::Display>>(field: &'static str, text: &str) -> Result<T, Problem> {
+pub(super) fn named<T: FromStr<Err: std::fmt::Display>>(
+    field: &'static str,
+    text: &str,
+) -> Result<T, Problem> {
     text.parse().map_err(|error| Problem::invalid("body_invalid", format!("`{field}`: {error}")))
 }

@@ -28,7 +28,11 @@ pub(super) const KEYS_MAX: u64 = 864_000;
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// The layer around every route that needs a token.
-pub(super) async fn once(State(state): State<ApiState>, request: Request, next: Next) -> Result<Response, Problem> {
+pub(super) async fn once(
+    State(state): State<ApiState>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     let Some(key) = request.headers().get("idempotency-key").filter(|_| writes) else {
         return Ok(next.run(request).await);
@@ -85,7 +89,8 @@ pub(super) async fn once(State(state): State<ApiState>, request: Request, next: 
 /// well succeed later, and should.
 async fn keep(store: &Store, token: &str, key: &str, response: Response) -> Result<Response, Problem> {
     let status = response.status();
-    let passing = status.is_server_error() || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
+    let passing = status.is_server_error()
+        || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS);
     if passing {
         if let Err(error) = store.release(token, key).await {
             tracing::debug!(error = %error, "an idempotency key stays claimed until it is abandoned");
@@ -94,10 +99,13 @@ async fn keep(store: &Store, token: &str, key: &str, response: Response) -> Resu
     }
     let (head, body) = response.into_parts();
     let body = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(|_| Problem::internal())?;
-    let text = |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text =
+        |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     // A problem has no body yet (see `problem::render`), so what is kept is its code and detail.
     let (content_type, kept) = match head.extensions.get::<Problem>() {
-        Some(problem) => (PROBLEM.to_owned(), serde_json::json!([problem.code(), problem.detail()]).to_string()),
+        Some(problem) => {
+            (PROBLEM.to_owned(), serde_json::json!([problem.code(), problem.detail()]).to_string())
+        }
         None => (text(&header::CONTENT_TYPE).to_owned(), String::from_utf8_lossy(&body).into_owned()),
     };
     let location = text(&header::LOCATION);

@@ -29,7 +29,11 @@ pub(super) struct Digits {
 #[utoipa::path(post, path = "/v1/calls/{id}/legs/{leg}/hold", operation_id = "holdLeg", tag = "legs",
     params(("id" = String, Path, description = "The call"), ("leg" = String, Path, description = "The leg")),
     responses((status = 200, description = "The call as it is now", body = Call)))]
-pub(super) async fn hold(state: State<ApiState>, caller: Caller, leg: Path<(String, String)>) -> Result<Json<Call>, Problem> {
+pub(super) async fn hold(
+    state: State<ApiState>,
+    caller: Caller,
+    leg: Path<(String, String)>,
+) -> Result<Json<Call>, Problem> {
     steer(state, caller, leg, LegAct::Hold).await
 }
 
@@ -39,7 +43,11 @@ pub(super) async fn hold(state: State<ApiState>, caller: Caller, leg: Path<(Stri
 #[utoipa::path(post, path = "/v1/calls/{id}/legs/{leg}/resume", operation_id = "resumeLeg", tag = "legs",
     params(("id" = String, Path, description = "The call"), ("leg" = String, Path, description = "The leg")),
     responses((status = 200, description = "The call as it is now", body = Call)))]
-pub(super) async fn resume(state: State<ApiState>, caller: Caller, leg: Path<(String, String)>) -> Result<Json<Call>, Problem> {
+pub(super) async fn resume(
+    state: State<ApiState>,
+    caller: Caller,
+    leg: Path<(String, String)>,
+) -> Result<Json<Call>, Problem> {
     steer(state, caller, leg, LegAct::Resume).await
 }
 
@@ -49,7 +57,11 @@ pub(super) async fn resume(state: State<ApiState>, caller: Caller, leg: Path<(St
 #[utoipa::path(post, path = "/v1/calls/{id}/legs/{leg}/mute", operation_id = "muteLeg", tag = "legs",
     params(("id" = String, Path, description = "The call"), ("leg" = String, Path, description = "The leg")),
     responses((status = 200, description = "The call as it is now", body = Call)))]
-pub(super) async fn mute(state: State<ApiState>, caller: Caller, leg: Path<(String, String)>) -> Result<Json<Call>, Problem> {
+pub(super) async fn mute(
+    state: State<ApiState>,
+    caller: Caller,
+    leg: Path<(String, String)>,
+) -> Result<Json<Call>, Problem> {
     steer(state, caller, leg, LegAct::Mute).await
 }
 
@@ -57,7 +69,11 @@ pub(super) async fn mute(state: State<ApiState>, caller: Caller, leg: Path<(Stri
 #[utoipa::path(post, path = "/v1/calls/{id}/legs/{leg}/unmute", operation_id = "unmuteLeg", tag = "legs",
     params(("id" = String, Path, description = "The call"), ("leg" = String, Path, description = "The leg")),
     responses((status = 200, description = "The call as it is now", body = Call)))]
-pub(super) async fn unmute(state: State<ApiState>, caller: Caller, leg: Path<(String, String)>) -> Result<Json<Call>, Problem> {
+pub(super) async fn unmute(
+    state: State<ApiState>,
+    caller: Caller,
+    leg: Path<(String, String)>,
+) -> Result<Json<Call>, Problem> {
     steer(state, caller, leg, LegAct::Unmute).await
 }
 

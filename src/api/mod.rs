@@ -9,7 +9,7 @@
 //! The OpenAPI document is generated from the handlers (`openapi`) and committed as
 //! `api/openapi.json`; a test keeps the two the same.
 
-pub mod auth;
+mod auth;
 mod calls;
 mod connections;
 mod events;
@@ -45,9 +45,10 @@ use utoipa_axum::routes;
 use crate::call::rights::{Act, Actor, Denial};
 use crate::observe::{AuditRecord, Journal as _, Ledger, Store, metrics as names};
 use crate::switchboard::desk::{Answer, Desk, Request};
-use auth::{Caller, SharedTokens};
+use auth::Caller;
 use problem::Problem;
 
+pub use auth::{SharedTokens, Token, Tokens};
 pub use openapi::document as openapi_document;
 pub use service::Readiness;
 
@@ -196,7 +197,10 @@ impl ApiState {
             person,
             act,
             target: target.to_owned(),
-            outcome: serde_json::to_value(denial).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default(),
+            outcome: serde_json::to_value(denial)
+                .ok()
+                .and_then(|name| name.as_str().map(str::to_owned))
+                .unwrap_or_default(),
             detail: serde_json::json!({}),
         });
         problem
@@ -254,7 +258,8 @@ pub fn router(state: ApiState) -> Router {
         .layer(DefaultBodyLimit::max(state.config().body_bytes_max))
         .layer(RequestBodyLimitLayer::new(state.config().body_bytes_max))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
-            let said = panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+            let said =
+                panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
             tracing::error!(panic = said, "a request panicked");
             Problem::internal().into_response()
         }))
@@ -274,7 +279,8 @@ async fn in_time(State(state): State<ApiState>, request: HttpRequest, next: Next
 
 /// Counts and times every request by its route, never by its path.
 async fn count(request: HttpRequest, next: Next) -> Response {
-    let route = request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
     let method = method_label(request.method());
     let begun = Instant::now();
     let response = next.run(request).await;

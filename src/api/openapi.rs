@@ -92,20 +92,33 @@ fn complete(path: &str, method: &HttpMethod, operation: &mut Operation) {
         problem(operation, 415, "The body is not declared as JSON");
     }
     if writes {
-        problem(operation, 409, "Understood, allowed, and impossible now; or the key's first request is still under way");
+        problem(
+            operation,
+            409,
+            "Understood, allowed, and impossible now; or the key's first request is still under way",
+        );
         problem(operation, 413, "The body is too large");
-        problem(operation, 422, "A field is unknown, missing or not valid; or the key was used for another request");
+        problem(
+            operation,
+            422,
+            "A field is unknown, missing or not valid; or the key was used for another request",
+        );
         operation.parameters.get_or_insert_default().push(RefOr::T(idempotency_key()));
     }
     problem(operation, 500, "Something failed in the gateway");
     if !operation.responses.responses.contains_key("503") {
-        problem(operation, 503, "Busy, draining, out of time, or the store cannot be reached; see Retry-After");
+        problem(
+            operation,
+            503,
+            "Busy, draining, out of time, or the store cannot be reached; see Retry-After",
+        );
     }
 }
 
 fn problem(operation: &mut Operation, status: u16, description: &str) {
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-    let mut response = ResponseBuilder::new().description(description).content("application/problem+json", content);
+    let mut response =
+        ResponseBuilder::new().description(description).content("application/problem+json", content);
     let text = || ObjectBuilder::new().schema_type(Type::String).build();
     if status == 401 {
         response = response.header("WWW-Authenticate", HeaderBuilder::new().schema(Some(text())).build());
@@ -117,7 +130,8 @@ fn problem(operation: &mut Operation, status: u16, description: &str) {
 }
 
 fn idempotency_key() -> Parameter {
-    let key = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255)).build();
+    let key =
+        ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(255)).build();
     ParameterBuilder::new()
         .name("Idempotency-Key")
         .parameter_in(ParameterIn::Header)
@@ -164,7 +178,9 @@ mod tests {
                 assert!(responses.keys().any(|status| status < &"400".to_owned()), "{what}");
                 assert!(responses.contains_key("500"), "{what}");
                 let text = operation.to_string();
-                for name in text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next()) {
+                for name in
+                    text.split("#/components/schemas/").skip(1).filter_map(|rest| rest.split('"').next())
+                {
                     assert!(schemas.contains_key(name), "{name} is missing: {what}");
                 }
                 if method != "get" {

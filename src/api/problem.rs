@@ -33,7 +33,7 @@ pub(super) struct Problem {
 
 impl Problem {
     /// A problem with a stable `code` and a sentence for people.
-    pub fn new(
+    pub(super) fn new(
         status: StatusCode,
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
@@ -42,41 +42,44 @@ impl Problem {
     }
 
     /// No such thing, or another tenant's.
-    pub fn not_found(what: &str) -> Problem {
+    pub(super) fn not_found(what: &str) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
     }
 
     /// Understood and not valid.
-    pub fn invalid(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
+    pub(super) fn invalid(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
     }
 
     /// Our own mistake; the log says more.
-    pub fn internal() -> Problem {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something failed in the gateway; its log says what")
+    pub(super) fn internal() -> Problem {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something failed in the gateway; its log says what",
+        )
     }
 
     /// The stable code.
-    pub fn code(&self) -> &str {
+    pub(super) fn code(&self) -> &str {
         &self.code
     }
 
     /// The sentence for people.
-    pub fn detail(&self) -> &str {
+    pub(super) fn detail(&self) -> &str {
         &self.detail
-    }
-
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
-        self.status
     }
 
     /// For a response that failed without saying more than its status.
     fn from_status(status: StatusCode) -> Problem {
         let (code, detail) = match status {
             StatusCode::NOT_FOUND => ("no_such_path", "nothing is served at this path; see /v1/openapi.json"),
-            StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this path does not take this method; see Allow"),
-            StatusCode::PAYLOAD_TOO_LARGE => ("body_too_large", "the request body is larger than the gateway accepts"),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                ("method_not_allowed", "this path does not take this method; see Allow")
+            }
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                ("body_too_large", "the request body is larger than the gateway accepts")
+            }
             StatusCode::UPGRADE_REQUIRED | StatusCode::BAD_REQUEST => {
                 ("request_malformed", "the request cannot be understood")
             }
@@ -118,10 +121,12 @@ impl IntoResponse for Problem {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_LATER));
             }
             "unauthenticated" => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sidetone\""));
+                headers
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"sidetone\""));
             }
             "token_invalid" => {
-                let challenge = HeaderValue::from_static("Bearer realm=\"sidetone\", error=\"invalid_token\"");
+                let challenge =
+                    HeaderValue::from_static("Bearer realm=\"sidetone\", error=\"invalid_token\"");
                 headers.insert(header::WWW_AUTHENTICATE, challenge);
             }
             _ => {}

@@ -262,7 +262,8 @@ pub(super) async fn timeline(
         return Err(state.refused(&caller, "read_timeline", &call.to_string(), denial));
     }
     let source = state.ledger().source();
-    let items = events.iter().filter(|event| sees(actor, event)).map(|event| CloudEvent::from_kept(event, source));
+    let items =
+        events.iter().filter(|event| sees(actor, event)).map(|event| CloudEvent::from_kept(event, source));
     Ok(Json(Timeline { items: items.collect() }))
 }
 

@@ -117,7 +117,10 @@ pub(super) async fn metrics(State(state): State<ApiState>, headers: HeaderMap) -
 /// Calls that are up go on. There is no way back but a restart.
 #[utoipa::path(post, path = "/v1/drain", operation_id = "drain", tag = "service",
     responses((status = 202, description = "Draining", body = Draining)))]
-pub(super) async fn drain(State(state): State<ApiState>, caller: Caller) -> Result<(StatusCode, Json<Draining>), Problem> {
+pub(super) async fn drain(
+    State(state): State<ApiState>,
+    caller: Caller,
+) -> Result<(StatusCode, Json<Draining>), Problem> {
     state.allow_platform(&caller, Act::Operate, "drain")?;
     match state.ask(&caller, Request::Drain).await? {
         Answer::Draining { calls } => {

@@ -216,7 +216,8 @@ pub(super) async fn begin(
     match state.ask(&caller, request).await? {
         Answer::Supervision(view) => {
             let location = format!("/v1/supervisions/{}", view.id);
-            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Supervision::from(view))).into_response())
+            Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Supervision::from(view)))
+                .into_response())
         }
         other => Err(state.puzzled(&other)),
     }

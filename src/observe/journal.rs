@@ -325,7 +325,12 @@ impl Ledger {
     ///
     /// # Errors
     /// When they are no longer in memory and the store cannot be read.
-    pub async fn page(&self, after: u64, limit: usize, tenant: Option<&TenantId>) -> Result<Page, StoreError> {
+    pub async fn page(
+        &self,
+        after: u64,
+        limit: usize,
+        tenant: Option<&TenantId>,
+    ) -> Result<Page, StoreError> {
         let (before, gap) = {
             let state = self.state();
             let before = state.window.front().map_or(state.next, |event| event.seq);
@@ -333,7 +338,8 @@ impl Ledger {
                 let from = state.window.partition_point(|event| event.seq <= after);
                 let page: Vec<_> = state.window.range(from..).take(limit).cloned().collect();
                 let upto = page.last().map_or(after.max(state.next - 1), |event| event.seq);
-                let events = page.into_iter().filter(|event| tenant.is_none_or(|own| *own == event.tenant)).collect();
+                let events =
+                    page.into_iter().filter(|event| tenant.is_none_or(|own| *own == event.tenant)).collect();
                 return Ok(Page { events, upto, gap: false });
             }
             (before, after > 0 && after < state.forgotten)
@@ -342,7 +348,8 @@ impl Ledger {
         // it all, whatever happens to the window meanwhile.
         let own = tenant.map_or("", |tenant| tenant.as_str());
         let events = self.0.store.events_between(after, before, own, limit).await?;
-        let upto = if events.len() < limit { before - 1 } else { events.last().map_or(before - 1, |last| last.seq) };
+        let upto =
+            if events.len() < limit { before - 1 } else { events.last().map_or(before - 1, |last| last.seq) };
         Ok(Page { events: events.into_iter().map(Arc::new).collect(), upto, gap })
     }
 
@@ -354,7 +361,8 @@ impl Ledger {
         let call = call.to_string();
         let recent: Vec<_> = self.state().window.iter().filter(|event| event.call == call).cloned().collect();
         let stored = self.0.store.events_of_call(&call, TIMELINE_MAX).await?;
-        let mut events: BTreeMap<u64, Arc<Kept>> = stored.into_iter().map(|event| (event.seq, Arc::new(event))).collect();
+        let mut events: BTreeMap<u64, Arc<Kept>> =
+            stored.into_iter().map(|event| (event.seq, Arc::new(event))).collect();
         events.extend(recent.into_iter().map(|event| (event.seq, event)));
         Ok(events.into_values().take(TIMELINE_MAX).collect())
     }

@@ -29,7 +29,15 @@ pub enum LogError {
 
 /// The crates that print wire bytes, headers or SQL below WARN: their lines stay out unless asked
 /// for by name, so that `debug` for the gateway does not mean `debug` for its dependencies.
-const QUIET: &[&str] = &["hyper=warn", "hyper_util=warn", "h2=warn", "sqlx=warn", "reqwest=warn", "rustls=warn", "tungstenite=warn"];
+const QUIET: &[&str] = &[
+    "hyper=warn",
+    "hyper_util=warn",
+    "h2=warn",
+    "sqlx=warn",
+    "reqwest=warn",
+    "rustls=warn",
+    "tungstenite=warn",
+];
 
 /// Sends log lines to standard error.
 ///

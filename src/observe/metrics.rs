@@ -43,7 +43,8 @@ pub const WEBHOOK_ATTEMPTS: &str = "sidetone_webhook_attempts_total";
 pub const WEBHOOK_DROPPED: &str = "sidetone_webhook_dropped_total";
 
 /// Seconds: from a fast answer of the API to a slow pick-up of a telephone.
-const BUCKETS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+const BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// Installs the recorder for the process, once, and returns the handle that renders it. Whoever
 /// holds the handle calls its `run_upkeep` now and then; [`crate::api::serve`] does.

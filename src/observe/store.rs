@@ -156,9 +156,11 @@ impl Store {
                     if dialect == Dialect::Sqlite {
                         // WAL with NORMAL: a crash of the process loses nothing, a crash of the
                         // machine at most the last moments, and a batch costs no fsync.
-                        for pragma in
-                            ["PRAGMA busy_timeout = 5000", "PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL"]
-                        {
+                        for pragma in [
+                            "PRAGMA busy_timeout = 5000",
+                            "PRAGMA journal_mode = WAL",
+                            "PRAGMA synchronous = NORMAL",
+                        ] {
                             connection.execute(pragma).await?;
                         }
                     }
@@ -177,7 +179,9 @@ impl Store {
         let failed = |source| StoreError::Database { attempt: "prepare the tables", source };
         let known = MIGRATIONS.len() as i64;
         let mut tx = self.pool.begin().await.map_err(failed)?;
-        tx.execute("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY)").await.map_err(failed)?;
+        tx.execute("CREATE TABLE IF NOT EXISTS schema_versions (version BIGINT PRIMARY KEY)")
+            .await
+            .map_err(failed)?;
         let found: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(version), 0) FROM schema_versions")
             .fetch_one(&mut *tx)
             .await
@@ -322,16 +326,21 @@ impl Store {
     /// Numbers may skip, so it is rows that are counted.
     pub(super) async fn forget_events_beyond(&self, keep: u64) -> Result<Option<u64>, StoreError> {
         let failed = |source| StoreError::Database { attempt: "forget old events", source };
-        let upto: Option<i64> = sqlx::query_scalar("SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET $1")
-            .bind(i64::try_from(keep).unwrap_or(i64::MAX))
-            .fetch_optional(&self.pool)
-            .await
-            .map_err(failed)?;
+        let upto: Option<i64> =
+            sqlx::query_scalar("SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET $1")
+                .bind(i64::try_from(keep).unwrap_or(i64::MAX))
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed)?;
         let Some(upto) = upto else { return Ok(None) };
         // First the mark, then the deed: after a crash in between a follower is told of a gap that
         // is not there, never the other way round.
         self.set_meta("forgotten_to", upto as u64).await?;
-        sqlx::query("DELETE FROM events WHERE seq <= $1").bind(upto).execute(&self.pool).await.map_err(failed)?;
+        sqlx::query("DELETE FROM events WHERE seq <= $1")
+            .bind(upto)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
         Ok(Some(upto as u64))
     }
 
@@ -360,7 +369,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn records(&self, tenant: &TenantId, before: u64, limit: usize) -> Result<Vec<KeptRecord>, StoreError> {
+    pub async fn records(
+        &self,
+        tenant: &TenantId,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptRecord>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, call_id, tenant, people, teams, direction, from_number, to_number, trunk, started_at,
                     answered_at, ended_at, cause, legs FROM cdr
@@ -380,7 +394,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn audit(&self, tenant: Option<&TenantId>, before: u64, limit: usize) -> Result<Vec<KeptAudit>, StoreError> {
+    pub async fn audit(
+        &self,
+        tenant: Option<&TenantId>,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<KeptAudit>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, at, tenant, token, person, act, target, outcome, detail FROM audit
              WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
@@ -401,7 +420,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim(&self, token: &str, key: &str, hash: &str, now: SystemTime) -> Result<Claim, StoreError> {
+    pub async fn claim(
+        &self,
+        token: &str,
+        key: &str,
+        hash: &str,
+        now: SystemTime,
+    ) -> Result<Claim, StoreError> {
         let failed = |source| StoreError::Database { attempt: "claim an idempotency key", source };
         let taken = sqlx::query(
             "INSERT INTO idempotency (token, idem_key, hash, status, content_type, body, created)
@@ -490,14 +515,22 @@ impl Store {
                 .await
                 .map_err(failed)?;
         let before = micros(oldest).max(crowded.map_or(0, |created| created + 1));
-        sqlx::query("DELETE FROM idempotency WHERE created < $1").bind(before).execute(&self.pool).await.map_err(failed)?;
+        sqlx::query("DELETE FROM idempotency WHERE created < $1")
+            .bind(before)
+            .execute(&self.pool)
+            .await
+            .map_err(failed)?;
         Ok(())
     }
 
     // ---- webhooks ----
 
     /// How far a webhook got and whether it was switched off, if it is known under `fingerprint`.
-    pub(super) async fn webhook(&self, name: &str, fingerprint: &str) -> Result<Option<(u64, bool)>, StoreError> {
+    pub(super) async fn webhook(
+        &self,
+        name: &str,
+        fingerprint: &str,
+    ) -> Result<Option<(u64, bool)>, StoreError> {
         let failed = |source| StoreError::Database { attempt: "read a webhook's state", source };
         let row = sqlx::query("SELECT delivered, disabled, fingerprint FROM webhooks WHERE name = $1")
             .bind(name)

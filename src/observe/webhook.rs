@@ -296,7 +296,12 @@ impl Courier {
     }
 
     async fn keep(&self, delivered: u64, disabled: bool, kept: &mut u64) {
-        match self.ledger.store().set_webhook(&self.webhook.name, &self.fingerprint, delivered, disabled).await {
+        match self
+            .ledger
+            .store()
+            .set_webhook(&self.webhook.name, &self.fingerprint, delivered, disabled)
+            .await
+        {
             Ok(()) => *kept = delivered,
             Err(error) => tracing::debug!(error = %error, "a webhook's place could not be written down"),
         }
@@ -365,7 +370,8 @@ impl Courier {
     }
 
     fn dropped(&self, reason: &'static str, count: u64) {
-        counter!(names::WEBHOOK_DROPPED, "webhook" => self.webhook.name.clone(), "reason" => reason).increment(count);
+        counter!(names::WEBHOOK_DROPPED, "webhook" => self.webhook.name.clone(), "reason" => reason)
+            .increment(count);
     }
 }
 
