@@ -218,7 +218,9 @@ impl Params {
         if raw.is_empty() {
             return Ok(Self(raw));
         }
-        let Some(b';') = raw.first() else { return Err(BadValue::Malformed) };
+        if raw.first() != Some(&b';') || raw.len() == 1 {
+            return Err(BadValue::Malformed);
+        }
         let params = Self(raw);
         for piece in pieces(&params.0[1..], b';') {
             let (name, value) = piece.ok_or(BadValue::Malformed)?;
