@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use proptest::prelude::*;
 use rsip::headers::{ToTypedHeader, UntypedHeader};
-use rsip::message::{HasHeaders, HeadersExt};
+use rsip::message::HeadersExt;
 use sidetone::sip::message::{Message, Name};
 
 proptest! {
@@ -45,7 +45,7 @@ fn read(text: &str) -> Result<Message, TestCaseError> {
 
 fn same_headers(
     ours: &sidetone::sip::message::Headers,
-    theirs: &(impl HasHeaders + HeadersExt),
+    theirs: &impl HeadersExt,
 ) -> Result<(), TestCaseError> {
     let theirs_in_order: Vec<String> = theirs.headers().iter().map(|header| header.to_string()).collect();
     let ours_in_order: Vec<String> = ours

@@ -353,7 +353,7 @@ impl Parts {
         if text[at..].starts_with(':') {
             let digits = &text[at + 1..];
             let end = digits.find([';', '?']).unwrap_or(digits.len());
-            parts.port = Some(parse_port(digits[..end].as_bytes()).ok_or(UriError::Port)?);
+            parts.port = Some(parse_port(&digits.as_bytes()[..end]).ok_or(UriError::Port)?);
             at += 1 + end;
         }
         parts.find_tail(text, at)?;
