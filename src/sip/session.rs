@@ -662,8 +662,11 @@ pub(super) struct UnknownBody;
 /// Most parts looked at in a multipart body. SIP-I has two, PIDF-LO calls three.
 const MAX_PARTS: usize = 16;
 
+/// RFC 2046 section 5.1.1, and two quotes. It also bounds the search.
+const MAX_BOUNDARY: usize = 72;
+
 fn sdp_part(kind: &MediaType, body: &Bytes) -> Result<Option<Bytes>, UnknownBody> {
-    let boundary = kind.params.value("boundary").ok_or(UnknownBody)?;
+    let boundary = kind.params.value("boundary").filter(|b| b.len() <= MAX_BOUNDARY).ok_or(UnknownBody)?;
     let mut marker = b"--".to_vec();
     marker.extend_from_slice(boundary.as_str().trim_matches('"').as_bytes());
     let mut rest = &body[..];

@@ -88,8 +88,8 @@ struct Ours {
     id: ClientId,
     cseq: u32,
     wanted: Wanted,
-    /// It was challenged once and signed anew.
-    signed_anew: bool,
+    /// It was sent anew because the refusal said how: that is done once.
+    second: bool,
 }
 
 /// A re-INVITE to send.
@@ -273,6 +273,8 @@ impl Established {
             hub.respond(now, &question, response.header(Name::MinSe, min.to_string()));
             return;
         }
+        // The user may have to ask somebody else first.
+        hub.respond(now, &question, question.response(StatusCode::TRYING));
         hub.layer.own(question.id, common.id);
         self.dialog.refresh_target(question.headers());
         self.theirs = Some(Theirs { question, has_offer: offer.is_some() });
@@ -350,9 +352,7 @@ impl Established {
     ) {
         // The latest wish replaces an earlier one that could not be sent yet.
         self.wanted = Some(Wanted { offer, is_refresh: false });
-        if !common.rings.iter().any(|(ring, _)| *ring == Ring::Retry) {
-            self.go_on(common, hub, now);
-        }
+        self.go_on(common, hub, now);
     }
 
     /// Sends the re-INVITE that waits, if nothing stands in its way (RFC 3261 section 14.1).
@@ -360,11 +360,12 @@ impl Established {
         self.send_wanted(common, hub, now, false);
     }
 
-    fn send_wanted(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, signed_anew: bool) {
+    fn send_wanted(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, second: bool) {
         let busy = self.theirs.is_some()
             || self.ours.is_some()
             || self.unacknowledged.is_some()
-            || self.owed_ack.is_some();
+            || self.owed_ack.is_some()
+            || common.rings.iter().any(|(ring, _)| *ring == Ring::Retry);
         if busy {
             return;
         }
@@ -388,7 +389,7 @@ impl Established {
             }
         });
         match id {
-            Some(id) => self.ours = Some(Ours { id, cseq, wanted, signed_anew }),
+            Some(id) => self.ours = Some(Ours { id, cseq, wanted, second }),
             None => common.tell(hub, SessionEvent::ReinviteFailed { status: 500 }),
         }
     }
@@ -458,26 +459,35 @@ impl Established {
                 )
             }
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-                if !ours.signed_anew
-                    && self.login.as_mut().is_some_and(|login| login.refreshed(response)) =>
+                if !ours.second && self.login.as_mut().is_some_and(|login| login.refreshed(response)) =>
             {
                 self.wanted.get_or_insert(ours.wanted);
                 self.send_wanted(common, hub, now, true);
                 Next::Stay
             }
+            // RFC 4028 section 7.3: the refresh once more, with the interval that is long enough.
+            StatusCode::SESSION_INTERVAL_TOO_SMALL if !ours.second && self.lengthen(headers) => {
+                self.wanted.get_or_insert(ours.wanted);
+                self.send_wanted(common, hub, now, true);
+                Next::Stay
+            }
             _ => {
-                if let (StatusCode::SESSION_INTERVAL_TOO_SMALL, Ok(Some(min)), Some(agreed)) =
-                    (status, headers.min_se(), &mut self.refresh)
-                    && min > agreed.seconds
-                {
-                    agreed.seconds = min;
-                    self.wanted.get_or_insert(ours.wanted);
-                } else if !ours.wanted.is_refresh {
+                if !ours.wanted.is_refresh {
                     common.tell(hub, SessionEvent::ReinviteFailed { status: status.as_u16() });
                 }
                 self.go_on(common, hub, now);
                 Next::Stay
             }
+        }
+    }
+
+    fn lengthen(&mut self, headers: &Headers) -> bool {
+        match (headers.min_se(), &mut self.refresh) {
+            (Ok(Some(min)), Some(agreed)) if min > agreed.seconds => {
+                agreed.seconds = min;
+                true
+            }
+            _ => false,
         }
     }
 
