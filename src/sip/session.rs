@@ -65,8 +65,8 @@ pub enum SessionEvent {
         /// The far end's tag.
         fork: Text,
     },
-    /// Our INVITE was accepted. With `is_answer` the description answers our offer (none when a reliable provisional response
-    /// had brought it already) and the ACK has been sent. Without, it is an offer, and
+    /// Our INVITE was accepted. With `is_answer` the description answers our offer (none when a provisional response of this
+    /// fork had brought it already: that one holds) and the ACK has been sent. Without, it is an offer, and
     /// [`acknowledge`](super::endpoint::Endpoint::acknowledge) must bring the answer.
     Answered {
         /// The description of the far end.
@@ -266,7 +266,7 @@ impl Refusal {
 /// The timers of a session, beside those of its transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ring {
-    /// Outgoing: the callee has rung long enough.
+    /// Outgoing: the callee has rung long enough. Incoming: nobody here has answered.
     RungTooLong,
     /// Outgoing: no final answer followed our CANCEL.
     CancelIgnored,

@@ -233,6 +233,7 @@ impl Established {
             Method::Bye => {
                 hub.answer(now, &question, StatusCode::OK, &tag);
                 self.drop_theirs(common, hub, now);
+                self.abandon_ours(hub, now);
                 common.end(hub, Ended::new(By::Peer, How::Bye).with_reasons(question.headers()));
                 Next::Over
             }
@@ -338,6 +339,12 @@ impl Established {
     fn drop_theirs(&mut self, common: &mut Common, hub: &mut Hub, now: Instant) {
         if let Some(theirs) = self.theirs.take() {
             hub.answer(now, &theirs.question, StatusCode::REQUEST_TERMINATED, &common.tag_text());
+        }
+    }
+
+    fn abandon_ours(&mut self, hub: &mut Hub, now: Instant) {
+        if let Some(ours) = &self.ours {
+            hub.layer.abandon(now, ours.id);
         }
     }
 
@@ -575,6 +582,10 @@ impl Established {
         let peer_supports =
             headers.has_token(Name::Supported, "timer") || headers.has_token(Name::Require, "timer");
         let asked = headers.session_expires().ok().flatten();
+        // A peer that does not know the extension, and nobody on the way who asks for it: no timer.
+        if !peer_supports && asked.is_none() {
+            return None;
+        }
         let floor = headers.min_se().ok().flatten().unwrap_or(0).max(timers.min);
         let seconds = match &asked {
             Some(asked) => asked.seconds.min(timers.interval).max(floor),
@@ -675,6 +686,7 @@ impl Established {
     ) -> Next {
         common.end(hub, ended);
         self.drop_theirs(common, hub, now);
+        self.abandon_ours(hub, now);
         for ring in [Ring::Retry, Ring::Refresh, Ring::Expire] {
             common.stop(ring);
         }

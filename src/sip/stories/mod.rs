@@ -14,6 +14,7 @@ use super::session::{Dial, Ended, NextHop, Reliable, SessionEvent, SessionId};
 use super::uri::Uri;
 
 mod calls;
+mod chaos;
 mod forks;
 mod limits;
 mod login;

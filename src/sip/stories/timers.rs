@@ -36,6 +36,26 @@ fn a_call_whose_ack_never_comes_is_hung_up() {
 }
 
 #[test]
+fn a_caller_without_session_timers_is_left_alone() {
+    let mut solo = Solo::new();
+    solo.is_called();
+    assert!(solo.sent.iter().all(|(_, said)| said.all("Session-Expires").is_empty()));
+    assert!(solo.pass(Duration::from_secs(4000)).is_empty());
+}
+
+#[test]
+fn a_call_that_nobody_answers_is_given_up() {
+    let mut solo = Solo::new();
+    solo.hears(&an_invite("a", ""));
+    let id = solo.incoming[0].session;
+    let said = solo.pass(Duration::from_secs(601));
+    assert!(said.iter().any(|said| said.line() == "SIP/2.0 480 Temporarily Unavailable"));
+    let ended = solo.ended(id).unwrap();
+    assert_eq!((ended.by, ended.how, ended.status), (By::Us, How::NoAnswer, Some(480)));
+    solo.assert_nothing_is_left();
+}
+
+#[test]
 fn a_callee_that_hangs_up_before_the_ack_waits_with_its_bye() {
     let mut solo = Solo::new();
     solo.hears(&an_invite("a", ""));
@@ -181,9 +201,13 @@ fn too_short_an_interval_is_422_and_asked_for_again() {
 }
 
 #[test]
-fn a_caller_without_session_timers_is_refreshed_by_us() {
+fn a_caller_that_knows_session_timers_and_asks_for_none_is_refreshed_by_us() {
     let mut solo = Solo::new();
-    let (id, tag) = solo.is_called();
+    solo.hears(&an_invite("a", "Supported: timer\n"));
+    let id = solo.incoming[0].session;
+    solo.endpoint.accept(solo.now, id, sdp(ANSWER)).unwrap();
+    let tag = solo.collect()[0].tag("To");
+    solo.hears(&a_request("ACK", "k", &tag, 1, ""));
     assert!(solo.sent.iter().any(|(_, said)| said.get("Session-Expires") == "1800;refresher=uas"));
     let refresh = solo.pass(Duration::from_secs(901)).remove(0);
     assert!(refresh.line().starts_with("INVITE sip:carol@192.0.2.1:5060"));
