@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::flow::Destination;
+use super::flow::{Destination, Peer};
 use super::header::{MediaType, NameAddr, Reason};
 use super::hub::{Hub, Question};
 use super::layer::ClientId;
@@ -619,6 +619,15 @@ struct Way {
 }
 
 impl Way {
+    /// A request inside the dialog came by another way than before: a phone whose connection broke and was made anew,
+    /// or whose NAT gave it another port. Whoever knows both tags and the Call-ID is the peer.
+    fn heard_from(&mut self, peer: Peer) {
+        let by_flow = self.next_hop == NextHop::Pinned || self.flow.connection.is_some();
+        if by_flow && peer.transport == self.flow.transport {
+            self.flow = Destination::from(peer);
+        }
+    }
+
     /// RFC 3261 section 12.2.1.1: the address of the first route or of the target, when it is one.
     fn to(&self, uri: &Uri) -> Destination {
         let (NextHop::Follow, Some(host)) = (self.next_hop, uri.host()) else { return self.flow };

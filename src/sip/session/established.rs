@@ -229,6 +229,7 @@ impl Established {
             hub.answer(now, &question, StatusCode::SERVER_INTERNAL_ERROR, &tag);
             return Next::Stay;
         }
+        self.way.heard_from(question.peer);
         match question.request.method() {
             Method::Bye => {
                 hub.answer(now, &question, StatusCode::OK, &tag);

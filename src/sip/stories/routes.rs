@@ -81,21 +81,8 @@ fn a_caller_behind_nat_is_answered_and_hung_up_where_it_came_from() {
     let tag = solo.collect()[0].tag("To");
     solo.hears(&a_request("ACK", "k", &tag, 1, ""));
     solo.endpoint.hang_up(solo.now, id, &[]).unwrap();
-    let (to, bye) = solo
-        .sent
-        .last()
-        .cloned()
-        .or_else(|| {
-            solo.collect();
-            solo.sent.last().cloned()
-        })
-        .unwrap();
-    let (to, bye) = if bye.line().starts_with("BYE") {
-        (to, bye)
-    } else {
-        solo.collect();
-        solo.sent.last().cloned().unwrap()
-    };
+    solo.collect();
+    let (to, bye) = solo.sent.last().unwrap();
     assert_eq!(bye.line(), "BYE sip:carol@10.1.1.1:5060 SIP/2.0");
     assert_eq!(to.remote, solo.peer.remote);
 }
@@ -117,6 +104,32 @@ fn a_call_over_tcp_stays_on_its_connection() {
     solo.collect();
     assert!(solo.sent.iter().all(|(to, _)| to.connection == Some(ConnectionId(7))));
     assert!(solo.sent.last().unwrap().1.get("Via").starts_with("SIP/2.0/TCP"));
+}
+
+#[test]
+fn a_phone_that_connects_anew_is_reached_on_the_new_connection() {
+    let mut solo = Solo::new();
+    solo.peer.transport = Transport::Tcp;
+    solo.peer.connection = Some(ConnectionId(7));
+    let tcp = |text: String| text.replace("/UDP", "/TCP");
+    solo.hears(&tcp(an_invite("a", "")));
+    let id = solo.incoming[0].session;
+    solo.endpoint.accept(solo.now, id, sdp(ANSWER)).unwrap();
+    let tag = solo.collect()[0].tag("To");
+    solo.hears(&tcp(a_request("ACK", "k", &tag, 1, "")));
+    solo.peer.connection = Some(ConnectionId(8));
+    // Somebody who does not know the dialog moves nothing.
+    let guess = tcp(a_request("OPTIONS", "g", &tag, 2, "")).replace("tag=carol", "tag=guess");
+    assert!(solo.hears(&guess)[0].line().starts_with("SIP/2.0 481"));
+    solo.endpoint.reinvite(solo.now, id, Some(sdp(OFFER))).unwrap();
+    let reinvite = solo.collect().remove(0);
+    assert_eq!(solo.sent.last().unwrap().0.connection, Some(ConnectionId(7)));
+    solo.hears(&reinvite.answered("488 Not Acceptable Here", "", ""));
+
+    solo.hears(&tcp(a_request("OPTIONS", "o", &tag, 3, "")));
+    solo.endpoint.hang_up(solo.now, id, &[]).unwrap();
+    solo.collect();
+    assert_eq!(solo.sent.last().unwrap().0.connection, Some(ConnectionId(8)));
 }
 
 #[test]
