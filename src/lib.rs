@@ -1,3 +1,6 @@
-//! Sidetone.
+//! Sidetone, a voice-consult gateway.
 
+pub mod call;
+pub mod observe;
 pub mod sip;
+pub mod switchboard;

@@ -1,1 +1,139 @@
-//! Configuration.
+//! The gateway's configuration: one TOML file in, one [`Config`] out, or every [`Finding`] at once.
+//!
+//! The crate is pure. It is given the text of the file and a [`SecretSource`] for the passwords and keys that
+//! the file points to; it opens nothing, asks no clock and knows no network.
+//!
+//! What a [`Config`] says holds: ids are unique, every reference leads to something of the same tenant, lists
+//! that must not be empty are not, numbers lie in their limits. Code that gets one need not check again.
+//!
+//! Invariants:
+//! - no input makes the reader panic, and it looks at no more than [`MAX_CONFIG_BYTES`];
+//! - a name that the reader does not know is an error, never ignored;
+//! - no secret stands in the file, in a finding or in the `Debug` of a [`Config`].
+//!
+//! Where to look next: `settings` for the gateway itself; `people`, `trunk`, `route` and `access` for what a
+//! tenant has; `finding` for the rules; `read` for how text becomes all that; `reload` for what a running
+//! gateway can take over.
+
+mod access;
+mod finding;
+mod id;
+mod number;
+mod people;
+mod route;
+mod secret;
+mod settings;
+mod trunk;
+
+use std::net::IpAddr;
+
+pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
+pub use finding::{Code, Finding, Severity, UnknownCode};
+pub use id::{IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId, WebhookId};
+pub use ipnet::IpNet;
+pub use number::{Dialled, E164, MAX_DIALLED_BYTES, MAX_E164_DIGITS, MIN_E164_DIGITS, NumberError};
+pub use people::{Contact, Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
+pub use route::{Fallback, Match, Route, RouteTable, Strategy, Target};
+pub use secret::{MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
+pub use settings::{
+    Api, Codec, DatabaseUrl, Host, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
+    SupervisionRole,
+};
+pub use trunk::{Destination, Prack, Ringback, Transport, Trunk};
+
+use trunk::SourceTable;
+
+/// The largest file the reader looks at. Ten thousand people with a trunk and a route each fit in a third of it.
+pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
+
+/// A configuration in which everything fits together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[server]`
+    pub server: Server,
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[media]`
+    pub media: Media,
+    /// `[api]`
+    pub api: Api,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[supervision]`
+    pub supervision: Supervision,
+    /// `[[tenant]]`, in the order of the file, as all that follow.
+    pub tenants: Vec<Tenant>,
+    /// `[[team]]`
+    pub teams: Vec<Team>,
+    /// `[[person]]`
+    pub people: Vec<Person>,
+    /// `[[trunk]]`
+    pub trunks: Vec<Trunk>,
+    /// `[[route]]`
+    pub routes: RouteTable,
+    /// `[[token]]`
+    pub tokens: Vec<Token>,
+    /// `[[webhook]]`
+    pub webhooks: Vec<Webhook>,
+    /// What somebody should look at although the file can be used.
+    pub warnings: Vec<Finding>,
+    sources: SourceTable,
+}
+
+impl Config {
+    /// The tenant of this id.
+    #[must_use]
+    pub fn tenant(&self, id: &TenantId) -> Option<&Tenant> {
+        self.tenants.iter().find(|tenant| tenant.id == *id)
+    }
+
+    /// The person of this id.
+    #[must_use]
+    pub fn person(&self, id: &PersonId) -> Option<&Person> {
+        self.people.iter().find(|person| person.id == *id)
+    }
+
+    /// The person whose phone registers with this digest user name.
+    #[must_use]
+    pub fn person_by_username(&self, username: &str) -> Option<&Person> {
+        self.people.iter().find(|person| match &person.reach {
+            Reach::Register(credentials) => &*credentials.username == username,
+            Reach::Contact(_) => false,
+        })
+    }
+
+    /// The person with this extension in the tenant.
+    #[must_use]
+    pub fn person_by_extension(&self, tenant: &TenantId, extension: &str) -> Option<&Person> {
+        let theirs = |person: &&Person| person.tenant == *tenant;
+        self.people.iter().filter(theirs).find(|person| person.extension.as_deref() == Some(extension))
+    }
+
+    /// The agents of a team, in the order of the file.
+    pub fn agents_of<'a>(&'a self, team: &'a TeamId) -> impl Iterator<Item = &'a Person> {
+        let agents = self.people.iter().filter(|person| person.role == PersonRole::Agent);
+        agents.filter(move |person| person.teams.contains(team))
+    }
+
+    /// The trunk of this id.
+    #[must_use]
+    pub fn trunk(&self, id: &TrunkId) -> Option<&Trunk> {
+        self.trunks.iter().find(|trunk| trunk.id == *id)
+    }
+
+    /// The trunk that is trusted at this address: the one with the narrowest source range that holds it.
+    #[must_use]
+    pub fn trunk_by_source(&self, source: IpAddr) -> Option<&Trunk> {
+        self.trunks.get(self.sources.find(source)?)
+    }
+
+    /// The token with this SHA-256. Compares every hash in full, so the time tells nothing about them.
+    #[must_use]
+    pub fn token_by_sha256(&self, sha256: &[u8; 32]) -> Option<&Token> {
+        let same = |token: &&Token| {
+            let known = token.sha256.as_bytes();
+            known.iter().zip(sha256).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
+        };
+        self.tokens.iter().filter(same).last()
+    }
+}

@@ -1,0 +1,115 @@
+//! Tenants, their teams and the people in them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::id::{PersonId, TeamId, TenantId};
+use crate::secret::Secret;
+use crate::trunk::Destination;
+
+/// `[[tenant]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name for people to read.
+    pub name: Arc<str>,
+}
+
+/// `[[team]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Team {
+    /// Its id.
+    pub id: TeamId,
+    /// The tenant it belongs to.
+    pub tenant: TenantId,
+    /// Its name for people to read.
+    pub name: Arc<str>,
+}
+
+/// `[[person]]`: somebody with a SIP phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The person's id.
+    pub id: PersonId,
+    /// The tenant the person belongs to.
+    pub tenant: TenantId,
+    /// What the person is in a call.
+    pub role: PersonRole,
+    /// The teams the person is in, in file order.
+    pub teams: Vec<TeamId>,
+    /// How the person's phone is reached.
+    pub reach: Reach,
+    /// The short number of the phone, unique in the tenant.
+    pub extension: Option<Arc<str>>,
+    /// The name shown to others.
+    pub display_name: Option<Arc<str>>,
+}
+
+/// What a person is in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PersonRole {
+    /// Answers customers.
+    Agent,
+    /// Monitors, whispers to, barges in on and takes over from agents.
+    Supervisor,
+    /// Calls in: a phone on the customer's side, for trials.
+    Customer,
+}
+
+impl fmt::Display for PersonRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Agent => "agent",
+            Self::Supervisor => "supervisor",
+            Self::Customer => "customer",
+        })
+    }
+}
+
+/// How a phone is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// It is always at this address.
+    Contact(Contact),
+    /// It registers (RFC 3261 section 10) with digest credentials.
+    Register(Credentials),
+}
+
+/// A fixed SIP address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// The URI as written, `sip:` scheme; goes into the request line unchanged.
+    pub uri: Arc<str>,
+    /// The part before the `@`.
+    pub user: Option<Arc<str>>,
+    /// Where the URI points.
+    pub destination: Destination,
+}
+
+/// What a phone must know to register.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The digest user name, unique in the file: there is one realm.
+    pub username: Arc<str>,
+    /// How the password is checked.
+    pub password: Password,
+}
+
+/// A digest password, in clear or hashed with user name and realm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Password {
+    /// The password itself, from a file or the environment; serves MD5 and SHA-256.
+    Clear(Secret),
+    /// H(username:realm:password) in lower-case hex (RFC 7616 section 3.4.2); at least one is set. An algorithm
+    /// without a hash is not offered to this user. As good as a password to a thief, hence `Secret`.
+    Hashed {
+        /// 32 hex digits.
+        md5: Option<Secret>,
+        /// 64 hex digits.
+        sha256: Option<Secret>,
+    },
+}

@@ -1,0 +1,122 @@
+//! Trunks: the SIP peers that calls come from and go to, told apart by their source address.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Serialize;
+
+use crate::id::{TenantId, TrunkId};
+use crate::settings::{Codec, Host};
+
+/// `[[trunk]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trunk {
+    /// Its id.
+    pub id: TrunkId,
+    /// The tenant whose calls it carries.
+    pub tenant: TenantId,
+    /// The addresses it is trusted at. Never empty.
+    pub sources: Vec<IpNet>,
+    /// Where calls to it are sent; `None` if it only brings calls.
+    pub destination: Option<Destination>,
+    /// Reliable provisional responses.
+    pub prack: Prack,
+    /// What its callers get while an agent's phone rings.
+    pub ringback: Ringback,
+    /// Codecs for this trunk, best first; `None` is those of `[media]`.
+    pub codecs: Option<Vec<Codec>>,
+    /// Calls at one time over this trunk; `None` is up to the limit of the gateway.
+    pub channels_max: Option<usize>,
+    /// The session interval offered (RFC 4028); `None` offers no session timer.
+    pub session_timer: Option<Duration>,
+    /// How often OPTIONS asks whether the trunk is alive; `None` never asks. Set only with a `destination`.
+    pub options_interval: Option<Duration>,
+}
+
+/// Host, port and transport of a SIP peer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Destination {
+    /// Address or name.
+    pub host: Host,
+    /// The port; 5060 where the file says none.
+    pub port: u16,
+    /// UDP where the file says none.
+    pub transport: Transport,
+}
+
+/// `sip.example.net:5060;transport=udp`
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{};transport={}", self.host, self.port, self.transport)
+    }
+}
+
+/// A SIP transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+}
+
+/// As in a `transport` parameter: lower case.
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+/// Reliable provisional responses (RFC 3262) on a trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Prack {
+    /// Neither offered nor used; a peer that requires it is answered 420.
+    Off,
+    /// Used when the peer asks for it.
+    Supported,
+    /// Asked of the peer; one without it is answered 421.
+    Required,
+}
+
+/// What a trunk's caller gets while the called phone rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ringback {
+    /// 180: the caller's network makes the tone.
+    Alerting,
+    /// 183 with SDP: the gateway makes the tone.
+    Tone,
+}
+
+/// Which trunk an address belongs to: the narrowest range that holds it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct SourceTable {
+    // Narrowest first, so that the first hit is the answer. A list, because a gateway has tens of ranges.
+    ranges: Vec<(IpNet, usize)>,
+}
+
+impl SourceTable {
+    pub(crate) fn new(trunks: &[Trunk]) -> Self {
+        let each = |(index, trunk): (usize, &Trunk)| {
+            trunk.sources.iter().map(move |range| (*range, index)).collect::<Vec<_>>()
+        };
+        let mut ranges: Vec<_> = trunks.iter().enumerate().flat_map(each).collect();
+        ranges.sort_by_key(|(range, index)| (Reverse(range.prefix_len()), *index));
+        Self { ranges }
+    }
+
+    /// The index of the trunk.
+    pub(crate) fn find(&self, source: IpAddr) -> Option<usize> {
+        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; ranges are written as IPv4.
+        let source = source.to_canonical();
+        self.ranges.iter().find(|(range, _)| range.contains(&source)).map(|(_, index)| *index)
+    }
+}

@@ -1,0 +1,117 @@
+//! What passes between a door and the switchboard: the same for every door.
+//!
+//! A door turns these into its protocol and its protocol into these. It allots the ids of legs
+//! that reach it; legs that it is told to dial come with theirs.
+
+use std::net::SocketAddr;
+
+use sbc_config::{Codec, PersonId, TenantId, TrunkId};
+
+use super::{LegAction, LegEvent, LegId};
+
+/// From the switchboard to a door.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The leg.
+    pub leg: LegId,
+    /// What to do with it.
+    pub action: LegAction,
+    /// Our end of its media, with the first order that needs one.
+    pub media: Option<MediaEnd>,
+    /// Codecs to put first, because the other side of the call speaks them.
+    pub prefer: Vec<Codec>,
+    /// Who is shown as calling, for [`LegAction::Dial`].
+    pub caller: Option<Caller>,
+}
+
+/// Our end of a leg's media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaEnd {
+    /// Where the far end sends RTP; RTCP goes to the next port.
+    pub rtp: SocketAddr,
+}
+
+/// Who is shown as calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// The number or user part.
+    pub number: String,
+    /// The display name, if the caller sent one.
+    pub name: Option<String>,
+}
+
+/// From a door to the switchboard.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// A new leg wants in. It waits until it is ordered to be answered or hung up.
+    Incoming(Incoming),
+    /// Something happened to a leg.
+    Leg(LegId, LegEvent),
+    /// The leg's media is agreed, for the first time or anew.
+    Agreed(LegId, Box<AgreedMedia>),
+    /// A trunk changed between reachable and not.
+    Trunk {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Whether it answers now.
+        up: bool,
+        /// What it said, or what failed.
+        detail: String,
+    },
+}
+
+/// A leg that reached us.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The leg.
+    pub leg: LegId,
+    /// The tenant it belongs to, by its origin.
+    pub tenant: TenantId,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Who calls, as the origin says.
+    pub from: Caller,
+    /// What was dialled.
+    pub to: String,
+    /// What the caller's codecs are, best first; empty when it made no offer.
+    pub codecs: Vec<Codec>,
+}
+
+/// Where a leg came from, as authenticated: by source range or by digest, never by header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A trunk.
+    Trunk(TrunkId),
+    /// The telephone of one of our people.
+    Person(PersonId),
+}
+
+/// What both ends of a leg agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgreedMedia {
+    /// The codec.
+    pub codec: Codec,
+    /// Payload type of packets we send.
+    pub send_payload_type: u8,
+    /// Payload type of packets we receive.
+    pub receive_payload_type: u8,
+    /// Payload types of telephone-event, to send and to receive.
+    pub telephone_event: Option<(u8, u8)>,
+    /// Whether comfort noise (RFC 3389) may be sent.
+    pub comfort_noise: bool,
+    /// Milliseconds of audio in a packet that we send.
+    pub ptime_ms: u8,
+    /// Where to send RTP; none while the far end has no address (`0.0.0.0`, port 0).
+    pub remote_rtp: Option<SocketAddr>,
+    /// Where to send RTCP.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Whether RTCP shares the RTP port (RFC 5761).
+    pub rtcp_mux: bool,
+    /// Whether we may send.
+    pub sends: bool,
+    /// Whether the far end may send.
+    pub receives: bool,
+    /// Whether the far end may sit behind an address translator, so that its packets may come from
+    /// another port than its description says.
+    pub behind_nat: bool,
+}

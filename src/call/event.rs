@@ -1,0 +1,122 @@
+//! What a call tells of itself, typed. The switchboard turns these into numbered CloudEvents.
+
+use sbc_config::PersonId;
+
+use super::{Cause, Coaching, LegEnd, LegId, SupervisionId};
+
+/// Something worth telling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallEvent {
+    /// The call exists.
+    Initiated,
+    /// A target is being rung.
+    Ringing {
+        /// The target's leg.
+        leg: LegId,
+    },
+    /// Somebody answered.
+    Answered {
+        /// The leg that answered.
+        leg: LegId,
+    },
+    /// Customer and agent hear each other for the first time.
+    Bridged,
+    /// A target did not come to talk; the next one, if any, is tried.
+    AttemptFailed {
+        /// The target's leg.
+        leg: LegId,
+        /// Why.
+        end: LegEnd,
+    },
+    /// A party is on hold.
+    Held {
+        /// The party.
+        leg: LegId,
+        /// Its own telephone did it.
+        by_peer: bool,
+    },
+    /// A party is off hold.
+    Resumed {
+        /// The party.
+        leg: LegId,
+        /// Its own telephone did it.
+        by_peer: bool,
+    },
+    /// The call is over.
+    Ended {
+        /// Why.
+        cause: Cause,
+        /// Whose leg ended it, if one did.
+        by: Option<LegId>,
+    },
+    /// Somebody asked to supervise.
+    SupervisionRequested {
+        /// Which supervision.
+        id: SupervisionId,
+        /// Who.
+        supervisor: PersonId,
+        /// As what.
+        role: Coaching,
+        /// About whom.
+        subject: LegId,
+    },
+    /// The supervisor is on the line.
+    SupervisionStarted {
+        /// Which supervision.
+        id: SupervisionId,
+        /// The supervisor's leg.
+        leg: LegId,
+        /// As what.
+        role: Coaching,
+    },
+    /// The supervisor does something else now.
+    RoleChanged {
+        /// Which supervision.
+        id: SupervisionId,
+        /// What it was.
+        from: Coaching,
+        /// What it is.
+        to: Coaching,
+        /// What brought the change about.
+        by: ChangedBy,
+    },
+    /// The supervisor is off the line.
+    SupervisionEnded {
+        /// Which supervision.
+        id: SupervisionId,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// What brought a role change about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangedBy {
+    /// A request over the API.
+    Api,
+    /// A digit on the supervisor's telephone.
+    Dtmf,
+    /// The agent left, and the barging supervisor stays with the customer.
+    AgentLeft,
+}
+
+impl CallEvent {
+    /// Its name on the wire (design: event names).
+    pub fn kind(&self) -> &'static str {
+        match self {
+            CallEvent::Initiated => "call.initiated",
+            CallEvent::Ringing { .. } => "call.ringing",
+            CallEvent::Answered { .. } => "call.answered",
+            CallEvent::Bridged => "call.bridged",
+            CallEvent::AttemptFailed { .. } => "call.attempt_failed",
+            CallEvent::Held { .. } => "call.held",
+            CallEvent::Resumed { .. } => "call.resumed",
+            CallEvent::Ended { .. } => "call.ended",
+            CallEvent::SupervisionRequested { .. } => "supervision.requested",
+            CallEvent::SupervisionStarted { .. } => "supervision.started",
+            CallEvent::RoleChanged { .. } => "supervision.role_changed",
+            CallEvent::SupervisionEnded { .. } => "supervision.ended",
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Finding somebody to talk to: targets rung in order, each for its time.
+//!
+//! ```text
+//!   attempts ──> ring one attempt ──answered──> done: the others are released
+//!      ^               │ busy, declined, absent, or its time is up
+//!      └───── next ────┘
+//!   none left: the caller is told the kindest true reason
+//! ```
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::{Cause, LegId, Target};
+
+/// The most attempts one route may make: a caller who heard sixteen telephones ring has left.
+pub const MAX_ATTEMPTS: usize = 16;
+
+/// Some targets to ring together, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Rung at the same time; the first to answer has the call.
+    pub targets: Vec<Target>,
+    /// How long to ring before the next attempt.
+    pub ring: Duration,
+}
+
+/// The search for an agent.
+#[derive(Debug)]
+pub(super) struct Hunt {
+    left: VecDeque<Attempt>,
+    ringing: Vec<LegId>,
+    give_up_at: Option<Instant>,
+    best_reason: Option<Cause>,
+    when_exhausted: Option<Cause>,
+}
+
+impl Hunt {
+    pub(super) fn new(attempts: Vec<Attempt>, when_exhausted: Option<Cause>) -> Hunt {
+        let left = attempts.into_iter().take(MAX_ATTEMPTS).collect();
+        Hunt { left, ringing: Vec::new(), give_up_at: None, best_reason: None, when_exhausted }
+    }
+
+    /// The next targets to ring, if any are left.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Vec<Target>> {
+        let attempt = self.left.pop_front()?;
+        self.give_up_at = Some(now + attempt.ring);
+        Some(attempt.targets)
+    }
+
+    pub(super) fn rings(&mut self, leg: LegId) {
+        self.ringing.push(leg);
+    }
+
+    /// `leg` will not talk. Returns whether this attempt has nobody left.
+    pub(super) fn failed(&mut self, leg: LegId, cause: Cause) -> bool {
+        self.ringing.retain(|other| *other != leg);
+        self.note(cause);
+        self.ringing.is_empty()
+    }
+
+    /// The attempt's time is up; who must stop ringing.
+    pub(super) fn give_up(&mut self, now: Instant) -> Vec<LegId> {
+        match self.give_up_at {
+            Some(at) if now >= at => {
+                self.note(Cause::NoAnswer);
+                self.stop()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Nobody is to be rung any more; who must stop ringing.
+    pub(super) fn stop(&mut self) -> Vec<LegId> {
+        self.give_up_at = None;
+        std::mem::take(&mut self.ringing)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.give_up_at
+    }
+
+    /// What the caller is told when nobody came: what the route says, otherwise the reason that
+    /// says most about a person. Busy beats no answer beats not there.
+    pub(super) fn verdict(&self) -> Cause {
+        self.when_exhausted.or(self.best_reason).unwrap_or(Cause::Unreachable)
+    }
+
+    fn note(&mut self, cause: Cause) {
+        let weight = |cause: Cause| match cause {
+            Cause::Busy => 5,
+            Cause::Declined => 4,
+            Cause::NoAnswer => 3,
+            Cause::Congestion => 2,
+            _ => 1,
+        };
+        if self.best_reason.is_none_or(|best| weight(cause) > weight(best)) {
+            self.best_reason = Some(cause);
+        }
+    }
+}

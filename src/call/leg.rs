@@ -1,0 +1,105 @@
+//! The one leg abstraction: what the core asks of a door, and what a door tells the core.
+
+use sbc_config::{PersonId, TrunkId};
+use serde::Serialize;
+
+use super::Cause;
+
+/// What the core asks a door to do with a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LegAction {
+    /// Call somebody. The leg exists from now on and ends with [`LegEvent::Ended`], whatever happens.
+    Dial(Target),
+    /// Tell the caller that somebody is being rung.
+    Alert,
+    /// Open media towards the caller before the answer, because there is something to hear.
+    OpenEarly,
+    /// Answer the caller.
+    Answer,
+    /// Tell the telephone it is on hold; it will get music.
+    Hold,
+    /// Tell it that it is not any more.
+    Resume,
+    /// Send digits as telephone-events.
+    SendDigits(String),
+    /// End it: reject, cancel or hang up, whichever its state calls for.
+    HangUp(Cause),
+}
+
+/// What a door tells of a leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LegEvent {
+    /// The far end alerts.
+    Ringing,
+    /// The far end sends media before its answer.
+    EarlyMedia,
+    /// Answered, media agreed: either the far end answered our call, or our answer was sent.
+    Answered,
+    /// Its telephone put us on hold.
+    Held,
+    /// Its telephone took us off hold.
+    Resumed,
+    /// A digit was pressed: `0`-`9`, `*`, `#`, `A`-`D`. Each press is told once.
+    Digit(char),
+    /// No media has come for the configured time.
+    MediaLost,
+    /// It is over. Nothing follows.
+    Ended(LegEnd),
+}
+
+/// How a leg ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LegEnd {
+    /// Why, in our words.
+    pub cause: Cause,
+    /// Why, in the door's own words, for the record: `486 Busy Here`.
+    pub detail: String,
+}
+
+impl LegEnd {
+    /// An ending with our words alone.
+    pub fn of(cause: Cause) -> LegEnd {
+        LegEnd { cause, detail: String::new() }
+    }
+}
+
+/// Whom to call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// Where the call goes.
+    pub address: Address,
+    /// What to call them in records: the number or the person.
+    pub name: String,
+}
+
+/// Where a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// One of our people, at their fixed contact or wherever they are registered.
+    Person(PersonId),
+    /// A number beyond a trunk.
+    Trunk {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The number, as it will be dialled.
+        number: String,
+    },
+}
+
+impl Target {
+    /// The person called, if it is one of ours.
+    pub fn person(&self) -> Option<&PersonId> {
+        match &self.address {
+            Address::Person(person) => Some(person),
+            Address::Trunk { .. } => None,
+        }
+    }
+
+    /// The trunk used, if any.
+    pub fn trunk(&self) -> Option<&TrunkId> {
+        match &self.address {
+            Address::Person(_) => None,
+            Address::Trunk { trunk, .. } => Some(trunk),
+        }
+    }
+}

@@ -1,0 +1,699 @@
+//! The core: what a call is and what happens to it. No clock, no socket, no task.
+//!
+//! A [`Call`] is told everything, the time included, and tells back what should happen:
+//!
+//! ```text
+//!   LegEvent (from a door) ─┐                        ┌─> LegAction (to a door)
+//!   Command  (from the API) ├─> Call::handle, poll ──┼─> Hearing   (to the bridge)
+//!   Timeout                 ┘                        └─> CallEvent (to journal and API)
+//! ```
+//!
+//! # Invariants
+//! - Who hears whom is decided in [`hearing`] alone, after every change, for all parties at once.
+//! - Every leg that was dialled or admitted ends with exactly one [`LegEvent::Ended`]; the call is
+//!   over when all have ended, or when [`ENDING_MAX`] has passed.
+//! - A role change touches no signalling: only the table.
+//! - The customer is never left without somebody to hear while a talker remains.
+
+mod cause;
+pub mod door;
+mod event;
+pub mod hearing;
+mod hold;
+mod hunt;
+mod leg;
+mod party;
+pub mod rights;
+mod supervise;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use sbc_config::{PersonId, TrunkId};
+
+pub use cause::Cause;
+pub use event::{CallEvent, ChangedBy};
+pub use hearing::Hearing;
+pub use hunt::{Attempt, MAX_ATTEMPTS};
+pub use leg::{Address, LegAction, LegEnd, LegEvent, Target};
+pub use party::{CallId, Coaching, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SupervisionId, UnknownId};
+pub use supervise::{Arrival, Supervise, Supervision};
+
+use hunt::Hunt;
+
+/// How long legs may take to go once the call is over: a BYE without answer is given up after 32
+/// seconds (RFC 3261 section 17.1.2.2, timer F), so after this only a defect is left.
+pub const ENDING_MAX: Duration = Duration::from_secs(40);
+
+/// One party with its connection.
+#[derive(Debug)]
+pub struct Party {
+    seat: Seat,
+    person: Option<PersonId>,
+    trunk: Option<TrunkId>,
+    /// We have told its door to end it; whatever it still says does not count.
+    leaving: bool,
+}
+
+impl Party {
+    /// How the hearing table sees this party.
+    pub fn seat(&self) -> Seat {
+        self.seat
+    }
+
+    /// Which of our people this is.
+    pub fn person(&self) -> Option<&PersonId> {
+        self.person.as_ref()
+    }
+
+    /// The trunk it runs over.
+    pub fn trunk(&self) -> Option<&TrunkId> {
+        self.trunk.as_ref()
+    }
+}
+
+/// What a call is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A door tells something of a leg.
+    Leg(LegId, LegEvent),
+    /// The instant of [`Call::poll_timeout`] has come.
+    Timeout,
+}
+
+/// What somebody with the right to do so wants changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Hold a party.
+    Hold(LegId),
+    /// Take it back.
+    Resume(LegId),
+    /// Silence a party.
+    Mute(LegId),
+    /// Let it speak.
+    Unmute(LegId),
+    /// Send digits to a party.
+    SendDigits(LegId, String),
+    /// End one leg.
+    HangUpLeg(LegId),
+    /// End the call.
+    HangUp(Cause),
+    /// Put a supervisor on the call.
+    Supervise(Supervise),
+    /// A supervisor expected to dial in is here.
+    Seat(SupervisionId, LegId),
+    /// Switch a supervision's role.
+    SwitchRole(SupervisionId, Coaching),
+    /// End a supervision.
+    EndSupervision(SupervisionId),
+}
+
+/// What a call wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// A door is to do something with a leg.
+    Leg(LegId, LegAction),
+    /// The new table. Generations count up by one.
+    Hearing(u64, Hearing),
+    /// Something to tell.
+    Event(CallEvent),
+    /// A supervisor who follows the agent stays on the line, and this call lets go of the leg.
+    Keep(Supervision),
+    /// All legs are gone. The last output.
+    Over(Cause, Option<LegId>),
+}
+
+/// Why a command was not carried out. Nothing changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// The call has no such leg.
+    #[error("the call has no such leg")]
+    NoSuchLeg,
+    /// The call has no such supervision.
+    #[error("the call has no such supervision")]
+    NoSuchSupervision,
+    /// The leg is not answered yet, or already leaving.
+    #[error("the leg is not in conversation; wait until it is answered")]
+    NotTalking,
+    /// The leg is on hold already.
+    #[error("the leg is on hold already")]
+    AlreadyHeld,
+    /// The leg is not on hold by our hand.
+    #[error("the leg was not put on hold by the gateway; its own telephone must resume it")]
+    NotHeld,
+    /// The subject of a supervision must be a talking agent.
+    #[error("the subject of a supervision is an agent's leg in conversation")]
+    NoSubject,
+    /// The role is not among the allowed roles of this supervision.
+    #[error("this supervision may not switch to that role; see its allowed_roles")]
+    RoleNotAllowed,
+    /// A taken-over call has no agent to listen to or coach.
+    #[error("the call has been taken over; end the supervision or the call")]
+    TakenOver,
+    /// The supervisor is not on the line yet.
+    #[error("the supervisor has not answered yet")]
+    SupervisorNotThere,
+    /// This supervisor is on the call already.
+    #[error("this supervisor is on the call already; change the role of that supervision")]
+    SupervisedAlready,
+    /// The call has its most parties.
+    #[error("the call has as many parties as it can hold")]
+    Full,
+    /// The call is ending.
+    #[error("the call is over")]
+    Over,
+}
+
+/// How a call begins.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The leg it begins with: the caller's of an inbound call.
+    pub first: LegId,
+    /// Who called: a customer, or an agent who dials one.
+    pub first_is: CallerIs,
+    /// The person of the first leg, if it is one of ours.
+    pub first_person: Option<PersonId>,
+    /// The trunk of the first leg.
+    pub first_trunk: Option<TrunkId>,
+    /// Whom to ring.
+    pub attempts: Vec<Attempt>,
+    /// The cause told to the caller when nobody came, if the route fixes one.
+    pub when_exhausted: Option<Cause>,
+    /// What happens to the agent when a supervisor takes over.
+    pub takeover: Takeover,
+    /// Seed of this call's leg ids: two calls with different seeds draw different ids.
+    pub seed: u64,
+}
+
+/// Who begins an inbound call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CallerIs {
+    /// A customer, who is looking for an agent.
+    #[default]
+    Customer,
+    /// An agent, who dials a customer.
+    Agent,
+}
+
+/// What happens to the agent when a supervisor takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Takeover {
+    /// The agent's leg is hung up.
+    #[default]
+    ReleasesAgent,
+    /// The agent stays in the conversation.
+    KeepsAgent,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Somebody is being rung: an agent, or the customer of an originated call.
+    Hunting(Hunt),
+    /// Both sides have answered.
+    Talking,
+    /// Legs are being taken down.
+    Ending { cause: Cause, by: Option<LegId>, until: Instant },
+    /// All are gone.
+    Over,
+}
+
+/// One call. See the module for the contract.
+#[derive(Debug)]
+pub struct Call {
+    parties: Vec<Party>,
+    supervisions: Vec<Supervision>,
+    state: State,
+    /// For an originated call, whom to ring for the agent once they are there.
+    then_ring: Option<Attempt>,
+    /// The part of those who are rung.
+    rung_as: Role,
+    takeover: Takeover,
+    bridged: bool,
+    table: Hearing,
+    generation: u64,
+    ids: LegIds,
+    outputs: VecDeque<Output>,
+}
+
+impl Call {
+    /// A call that reached us: the first leg waits for somebody to be found.
+    pub fn inbound(now: Instant, setup: Setup) -> Call {
+        let mut call = Call::new(&setup);
+        let (caller, rung_as) = match setup.first_is {
+            CallerIs::Customer => (Role::Customer, Role::Agent),
+            CallerIs::Agent => (Role::Agent, Role::Customer),
+        };
+        call.rung_as = rung_as;
+        call.seat(setup.first, caller, Presence::Waiting, setup.first_person, setup.first_trunk);
+        call.tell(CallEvent::Initiated);
+        call.state = State::Hunting(Hunt::new(setup.attempts, setup.when_exhausted));
+        call.ring_next(now);
+        call.settle();
+        call
+    }
+
+    /// A call we place for an agent: the agent is rung by `setup.attempts`, then the customer.
+    /// `setup.first` names no leg here.
+    pub fn outbound(now: Instant, setup: Setup, customer: Attempt) -> Call {
+        let mut call = Call::new(&setup);
+        call.then_ring = Some(customer);
+        call.tell(CallEvent::Initiated);
+        call.state = State::Hunting(Hunt::new(setup.attempts, setup.when_exhausted));
+        call.ring_next(now);
+        call.settle();
+        call
+    }
+
+    fn new(setup: &Setup) -> Call {
+        Call {
+            parties: Vec::with_capacity(3),
+            supervisions: Vec::new(),
+            state: State::Talking,
+            then_ring: None,
+            rung_as: Role::Agent,
+            takeover: setup.takeover,
+            bridged: false,
+            table: Hearing::default(),
+            generation: 0,
+            ids: LegIds(setup.seed),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Takes in what happened.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Leg(leg, event) => self.leg_event(now, leg, event),
+            Input::Timeout => self.timeout(now),
+        }
+        self.settle();
+    }
+
+    /// Carries out a command, or says why not.
+    pub fn command(&mut self, now: Instant, command: Command) -> Result<(), CommandError> {
+        if matches!(self.state, State::Ending { .. } | State::Over) {
+            return Err(CommandError::Over);
+        }
+        let done = match command {
+            Command::Hold(leg) => self.hold(leg),
+            Command::Resume(leg) => self.resume(leg),
+            Command::Mute(leg) => self.mute(leg, true),
+            Command::Unmute(leg) => self.mute(leg, false),
+            Command::SendDigits(leg, digits) => self.send_digits(leg, digits),
+            Command::HangUpLeg(leg) => self.hang_up_leg(now, leg),
+            Command::HangUp(cause) => {
+                self.end(now, cause, None);
+                Ok(())
+            }
+            Command::Supervise(wanted) => self.supervise(wanted),
+            Command::Seat(id, leg) => self.seat_supervisor(id, leg),
+            Command::SwitchRole(id, role) => self.switch_role(id, role, ChangedBy::Api),
+            Command::EndSupervision(id) => self.end_supervision(id, Cause::Normal),
+        };
+        self.settle();
+        done
+    }
+
+    /// The next thing to be done, until there is none.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Timeout`] is wanted.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Hunting(hunt) => hunt.deadline(),
+            State::Ending { until, .. } => Some(*until),
+            State::Talking | State::Over => None,
+        }
+    }
+
+    /// The parties, in order of arrival.
+    pub fn parties(&self) -> &[Party] {
+        &self.parties
+    }
+
+    /// The supervisions.
+    pub fn supervisions(&self) -> &[Supervision] {
+        &self.supervisions
+    }
+
+    /// The table in force, and its generation.
+    pub fn table(&self) -> (u64, &Hearing) {
+        (self.generation, &self.table)
+    }
+
+    /// Whether customer and agent have ever heard each other.
+    pub fn is_talking(&self) -> bool {
+        self.bridged && !self.is_ending()
+    }
+
+    /// Whether the call is being taken down.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Ending { .. } | State::Over)
+    }
+
+    fn leg_event(&mut self, now: Instant, leg: LegId, event: LegEvent) {
+        if let LegEvent::Ended(end) = event {
+            return self.leg_ended(now, leg, end);
+        }
+        let Some(party) = self.parties.iter_mut().find(|p| p.seat.leg == leg) else { return };
+        if party.leaving {
+            return;
+        }
+        match event {
+            LegEvent::Ringing => self.leg_rings(leg),
+            LegEvent::EarlyMedia => self.early_media(leg),
+            LegEvent::Answered => self.leg_answered(now, leg),
+            LegEvent::Held => self.peer_hold(leg, Hold::Holding),
+            LegEvent::Resumed => self.peer_hold(leg, Hold::None),
+            LegEvent::Digit(digit) => self.digit(leg, digit),
+            LegEvent::MediaLost => self.leg_failed(now, leg, Cause::MediaTimeout),
+            LegEvent::Ended(_) => unreachable!("handled above"),
+        }
+    }
+
+    fn timeout(&mut self, now: Instant) {
+        match &mut self.state {
+            State::Hunting(hunt) => {
+                let silent = hunt.give_up(now);
+                if silent.is_empty() {
+                    return;
+                }
+                for leg in silent {
+                    self.hang_up(leg, Cause::NoAnswer);
+                }
+                self.ring_next(now);
+            }
+            State::Ending { cause, by, until } if now >= *until => {
+                let (cause, by) = (*cause, *by);
+                self.parties.clear();
+                self.over(cause, by);
+            }
+            State::Ending { .. } | State::Talking | State::Over => {}
+        }
+    }
+
+    /// Rings the next targets, or ends the call when none are left.
+    fn ring_next(&mut self, now: Instant) {
+        loop {
+            let State::Hunting(hunt) = &mut self.state else { return };
+            let Some(targets) = hunt.next(now) else {
+                let verdict = hunt.verdict();
+                return self.end(now, verdict, None);
+            };
+            let mut rung = 0;
+            for target in targets {
+                if self.parties.len() >= MAX_PARTIES {
+                    break;
+                }
+                let leg = self.dial(target, self.rung_as);
+                if let State::Hunting(hunt) = &mut self.state {
+                    hunt.rings(leg);
+                }
+                rung += 1;
+            }
+            if rung > 0 {
+                return;
+            }
+        }
+    }
+
+    fn dial(&mut self, target: Target, role: Role) -> LegId {
+        let leg = self.ids.next();
+        self.seat(leg, role, Presence::Ringing, target.person().cloned(), target.trunk().cloned());
+        self.act(leg, LegAction::Dial(target));
+        leg
+    }
+
+    fn seat(
+        &mut self,
+        leg: LegId,
+        role: Role,
+        presence: Presence,
+        person: Option<PersonId>,
+        trunk: Option<TrunkId>,
+    ) {
+        let seat = Seat { leg, role, presence, hold: Hold::None, muted: false };
+        self.parties.push(Party { seat, person, trunk, leaving: false });
+    }
+
+    fn leg_rings(&mut self, leg: LegId) {
+        let Some(party) = self.party(leg) else { return };
+        if party.seat.presence != Presence::Ringing || matches!(party.seat.role, Role::Supervisor { .. }) {
+            return;
+        }
+        self.tell(CallEvent::Ringing { leg });
+        self.to_the_waiting(LegAction::Alert);
+    }
+
+    fn early_media(&mut self, leg: LegId) {
+        let Some(party) = self.party_mut(leg) else { return };
+        if party.seat.presence != Presence::Ringing || matches!(party.seat.role, Role::Supervisor { .. }) {
+            return;
+        }
+        party.seat.presence = Presence::Early;
+        self.to_the_waiting(LegAction::OpenEarly);
+    }
+
+    fn to_the_waiting(&mut self, action: LegAction) {
+        let waiting: Vec<LegId> = self
+            .parties
+            .iter()
+            .filter(|p| p.seat.presence == Presence::Waiting)
+            .map(|p| p.seat.leg)
+            .collect();
+        for leg in waiting {
+            self.act(leg, action.clone());
+        }
+    }
+
+    fn leg_answered(&mut self, now: Instant, leg: LegId) {
+        let Some(party) = self.party_mut(leg) else { return };
+        let before = party.seat.presence;
+        if before == Presence::Talking {
+            return;
+        }
+        party.seat.presence = Presence::Talking;
+        let role = party.seat.role;
+        if let Role::Supervisor { .. } = role {
+            return self.supervisor_answered(leg);
+        }
+        self.tell(CallEvent::Answered { leg });
+        if before == Presence::Waiting {
+            return; // the caller: our own answer has been sent
+        }
+        if let State::Hunting(hunt) = &mut self.state {
+            for other in hunt.stop() {
+                if other != leg {
+                    self.hang_up(other, Cause::Released);
+                }
+            }
+        }
+        match self.then_ring.take() {
+            Some(attempt) => {
+                self.rung_as = Role::Customer;
+                self.state = State::Hunting(Hunt::new(vec![attempt], None));
+                self.ring_next(now);
+            }
+            None => {
+                self.state = State::Talking;
+                self.to_the_waiting(LegAction::Answer);
+            }
+        }
+    }
+
+    fn digit(&mut self, leg: LegId, digit: char) {
+        if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(leg)).map(|s| s.id) {
+            self.supervisor_digit(id, digit);
+        }
+    }
+
+    fn leg_failed(&mut self, now: Instant, leg: LegId, cause: Cause) {
+        self.hang_up(leg, cause);
+        self.left(now, leg, cause);
+    }
+
+    fn leg_ended(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        let Some(place) = self.parties.iter().position(|p| p.seat.leg == leg) else { return };
+        let party = self.parties.remove(place);
+        if let State::Ending { cause, by, .. } = self.state {
+            if self.parties.is_empty() {
+                self.over(cause, by);
+            }
+            return;
+        }
+        if party.leaving {
+            return; // its leaving has been dealt with
+        }
+        if matches!(party.seat.presence, Presence::Ringing | Presence::Early)
+            && !matches!(party.seat.role, Role::Supervisor { .. })
+        {
+            return self.attempt_failed(now, leg, end);
+        }
+        self.left(now, leg, end.cause);
+    }
+
+    fn attempt_failed(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        let cause = end.cause;
+        self.tell(CallEvent::AttemptFailed { leg, end });
+        if let State::Hunting(hunt) = &mut self.state
+            && hunt.failed(leg, cause)
+        {
+            self.ring_next(now);
+        }
+    }
+
+    /// A party is gone or going. What is left of the call?
+    fn left(&mut self, now: Instant, leg: LegId, cause: Cause) {
+        if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(leg)).map(|s| s.id) {
+            self.supervision_over(id, cause);
+        } else {
+            self.subject_left(leg);
+        }
+        let is_here = |role| self.parties.iter().any(|p| p.is_here() && p.seat.role == role);
+        let customers = is_here(Role::Customer);
+        let over = match &self.state {
+            // Somebody waits for the one who is rung: the caller, or the agent of an originated call.
+            State::Hunting(_) if self.rung_as == Role::Customer => !is_here(Role::Agent),
+            State::Hunting(_) => !customers && self.then_ring.is_none(),
+            State::Talking => !customers || !self.somebody_talks(),
+            State::Ending { .. } | State::Over => false,
+        };
+        if over {
+            self.end(now, cause, Some(leg));
+        }
+    }
+
+    /// Whether anybody is left whom a customer hears.
+    fn somebody_talks(&self) -> bool {
+        self.parties.iter().any(|p| {
+            p.is_here()
+                && p.seat.presence == Presence::Talking
+                && matches!(
+                    p.seat.role,
+                    Role::Agent
+                        | Role::Expert
+                        | Role::Supervisor { coaching: Coaching::TakenOver | Coaching::Barge, .. }
+                )
+        })
+    }
+
+    fn hang_up_leg(&mut self, now: Instant, leg: LegId) -> Result<(), CommandError> {
+        let party = self.party(leg).ok_or(CommandError::NoSuchLeg)?;
+        if party.leaving {
+            return Err(CommandError::NotTalking);
+        }
+        let ringing = matches!(party.seat.presence, Presence::Ringing | Presence::Early);
+        let supervisor = matches!(party.seat.role, Role::Supervisor { .. });
+        self.hang_up(leg, Cause::Normal);
+        if ringing && !supervisor {
+            self.attempt_failed(now, leg, LegEnd::of(Cause::Cancelled));
+        } else {
+            self.left(now, leg, Cause::Normal);
+        }
+        Ok(())
+    }
+
+    fn send_digits(&mut self, leg: LegId, digits: String) -> Result<(), CommandError> {
+        let party = self.party(leg).ok_or(CommandError::NoSuchLeg)?;
+        if party.seat.presence != Presence::Talking || party.leaving {
+            return Err(CommandError::NotTalking);
+        }
+        self.act(leg, LegAction::SendDigits(digits));
+        Ok(())
+    }
+
+    fn hang_up(&mut self, leg: LegId, cause: Cause) {
+        if let Some(party) = self.party_mut(leg)
+            && !party.leaving
+        {
+            party.leaving = true;
+            self.act(leg, LegAction::HangUp(cause));
+        }
+    }
+
+    fn end(&mut self, now: Instant, cause: Cause, by: Option<LegId>) {
+        if self.is_ending() {
+            return;
+        }
+        self.let_followers_go();
+        self.state = State::Ending { cause, by, until: now + ENDING_MAX };
+        let here: Vec<LegId> = self.parties.iter().filter(|p| !p.leaving).map(|p| p.seat.leg).collect();
+        for leg in here {
+            self.hang_up(leg, cause);
+        }
+        for id in self.supervisions.iter().map(|s| s.id).collect::<Vec<_>>() {
+            self.supervision_over(id, cause);
+        }
+        self.tell(CallEvent::Ended { cause, by });
+        if self.parties.is_empty() {
+            self.over(cause, by);
+        }
+    }
+
+    fn over(&mut self, cause: Cause, by: Option<LegId>) {
+        self.state = State::Over;
+        self.outputs.push_back(Output::Over(cause, by));
+    }
+
+    /// After every change: a new table if it differs, and the news that two people hear each other.
+    fn settle(&mut self) {
+        if matches!(self.state, State::Over) {
+            return;
+        }
+        let seats: Vec<Seat> = self.parties.iter().filter(|p| p.is_here()).map(|p| p.seat).collect();
+        let table = hearing::hearing(&seats);
+        if table != self.table {
+            self.generation += 1;
+            self.table = table;
+            self.outputs.push_back(Output::Hearing(self.generation, self.table.clone()));
+        }
+        if !self.bridged && self.customer_and_agent_talk() {
+            self.bridged = true;
+            self.tell(CallEvent::Bridged);
+        }
+    }
+
+    fn customer_and_agent_talk(&self) -> bool {
+        let talks =
+            |role| self.parties.iter().any(|p| p.seat.role == role && p.seat.presence == Presence::Talking);
+        talks(Role::Customer) && talks(Role::Agent)
+    }
+
+    fn party(&self, leg: LegId) -> Option<&Party> {
+        self.parties.iter().find(|p| p.seat.leg == leg)
+    }
+
+    fn party_mut(&mut self, leg: LegId) -> Option<&mut Party> {
+        self.parties.iter_mut().find(|p| p.seat.leg == leg)
+    }
+
+    fn act(&mut self, leg: LegId, action: LegAction) {
+        self.outputs.push_back(Output::Leg(leg, action));
+    }
+
+    fn tell(&mut self, event: CallEvent) {
+        self.outputs.push_back(Output::Event(event));
+    }
+}
+
+impl Party {
+    fn is_here(&self) -> bool {
+        !self.leaving
+    }
+}
+
+/// Draws leg ids: a SplitMix64 sequence, so that the core needs no source of randomness of its own.
+#[derive(Debug)]
+struct LegIds(u64);
+
+impl LegIds {
+    fn next(&mut self) -> LegId {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        LegId(z ^ (z >> 31))
+    }
+}

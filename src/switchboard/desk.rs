@@ -1,0 +1,376 @@
+//! The desk: what the API can ask of the switchboard, and how it is answered.
+//!
+//! The API holds a [`Desk`], sends one [`Request`] at a time with the [`Principal`] who asks, and
+//! waits for the answer. Rights are checked behind the desk, when the act happens.
+
+use std::time::SystemTime;
+
+use sbc_config::{PersonId, TenantId, TrunkId};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::call::rights::{Denial, Principal};
+use crate::call::{CallId, Cause, Coaching, Hold, LegId, Presence, SupervisionId};
+
+/// Requests waiting at the switchboard; beyond it callers get [`Refusal::Busy`]. Enough for a
+/// second of the fastest client we allow, small enough that nobody waits behind a stale crowd.
+pub const DESK_QUEUE_MAX: usize = 1024;
+
+/// A way to ask the switchboard. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    inbox: mpsc::Sender<Asked>,
+}
+
+/// One request, who asks, and where the answer goes.
+pub struct Asked {
+    /// Who asks.
+    pub principal: Principal,
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes. A caller who went away is no error.
+    pub answer: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+impl Desk {
+    /// A desk, and the inbox the switchboard reads.
+    pub fn new() -> (Desk, mpsc::Receiver<Asked>) {
+        let (inbox, requests) = mpsc::channel(DESK_QUEUE_MAX);
+        (Desk { inbox }, requests)
+    }
+
+    /// Asks and waits.
+    pub async fn ask(&self, principal: Principal, request: Request) -> Result<Answer, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        self.inbox.try_send(Asked { principal, request, answer }).map_err(|_| Refusal::Busy)?;
+        answered.await.map_err(|_| Refusal::Busy)?
+    }
+}
+
+/// What can be asked.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// All live calls the principal may see. Answer: [`Answer::Calls`].
+    ListCalls,
+    /// One live call. Answer: [`Answer::Call`].
+    GetCall(CallId),
+    /// Who hears whom, now, with the plan in force and levels. Answer: [`Answer::Audio`].
+    Audio(CallId),
+    /// Ring an agent, then dial a number for them. Answer: [`Answer::Call`].
+    Originate {
+        /// The agent who is rung first.
+        agent: PersonId,
+        /// The number or person dialled once the agent has answered.
+        to: String,
+        /// The trunk to use; otherwise the route table decides.
+        trunk: Option<TrunkId>,
+    },
+    /// End a call for everybody. Answer: [`Answer::Done`].
+    HangUp(CallId),
+    /// Do something to one leg. Answer: [`Answer::Call`], or [`Answer::Done`] after a hang-up.
+    Leg {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// What to do.
+        act: LegAct,
+    },
+    /// Put a supervisor on a call. Answer: [`Answer::Supervision`].
+    Supervise {
+        /// The call.
+        call: CallId,
+        /// Who will listen. A supervisor may only name themself; an integration names anybody.
+        supervisor: PersonId,
+        /// First role.
+        role: Coaching,
+        /// The agent's leg it is about; the first talking agent when absent.
+        subject: Option<LegId>,
+        /// Roles this supervision may switch to. Empty means the configured default.
+        allowed_roles: Vec<Coaching>,
+        /// Whether 4, 5 and 6 on the supervisor's telephone switch monitor, whisper and barge.
+        dtmf_control: Option<bool>,
+        /// What happens when the call ends.
+        follow: Follow,
+        /// How the supervisor gets on the line.
+        join: Join,
+    },
+    /// One supervision. Answer: [`Answer::Supervision`].
+    GetSupervision(SupervisionId),
+    /// Live supervisions of a call. Answer: [`Answer::Supervisions`].
+    ListSupervisions(CallId),
+    /// Switch the role of a running supervision. Answer: [`Answer::Switched`].
+    SwitchRole(SupervisionId, Coaching),
+    /// Take the call over from the agent. Answer: [`Answer::Switched`].
+    TakeOver(SupervisionId),
+    /// End a supervision. Answer: [`Answer::Done`].
+    EndSupervision(SupervisionId),
+    /// Take no new calls; existing ones go on. Answer: [`Answer::Draining`].
+    Drain,
+}
+
+/// What can be done to one leg.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LegAct {
+    /// Out of the conversation, with music.
+    Hold,
+    /// Back into it.
+    Resume,
+    /// Silence its mouth.
+    Mute,
+    /// Let it speak.
+    Unmute,
+    /// End it.
+    HangUp,
+    /// Send it digits, as telephone-events.
+    Dtmf {
+        /// `0`-`9`, `*`, `#`, `A`-`D`; at most [`DTMF_DIGITS_MAX`].
+        digits: String,
+    },
+}
+
+/// The most digits one request may send: 32 digits are eight seconds of tones.
+pub const DTMF_DIGITS_MAX: usize = 32;
+
+/// What a supervision does when its call ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Follow {
+    /// It ends too.
+    #[default]
+    Call,
+    /// It waits for the agent's next call.
+    Agent,
+}
+
+/// How the supervisor gets on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Join {
+    /// The gateway rings the supervisor's telephone.
+    #[default]
+    Dial,
+    /// The supervisor dials [`SupervisionView::dial_in`].
+    DialIn,
+}
+
+/// What comes back.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// See [`Request::ListCalls`].
+    Calls(Vec<CallView>),
+    /// One call.
+    Call(CallView),
+    /// See [`Request::Audio`].
+    Audio(AudioView),
+    /// One supervision.
+    Supervision(SupervisionView),
+    /// Several supervisions.
+    Supervisions(Vec<SupervisionView>),
+    /// A role change, effective.
+    Switched {
+        /// The supervision as it is now.
+        supervision: SupervisionView,
+        /// When the new table governs the media: the first frame after this hears it.
+        effective_at: SystemTime,
+        /// The new table.
+        audio: AudioView,
+    },
+    /// Draining; how many calls are still up.
+    Draining {
+        /// Live calls.
+        calls: usize,
+    },
+    /// Done, nothing to show.
+    Done,
+}
+
+/// Why a request was not carried out. Nothing changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such call, leg, supervision, person or trunk, or another tenant's.
+    #[error("there is no such {0}")]
+    NotFound(&'static str),
+    /// Not allowed.
+    #[error("{0}")]
+    Denied(Denial),
+    /// Understood, allowed, and impossible now.
+    #[error("{detail}")]
+    Conflict {
+        /// A stable code, such as `leg_not_answered`.
+        code: &'static str,
+        /// What stands in the way and what to do about it.
+        detail: String,
+    },
+    /// Understood and not valid.
+    #[error("{detail}")]
+    Invalid {
+        /// A stable code, such as `digits_invalid`.
+        code: &'static str,
+        /// What is wrong and what would be right.
+        detail: String,
+    },
+    /// The switchboard has too much to do; try again.
+    #[error("the gateway is busy; try again")]
+    Busy,
+    /// Draining or at a limit: no new calls.
+    #[error("{detail}")]
+    Unavailable {
+        /// A stable code, such as `draining`.
+        code: &'static str,
+        /// Why, and for how long if known.
+        detail: String,
+    },
+}
+
+/// A call as the API shows it.
+#[derive(Debug, Clone)]
+pub struct CallView {
+    /// The call.
+    pub id: CallId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Inbound from a trunk or phone, or placed by us.
+    pub direction: Direction,
+    /// The calling number, as received.
+    pub from: String,
+    /// The number dialled.
+    pub to: String,
+    /// Where it stands.
+    pub state: CallState,
+    /// When it reached us.
+    pub started_at: SystemTime,
+    /// When somebody first answered.
+    pub answered_at: Option<SystemTime>,
+    /// Its legs.
+    pub legs: Vec<LegView>,
+    /// Its supervisions.
+    pub supervisions: Vec<SupervisionId>,
+}
+
+/// Which way a call came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// It reached us.
+    Inbound,
+    /// We placed it.
+    Outbound,
+}
+
+/// Where a call stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// Somebody is being rung.
+    Ringing,
+    /// People talk.
+    Talking,
+    /// Its legs are being taken down.
+    Ending,
+}
+
+/// One leg as the API shows it.
+#[derive(Debug, Clone)]
+pub struct LegView {
+    /// The leg.
+    pub id: LegId,
+    /// `customer`, `agent`, `expert`, `supervisor` or `unassigned`.
+    pub role: &'static str,
+    /// For a supervisor, what they do now.
+    pub coaching: Option<Coaching>,
+    /// Who it is, when it is one of our people.
+    pub person: Option<PersonId>,
+    /// The trunk it runs over, if any.
+    pub trunk: Option<TrunkId>,
+    /// How far it has come.
+    pub presence: Presence,
+    /// Whether it is on hold.
+    pub hold: Hold,
+    /// Whether its mouth is silenced.
+    pub muted: bool,
+    /// Codec in use, by its RTP name, once negotiated.
+    pub codec: Option<&'static str>,
+}
+
+/// A supervision as the API shows it.
+#[derive(Debug, Clone)]
+pub struct SupervisionView {
+    /// Its id.
+    pub id: SupervisionId,
+    /// The call it is on now; none while it waits for the agent's next.
+    pub call: Option<CallId>,
+    /// Who listens.
+    pub supervisor: PersonId,
+    /// The supervisor's leg, once there is one.
+    pub leg: Option<LegId>,
+    /// The agent it is about.
+    pub agent: Option<PersonId>,
+    /// The agent's leg.
+    pub subject: Option<LegId>,
+    /// The role now.
+    pub role: Coaching,
+    /// The roles it may switch to.
+    pub allowed_roles: Vec<Coaching>,
+    /// Whether 4, 5, 6 switch it.
+    pub dtmf_control: bool,
+    /// What happens when the call ends.
+    pub follow: Follow,
+    /// What the supervisor dials to join, when they dial in: valid once, for this supervisor.
+    pub dial_in: Option<String>,
+    /// Where it stands.
+    pub state: SupervisionState,
+}
+
+/// Where a supervision stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SupervisionState {
+    /// The supervisor is being rung, or is expected to dial in.
+    Requested,
+    /// The supervisor is on the line.
+    Active,
+    /// Between two calls of the followed agent.
+    Waiting,
+}
+
+/// The live who-hears-whom table.
+#[derive(Debug, Clone)]
+pub struct AudioView {
+    /// The call.
+    pub call: CallId,
+    /// Counts up with every change of the table.
+    pub generation: u64,
+    /// One row per ear.
+    pub ears: Vec<EarView>,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone)]
+pub struct EarView {
+    /// Whose ear.
+    pub leg: LegId,
+    /// `silence`, `ringback`, `music`, `relay` or `mix`: what the media path does for this ear now.
+    pub plan: &'static str,
+    /// Who is heard, with the level last measured at the mouth.
+    pub mouths: Vec<MouthView>,
+}
+
+/// One mouth of a row.
+#[derive(Debug, Clone)]
+pub struct MouthView {
+    /// Whose mouth.
+    pub leg: LegId,
+    /// Its level over the last tenth of a second or so, in dB under full scale; none when this
+    /// mouth is only relayed, since a relayed packet is never decoded.
+    pub level_dbfs: Option<f32>,
+}
+
+/// How a call ended, for its record.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ending {
+    /// Why.
+    pub cause: Cause,
+    /// The leg whose end ended the call, if it was one.
+    pub by: Option<LegId>,
+}

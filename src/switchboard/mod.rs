@@ -1,0 +1,3 @@
+//! The switchboard: live calls by id, what is asked of them, what they answer.
+
+pub mod desk;
