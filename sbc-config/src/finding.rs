@@ -92,6 +92,7 @@ codes! {
     BadValue "bad-value" "The value has the right type and cannot be understood."
     OutOfRange "out-of-range" "A number outside the limits of the setting."
     TooLong "too-long" "A text or list longer than the setting allows."
+    OutOfPlace "out-of-place" "The setting means nothing together with the others of its section."
     ExactlyOne "exactly-one" "Of several settings exactly one must be given."
     BadId "bad-id" "An id is 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit."
     DuplicateId "duplicate-id" "Two things of one kind have the same id."
@@ -112,6 +113,27 @@ codes! {
     NothingInScope "nothing-in-scope" "A supervisor's token with no team may supervise nobody."
     PortsTooFew "ports-too-few" "The media port range cannot hold the number of calls that the limits allow."
     NeedsAdvertised "needs-advertised" "The listener is bound to every address of the host, so peers need to be told which one to use."
+}
+
+impl Code {
+    /// Whether text that could not be read elsewhere in the file may be the only reason for the finding.
+    pub(crate) fn may_come_from_absence(self) -> bool {
+        matches!(
+            self,
+            Self::MissingKey
+                | Self::ExactlyOne
+                | Self::OutOfPlace
+                | Self::UnknownReference
+                | Self::ForeignReference
+                | Self::WrongRole
+                | Self::NoDestination
+                | Self::NobodyToReach
+                | Self::NothingInScope
+                | Self::PortsTooFew
+                | Self::NeedsAdvertised
+                | Self::Overlap
+        )
+    }
 }
 
 impl fmt::Display for Code {

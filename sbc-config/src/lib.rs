@@ -16,10 +16,13 @@
 //! gateway can take over.
 
 mod access;
+mod address;
 mod finding;
 mod id;
 mod number;
 mod people;
+mod read;
+mod reload;
 mod route;
 mod secret;
 mod settings;
@@ -28,18 +31,19 @@ mod trunk;
 use std::net::IpAddr;
 
 pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
+pub use address::{AddressError, Contact, Destination, Host, Transport};
 pub use finding::{Code, Finding, Severity, UnknownCode};
 pub use id::{IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId, WebhookId};
 pub use ipnet::IpNet;
 pub use number::{Dialled, E164, MAX_DIALLED_BYTES, MAX_E164_DIGITS, MIN_E164_DIGITS, NumberError};
-pub use people::{Contact, Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
+pub use people::{Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
 pub use route::{Fallback, Match, Route, RouteTable, Strategy, Target};
 pub use secret::{MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
 pub use settings::{
-    Api, Codec, DatabaseUrl, Host, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
+    Api, Codec, DatabaseUrl, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
     SupervisionRole,
 };
-pub use trunk::{Destination, Prack, Ringback, Transport, Trunk};
+pub use trunk::{Prack, Ringback, Trunk};
 
 use trunk::SourceTable;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::address::Contact;
 use crate::id::{PersonId, TeamId, TenantId};
 use crate::secret::Secret;
-use crate::trunk::Destination;
 
 /// `[[tenant]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,17 +77,6 @@ pub enum Reach {
     Contact(Contact),
     /// It registers (RFC 3261 section 10) with digest credentials.
     Register(Credentials),
-}
-
-/// A fixed SIP address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Contact {
-    /// The URI as written, `sip:` scheme; goes into the request line unchanged.
-    pub uri: Arc<str>,
-    /// The part before the `@`.
-    pub user: Option<Arc<str>>,
-    /// Where the URI points.
-    pub destination: Destination,
 }
 
 /// What a phone must know to register.

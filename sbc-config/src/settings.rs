@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::address::Host;
 use crate::secret::Secret;
 
 /// `[server]`
@@ -183,11 +184,11 @@ pub struct Supervision {
     /// Whether a takeover hangs up on the agent (otherwise the agent stays and listens).
     pub takeover_releases_agent: bool,
     /// Dialled before an agent's extension to start monitoring.
-    pub monitor_prefix: Option<Arc<str>>,
+    pub monitor_prefix: Arc<str>,
     /// Dialled before an agent's extension to start whispering.
-    pub whisper_prefix: Option<Arc<str>>,
+    pub whisper_prefix: Arc<str>,
     /// Dialled before an agent's extension to start barging.
-    pub barge_prefix: Option<Arc<str>>,
+    pub barge_prefix: Arc<str>,
 }
 
 impl Supervision {
@@ -200,7 +201,7 @@ impl Supervision {
             (SupervisionRole::Barge, &self.barge_prefix),
         ];
         prefixes.into_iter().find_map(|(role, prefix)| {
-            let extension = dialled.strip_prefix(prefix.as_deref()?)?;
+            let extension = dialled.strip_prefix(&**prefix)?;
             (!extension.is_empty()).then_some((role, extension))
         })
     }
@@ -218,24 +219,4 @@ pub enum SupervisionRole {
     Barge,
     /// In the agent's place.
     Takeover,
-}
-
-/// A host in a URI: an address or a name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Host {
-    /// An address.
-    Ip(IpAddr),
-    /// A DNS name, in lower case.
-    Name(Arc<str>),
-}
-
-/// As in a URI: an IPv6 address stands in brackets.
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
-            Self::Ip(IpAddr::V4(address)) => address.fmt(f),
-            Self::Name(name) => f.write_str(name),
-        }
-    }
 }

@@ -1,15 +1,15 @@
 //! Trunks: the SIP peers that calls come from and go to, told apart by their source address.
 
 use std::cmp::Reverse;
-use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Serialize;
 
+use crate::address::Destination;
 use crate::id::{TenantId, TrunkId};
-use crate::settings::{Codec, Host};
+use crate::settings::Codec;
 
 /// `[[trunk]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,44 +34,6 @@ pub struct Trunk {
     pub session_timer: Option<Duration>,
     /// How often OPTIONS asks whether the trunk is alive; `None` never asks. Set only with a `destination`.
     pub options_interval: Option<Duration>,
-}
-
-/// Host, port and transport of a SIP peer.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Destination {
-    /// Address or name.
-    pub host: Host,
-    /// The port; 5060 where the file says none.
-    pub port: u16,
-    /// UDP where the file says none.
-    pub transport: Transport,
-}
-
-/// `sip.example.net:5060;transport=udp`
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{};transport={}", self.host, self.port, self.transport)
-    }
-}
-
-/// A SIP transport.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// UDP.
-    Udp,
-    /// TCP.
-    Tcp,
-}
-
-/// As in a `transport` parameter: lower case.
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-        })
-    }
 }
 
 /// Reliable provisional responses (RFC 3262) on a trunk.

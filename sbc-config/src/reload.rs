@@ -1,0 +1,46 @@
+//! What a running gateway can take over from a changed file, and what waits for a restart.
+
+use crate::Config;
+
+impl Config {
+    /// The changed settings that only a restart brings into effect; empty if everything can be taken over.
+    ///
+    /// Listeners, the database, sockets and the buffers made with them are set up once. Limits, supervision,
+    /// tenants, teams, people, trunks, routes, tokens and webhooks are looked up for each call and request, so
+    /// they change while calls go on.
+    #[must_use]
+    pub fn diff_needs_restart(old: &Self, new: &Self) -> Vec<&'static str> {
+        macro_rules! changed {
+            ($($section:ident . $field:ident => $name:literal)*) => {
+                [$((old.$section.$field != new.$section.$field).then_some($name)),*]
+            };
+        }
+        let changed = changed! {
+            server.name => "server.name"
+            server.database => "server.database"
+            server.drain => "server.drain_s"
+            sip.udp => "sip.udp"
+            sip.tcp => "sip.tcp"
+            sip.advertised => "sip.advertised"
+            sip.realm => "sip.realm"
+            sip.user_agent => "sip.user_agent"
+            sip.register_expires_min => "sip.register_expires_min_s"
+            sip.register_expires_max => "sip.register_expires_max_s"
+            sip.message_bytes_max => "sip.message_bytes_max"
+            sip.tcp_connections_max => "sip.tcp_connections_max"
+            sip.tcp_idle => "sip.tcp_idle_s"
+            media.listen => "media.listen"
+            media.advertised => "media.advertised"
+            media.ports => "media.ports"
+            media.shards => "media.shards"
+            media.codecs => "media.codecs"
+            media.timeout => "media.timeout_s"
+            media.music_on_hold => "media.music_on_hold"
+            media.ringback => "media.ringback"
+            media.jitter_max => "media.jitter_ms_max"
+            api.listen => "api.listen"
+            api.body_bytes_max => "api.body_bytes_max"
+        };
+        changed.into_iter().flatten().collect()
+    }
+}
