@@ -2,5 +2,7 @@
 
 pub mod call;
 pub mod observe;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod sip;
 pub mod switchboard;
