@@ -3,6 +3,23 @@
 //! The crate is pure. It is given the text of the file and a [`SecretSource`] for the passwords and keys that
 //! the file points to; it opens nothing, asks no clock and knows no network.
 //!
+//! ```
+//! use sbc_config::{Config, SecretError, SecretSource};
+//!
+//! struct NoSecrets;
+//! impl SecretSource for NoSecrets {
+//!     fn file(&self, _path: &str) -> Result<String, SecretError> { Err(SecretError::NotFound) }
+//!     fn env(&self, _name: &str) -> Result<String, SecretError> { Err(SecretError::NotFound) }
+//! }
+//!
+//! let findings = Config::parse("[sip]\nudp = \"127.0.0.1\"\n", &NoSecrets).unwrap_err();
+//! assert_eq!(
+//!     findings[0].to_string(),
+//!     "2:7: error[bad-value] sip.udp: this is not a socket address; \
+//!      write an address and a port, as \"127.0.0.1:5060\" or \"[::1]:5060\""
+//! );
+//! ```
+//!
 //! What a [`Config`] says holds: ids are unique, every reference leads to something of the same tenant, lists
 //! that must not be empty are not, numbers lie in their limits. Code that gets one need not check again.
 //!
@@ -19,6 +36,7 @@ mod access;
 mod address;
 mod finding;
 mod id;
+mod lookup;
 mod number;
 mod people;
 mod read;
@@ -45,10 +63,10 @@ pub use settings::{
 };
 pub use trunk::{Prack, Ringback, Trunk};
 
-use trunk::SourceTable;
+use lookup::Lookup;
 
-/// The largest file the reader looks at. Ten thousand people with a trunk and a route each fit in a third of it.
-pub const MAX_CONFIG_BYTES: usize = 16 * 1024 * 1024;
+/// The largest file the reader looks at: room for five thousand people, each with a route and a token.
+pub const MAX_CONFIG_BYTES: usize = 4 * 1024 * 1024;
 
 /// A configuration in which everything fits together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +99,7 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// What somebody should look at although the file can be used.
     pub warnings: Vec<Finding>,
-    sources: SourceTable,
+    lookup: Lookup,
 }
 
 impl Config {
@@ -94,23 +112,19 @@ impl Config {
     /// The person of this id.
     #[must_use]
     pub fn person(&self, id: &PersonId) -> Option<&Person> {
-        self.people.iter().find(|person| person.id == *id)
+        self.people.get(self.lookup.person(id)?)
     }
 
     /// The person whose phone registers with this digest user name.
     #[must_use]
     pub fn person_by_username(&self, username: &str) -> Option<&Person> {
-        self.people.iter().find(|person| match &person.reach {
-            Reach::Register(credentials) => &*credentials.username == username,
-            Reach::Contact(_) => false,
-        })
+        self.people.get(self.lookup.username(username)?)
     }
 
     /// The person with this extension in the tenant.
     #[must_use]
     pub fn person_by_extension(&self, tenant: &TenantId, extension: &str) -> Option<&Person> {
-        let theirs = |person: &&Person| person.tenant == *tenant;
-        self.people.iter().filter(theirs).find(|person| person.extension.as_deref() == Some(extension))
+        self.people.get(self.lookup.extension(tenant, extension)?)
     }
 
     /// The agents of a team, in the order of the file.
@@ -128,16 +142,16 @@ impl Config {
     /// The trunk that is trusted at this address: the one with the narrowest source range that holds it.
     #[must_use]
     pub fn trunk_by_source(&self, source: IpAddr) -> Option<&Trunk> {
-        self.trunks.get(self.sources.find(source)?)
+        self.trunks.get(self.lookup.source(source)?)
     }
 
-    /// The token with this SHA-256. Compares every hash in full, so the time tells nothing about them.
+    /// The token with this SHA-256. Every hash is compared in full, so the time tells nothing about them.
     #[must_use]
     pub fn token_by_sha256(&self, sha256: &[u8; 32]) -> Option<&Token> {
-        let same = |token: &&Token| {
-            let known = token.sha256.as_bytes();
-            known.iter().zip(sha256).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
-        };
-        self.tokens.iter().filter(same).last()
+        self.tokens.iter().fold(None, |found, token| {
+            let differs =
+                token.sha256.as_bytes().iter().zip(sha256).fold(0, |differs, (a, b)| differs | (a ^ b));
+            if differs == 0 { Some(token) } else { found }
+        })
     }
 }

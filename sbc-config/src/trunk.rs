@@ -1,7 +1,5 @@
 //! Trunks: the SIP peers that calls come from and go to, told apart by their source address.
 
-use std::cmp::Reverse;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -56,29 +54,4 @@ pub enum Ringback {
     Alerting,
     /// 183 with SDP: the gateway makes the tone.
     Tone,
-}
-
-/// Which trunk an address belongs to: the narrowest range that holds it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct SourceTable {
-    // Narrowest first, so that the first hit is the answer. A list, because a gateway has tens of ranges.
-    ranges: Vec<(IpNet, usize)>,
-}
-
-impl SourceTable {
-    pub(crate) fn new(trunks: &[Trunk]) -> Self {
-        let each = |(index, trunk): (usize, &Trunk)| {
-            trunk.sources.iter().map(move |range| (*range, index)).collect::<Vec<_>>()
-        };
-        let mut ranges: Vec<_> = trunks.iter().enumerate().flat_map(each).collect();
-        ranges.sort_by_key(|(range, index)| (Reverse(range.prefix_len()), *index));
-        Self { ranges }
-    }
-
-    /// The index of the trunk.
-    pub(crate) fn find(&self, source: IpAddr) -> Option<usize> {
-        // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; ranges are written as IPv4.
-        let source = source.to_canonical();
-        self.ranges.iter().find(|(range, _)| range.contains(&source)).map(|(_, index)| *index)
-    }
 }

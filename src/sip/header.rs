@@ -543,8 +543,8 @@ impl NameAddr {
 
     /// Reads one value (see [`split_list`] for a line of several).
     ///
-    /// Lenient where the sense is plain: no blank before `<`, blanks inside `<>` (RFC 4475 section 3.1.2.15), a
-    /// comma or other non-token in an unquoted display name where only one value is legal (section 3.1.2.16).
+    /// Lenient where the sense is plain: no blank before `<`, blanks inside `<>` (RFC 4475 section 3.1.2.14), a
+    /// comma or other non-token in an unquoted display name where only one value is legal (section 3.1.2.15).
     pub fn parse(raw: Bytes) -> Result<Self, BadValue> {
         let raw = trim(&raw);
         let mark = raw.iter().position(|&b| b == b'<' || b == b'"');

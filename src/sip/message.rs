@@ -399,7 +399,7 @@ impl StartLine {
         let blank = line.iter().position(|&b| b == b' ').ok_or(Defect::NotSip)?;
         let method = Method::parse(&line.slice(..blank)).ok_or(Defect::NotSip)?;
         let rest = line.slice(blank + 1..);
-        // RFC 4475 section 3.1.2.9: blanks at the end are a fault worth 400, but the version is behind the URI.
+        // RFC 4475 section 3.1.2.10: blanks at the end are a fault worth 400, but the version is behind the URI.
         let text = rest.trim_ascii_end();
         let trailing = text.len() != rest.len();
         let cut = text.iter().rposition(|&b| b == b' ').ok_or(Defect::NotSip)?;

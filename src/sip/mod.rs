@@ -14,3 +14,18 @@ pub mod offer;
 pub mod sdp;
 pub mod text;
 pub mod uri;
+
+pub mod alarm;
+pub mod dialog;
+pub mod endpoint;
+pub mod flow;
+mod hub;
+mod layer;
+pub mod login;
+pub mod random;
+pub mod register;
+pub mod session;
+pub mod transaction;
+
+#[cfg(test)]
+mod stories;

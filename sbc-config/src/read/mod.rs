@@ -7,11 +7,14 @@
 mod access;
 mod gateway;
 mod names;
+mod person;
 mod report;
+mod route;
 mod secrets;
 mod similar;
 mod table;
 mod tenant;
+mod trunk;
 mod unique;
 
 use toml::de::{DeTable, DeValue};
@@ -21,17 +24,16 @@ use self::report::Report;
 use self::table::{Field, Section, shown};
 use self::unique::Unique;
 use crate::finding::{Code, Finding, Severity};
+use crate::lookup::Lookup;
 use crate::route::RouteTable;
 use crate::secret::SecretSource;
-use crate::trunk::SourceTable;
 use crate::{Config, MAX_CONFIG_BYTES};
 
 impl Config {
     /// Reads a configuration file. `source` reads the files and environment variables that it points to.
     ///
     /// # Errors
-    /// Everything that is wrong, in the order of the file: errors first, then what is only worth a look. At most
-    /// 500 of them.
+    /// Everything that is wrong, in the order of the file, then what is only worth a look. Of each at most 500.
     pub fn parse(text: &str, source: &dyn SecretSource) -> Result<Self, Vec<Finding>> {
         let report = Report::new(text);
         if text.len() > MAX_CONFIG_BYTES {
@@ -66,8 +68,10 @@ fn read<'a>(
     let top = Section::new(report, root, 0..0, "");
     // A section that is left out is read as an empty one, so that its defaults have one home.
     let section = |key| {
-        let written = top.field(key).and_then(|field| field.section());
-        written.unwrap_or_else(|| Section::new(report, empty, 0..0, key))
+        let written = top.field(key);
+        let span = written.as_ref().map_or(0..0, |field| field.span().clone());
+        let table = written.and_then(|field| field.section());
+        table.unwrap_or_else(|| Section::new(report, empty, span, key))
     };
     let server = gateway::server(&section("server"), source);
     let sip = gateway::sip(&section("sip"));
@@ -81,11 +85,11 @@ fn read<'a>(
     let tenants = each(report, &top, "tenant", |section| tenant::tenant(section, &mut ids));
     let mut ids = Unique::new(report);
     let teams = each(report, &top, "team", |section| tenant::team(section, &names, &mut ids));
-    let mut reader = tenant::People::new(report);
+    let mut reader = person::People::new(report);
     let people = each(report, &top, "person", |section| reader.read(section, &names, source));
-    let mut reader = tenant::Trunks::new(report);
+    let mut reader = trunk::Trunks::new(report);
     let trunks = each(report, &top, "trunk", |section| reader.read(section, &names));
-    let mut reader = tenant::Routes::new(report);
+    let mut reader = route::Routes::new(report);
     let routes = each(report, &top, "route", |section| reader.read(section, &names));
     let mut reader = access::Tokens::new(report, people.as_deref().unwrap_or_default());
     let tokens = each(report, &top, "token", |section| reader.read(section, &names));
@@ -94,7 +98,7 @@ fn read<'a>(
         each(report, &top, "webhook", |section| access::webhook(section, &names, source, &mut ids));
     top.finish();
 
-    let trunks = trunks?;
+    let (people, trunks) = (people?, trunks?);
     Some(Config {
         server,
         sip,
@@ -104,8 +108,8 @@ fn read<'a>(
         supervision,
         tenants: tenants?,
         teams: teams?,
-        people: people?,
-        sources: SourceTable::new(&trunks),
+        lookup: Lookup::new(&people, &trunks),
+        people,
         trunks,
         routes: RouteTable::new(routes?),
         tokens: tokens?,

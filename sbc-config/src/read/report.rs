@@ -1,20 +1,28 @@
 //! Collects findings and knows where in the text they belong.
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::ops::Range;
 
 use crate::finding::{Code, Finding, Severity};
 
-/// The most findings given back. Nobody mends more in one go, and a broken file must not fill the memory.
+/// The most errors given back, and the most warnings. Nobody mends more in one go, and a broken file must not
+/// fill the memory.
 pub(crate) const MAX_FINDINGS: usize = 500;
 
 /// The findings so far. Shared by everything that reads, hence the cells; no borrow outlives a method.
 pub(super) struct Report<'a> {
     text: &'a str,
     line_starts: Vec<usize>,
-    findings: RefCell<Vec<Finding>>,
-    overflowed: Cell<bool>,
+    errors: RefCell<Kept>,
+    warnings: RefCell<Kept>,
+}
+
+/// The first findings of one severity, and whether there were more.
+#[derive(Default)]
+struct Kept {
+    findings: Vec<Finding>,
+    overflowed: bool,
 }
 
 impl<'a> Report<'a> {
@@ -23,8 +31,8 @@ impl<'a> Report<'a> {
         Self {
             text,
             line_starts: std::iter::once(0).chain(after_newlines).collect(),
-            findings: RefCell::default(),
-            overflowed: Cell::new(false),
+            errors: RefCell::default(),
+            warnings: RefCell::default(),
         }
     }
 
@@ -37,14 +45,17 @@ impl<'a> Report<'a> {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let mut findings = self.findings.borrow_mut();
-        if findings.len() >= MAX_FINDINGS {
-            self.overflowed.set(true);
+        let mut kept = match severity {
+            Severity::Error => self.errors.borrow_mut(),
+            Severity::Warning => self.warnings.borrow_mut(),
+        };
+        if kept.findings.len() >= MAX_FINDINGS {
+            kept.overflowed = true;
             return;
         }
         let (line, column) = self.position(span.start);
         let (path, message, remedy) = (path.to_owned(), message.into(), remedy.into());
-        findings.push(Finding { severity, code, line, column, path, message, remedy });
+        kept.findings.push(Finding { severity, code, line, column, path, message, remedy });
     }
 
     /// The line, from 1, for messages that point to a second place.
@@ -52,28 +63,22 @@ impl<'a> Report<'a> {
         self.position(span.start).0
     }
 
-    /// Whether another finding would still be kept, so that costly advice is only worked out then.
+    /// Whether another error would still be kept, so that costly advice is only worked out then.
     pub(super) fn has_room(&self) -> bool {
-        self.findings.borrow().len() < MAX_FINDINGS
+        self.errors.borrow().findings.len() < MAX_FINDINGS
     }
 
     /// The errors and the warnings, each in the order of the text.
     pub(super) fn into_findings(self) -> (Vec<Finding>, Vec<Finding>) {
-        let mut findings = self.findings.into_inner();
-        forget_what_broken_syntax_may_have_caused(self.text, &mut findings);
-        findings.sort_by_key(|finding| (finding.line, finding.column));
-        if self.overflowed.get() {
-            findings.push(Finding {
-                severity: Severity::Error,
-                code: Code::TooManyFindings,
-                line: self.line_starts.len(),
-                column: 1,
-                path: String::new(),
-                message: format!("there are more than {MAX_FINDINGS} findings"),
-                remedy: "mend these and check again".into(),
-            });
+        let last_line = self.line_starts.len();
+        let mut errors = self.errors.into_inner();
+        let mut warnings = self.warnings.into_inner();
+        if errors.findings.iter().any(|finding| finding.code == Code::Syntax) {
+            let hidden = Hidden::new(self.text, &errors.findings);
+            errors.findings.retain(|finding| !hidden.hides(finding));
+            warnings.findings.retain(|finding| !hidden.hides(finding));
         }
-        findings.into_iter().partition(|finding| finding.severity == Severity::Error)
+        (errors.finish(Severity::Error, last_line), warnings.finish(Severity::Warning, last_line))
     }
 
     fn position(&self, offset: usize) -> (usize, usize) {
@@ -84,24 +89,51 @@ impl<'a> Report<'a> {
     }
 }
 
+impl Kept {
+    fn finish(mut self, severity: Severity, last_line: usize) -> Vec<Finding> {
+        self.findings.sort_by_key(|finding| (finding.line, finding.column));
+        if self.overflowed {
+            self.findings.push(Finding {
+                severity,
+                code: Code::TooManyFindings,
+                line: last_line,
+                column: 1,
+                path: String::new(),
+                message: format!("there are more than {MAX_FINDINGS} of them"),
+                remedy: "mend these and check again".into(),
+            });
+        }
+        self.findings
+    }
+}
+
 /// Text that is not TOML leaves holes: a section may lack keys, a reference its aim. What such a hole may have
 /// caused is left out until it is mended; findings of other sections about values that are there stay.
-fn forget_what_broken_syntax_may_have_caused(text: &str, findings: &mut Vec<Finding>) {
-    if findings.iter().all(|finding| finding.code != Code::Syntax) {
-        return;
+struct Hidden {
+    /// For each line, from 1, the number of headers up to it.
+    section_of_line: Vec<usize>,
+    broken: HashSet<usize>,
+}
+
+impl Hidden {
+    fn new(text: &str, errors: &[Finding]) -> Self {
+        let mut section = 0;
+        let of_line = text.split('\n').map(|line| {
+            section += usize::from(line.trim_start().starts_with('['));
+            section
+        });
+        let mut hidden = Self { section_of_line: of_line.collect(), broken: HashSet::new() };
+        let syntax = errors.iter().filter(|finding| finding.code == Code::Syntax);
+        hidden.broken = syntax.map(|finding| hidden.section(finding)).collect();
+        hidden
     }
-    let mut section = 0;
-    let section_of_line: HashMap<usize, usize> = (1..)
-        .zip(text.lines())
-        .map(|(line, content)| {
-            section += usize::from(content.trim_start().starts_with('['));
-            (line, section)
-        })
-        .collect();
-    let section = |finding: &Finding| section_of_line.get(&finding.line).copied();
-    let broken: Vec<_> = findings.iter().filter(|f| f.code == Code::Syntax).map(section).collect();
-    findings.retain(|finding| {
-        finding.code == Code::Syntax
-            || (!finding.code.may_come_from_absence() && !broken.contains(&section(finding)))
-    });
+
+    fn hides(&self, finding: &Finding) -> bool {
+        let caused = finding.code.may_come_from_absence() || self.broken.contains(&self.section(finding));
+        finding.code != Code::Syntax && caused
+    }
+
+    fn section(&self, finding: &Finding) -> usize {
+        self.section_of_line.get(finding.line - 1).copied().unwrap_or_default()
+    }
 }

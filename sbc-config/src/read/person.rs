@@ -1,0 +1,150 @@
+//! Reads `[[person]]`: who somebody is and how the phone is reached.
+
+use std::sync::Arc;
+
+use super::names::Names;
+use super::report::Report;
+use super::secrets::{Named, SecretKeys, secret};
+use super::table::{Field, Section};
+use super::tenant::{id, teams};
+use super::unique::Unique;
+use crate::address::Contact;
+use crate::finding::Code;
+use crate::id::{PersonId, TenantId};
+use crate::people::{Credentials, Password, Person, PersonRole, Reach};
+use crate::secret::{Secret, SecretSource};
+
+const ROLES: &[(&str, PersonRole)] = &[
+    ("agent", PersonRole::Agent),
+    ("supervisor", PersonRole::Supervisor),
+    ("customer", PersonRole::Customer),
+];
+
+/// Reads people and what must differ between them.
+pub(super) struct People<'a> {
+    ids: Unique<'a, String>,
+    extensions: Unique<'a, (TenantId, Arc<str>)>,
+    usernames: Unique<'a, Arc<str>>,
+}
+
+impl<'a> People<'a> {
+    pub(super) fn new(report: &'a Report<'a>) -> Self {
+        Self { ids: Unique::new(report), extensions: Unique::new(report), usernames: Unique::new(report) }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        section: &Section<'a>,
+        names: &Names<'a>,
+        source: &dyn SecretSource,
+    ) -> Option<Person> {
+        let id = id(section, &mut self.ids, PersonId::new);
+        let tenant = names.tenant_of(section);
+        let role = section
+            .required("role", "write \"agent\", \"supervisor\" or \"customer\"")
+            .and_then(|field| field.choice(ROLES));
+        let teams = teams(section, names, tenant.as_ref());
+        let reach = self.reach(section, id.as_ref().map(PersonId::as_str), source);
+        let extension_field = section.field("extension");
+        let extension = extension_field.as_ref().and_then(|field| {
+            field.parsed(Code::BadValue, "write 1 to 10 digits in quotes, as \"100\"", extension)
+        });
+        if let (Some(field), Some(extension), Some(tenant)) = (&extension_field, &extension, &tenant) {
+            let key = (tenant.clone(), extension.clone());
+            self.extensions.note(key, field, Code::Duplicate, &format!("the extension {extension}"));
+        }
+        let display_name = section.field("display_name").and_then(|field| field.name());
+        section.finish();
+        Some(Person { id: id?, tenant: tenant?, role: role?, teams, reach: reach?, extension, display_name })
+    }
+
+    fn reach(&mut self, section: &Section<'a>, id: Option<&str>, source: &dyn SecretSource) -> Option<Reach> {
+        match (section.field("contact"), section.field("register")) {
+            (Some(contact), None) => {
+                let remedy = "write it as \"sip:alice@192.0.2.5:5060;transport=tcp\"";
+                contact.parsed(Code::BadValue, remedy, str::parse::<Contact>).map(Reach::Contact)
+            }
+            (None, Some(register)) => self.credentials(&register, id, source).map(Reach::Register),
+            (None, None) => {
+                let remedy =
+                    "write contact = \"sip:…\" for a fixed phone or register = { … } for one that registers";
+                section.fail(Code::ExactlyOne, "there is no way to reach this person", remedy);
+                None
+            }
+            (Some(_), Some(register)) => {
+                let message = "both `contact` and `register` are given";
+                register.fail(Code::ExactlyOne, message, "keep the one that the phone does");
+                None
+            }
+        }
+    }
+
+    fn credentials(
+        &mut self,
+        field: &Field<'a>,
+        id: Option<&str>,
+        source: &dyn SecretSource,
+    ) -> Option<Credentials> {
+        let section = field.section()?;
+        let username_field = section.field("username");
+        let username = match &username_field {
+            Some(field) => field.name(),
+            None => id.map(Arc::from),
+        };
+        if let Some(username) = &username {
+            let place = username_field.as_ref().unwrap_or(field);
+            self.usernames.note(
+                username.clone(),
+                place,
+                Code::Duplicate,
+                &format!("the user name `{username}`"),
+            );
+        }
+        let password = password(&section, source);
+        section.finish();
+        Some(Credentials { username: username?, password: password? })
+    }
+}
+
+fn password(section: &Section<'_>, source: &dyn SecretSource) -> Option<Password> {
+    let keys = SecretKeys { inline: "password", file: "password_file", env: "password_env" };
+    let clear = secret(section, source, &keys);
+    let (md5_field, sha256_field) = (section.field("ha1_md5"), section.field("ha1_sha256"));
+    let ha1 = |field: &Option<Field<'_>>, digits| {
+        let remedy = format!("write {digits} hex digits: the hash of username:realm:password");
+        field
+            .as_ref()
+            .and_then(|field| field.parsed(Code::BadValue, &remedy, |text| hex_digits(text, digits)))
+    };
+    let (md5, sha256) = (ha1(&md5_field, 32), ha1(&sha256_field, 64));
+    let hashed = md5_field.or(sha256_field);
+    match (clear, hashed) {
+        (Named::Secret(password), None) => Some(Password::Clear(password)),
+        (Named::Nowhere, Some(_)) if md5.is_some() || sha256.is_some() => {
+            Some(Password::Hashed { md5, sha256 })
+        }
+        (Named::Nowhere, None) => {
+            let remedy = "write password_file, password_env, or ha1_md5 and ha1_sha256";
+            section.fail(Code::ExactlyOne, "there is no password", remedy);
+            None
+        }
+        (Named::Secret(_), Some(hashed)) => {
+            hashed.fail(Code::ExactlyOne, "a password and its hash are both given", "remove one of them");
+            None
+        }
+        (Named::Refused, _) | (Named::Nowhere, Some(_)) => None,
+    }
+}
+
+fn hex_digits(text: &str, digits: usize) -> Result<Secret, String> {
+    if text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        Ok(Secret::new(&text.to_ascii_lowercase()))
+    } else {
+        Err(format!("this is not a hash of {digits} hex digits"))
+    }
+}
+
+fn extension(text: &str) -> Result<Arc<str>, &'static str> {
+    let fit = text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit());
+    if fit { Ok(text.into()) } else { Err("an extension is 1 to 10 digits") }
+}

@@ -1,0 +1,183 @@
+//! What all sessions of an endpoint share: transactions, timers, tags, the outbox and the house's own identity.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::alarm::Alarms;
+use super::build::{RequestBuilder, ResponseBuilder};
+use super::endpoint::{EndpointConfig, OptionsId, Output};
+use super::flow::{Destination, Peer, Transport};
+use super::header::{self, MAGIC_COOKIE, Method, Name, Via};
+use super::layer::{ClientId, Kind, Layer, ServerId};
+use super::message::{Headers, Message, Request, StatusCode};
+use super::random::Random;
+use super::session::{Ring, SessionId};
+use super::uri::Host;
+
+/// RFC 3261 section 8.1.1.6 recommends 70 hops.
+pub(super) const MAX_FORWARDS: u8 = 70;
+
+/// What a client transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// A request of a session.
+    Session(SessionId),
+    /// An OPTIONS asked for by the door.
+    Options(OptionsId),
+    /// Nobody cares for the answer: the BYE to a fork that lost.
+    Nobody,
+}
+
+#[derive(Debug)]
+pub(super) struct Hub {
+    pub(super) config: EndpointConfig,
+    pub(super) layer: Layer<Errand, SessionId>,
+    pub(super) random: Random,
+    pub(super) events: VecDeque<Output>,
+    /// Our tags are unguessable and unique, so one number finds the session of a message inside a dialog.
+    pub(super) tags: HashMap<u64, SessionId>,
+    pub(super) alarms: Alarms<(SessionId, Ring)>,
+}
+
+impl Hub {
+    pub(super) fn new(config: EndpointConfig, seed: [u8; 32]) -> Hub {
+        Hub {
+            config,
+            layer: Layer::new(),
+            random: Random::new(seed),
+            events: VecDeque::new(),
+            tags: HashMap::new(),
+            alarms: Alarms::default(),
+        }
+    }
+
+    /// The host and port that we give for ourselves on the way to `to`.
+    pub(super) fn sent_by(&self, to: &Destination) -> (Host, Option<u16>) {
+        let advertised = match to.transport {
+            Transport::Udp => &self.config.advertised_udp,
+            Transport::Tcp => &self.config.advertised_tcp,
+        };
+        match (advertised, to.local) {
+            (Some((host, port)), _) => (host.clone(), Some(*port)),
+            (None, Some(local)) => (Host::from(local.ip()), Some(local.port())),
+            (None, None) => (Host::from(std::net::IpAddr::from([127, 0, 0, 1])), None),
+        }
+    }
+
+    /// Our Contact on the way to `to`.
+    pub(super) fn contact(&self, to: &Destination) -> Bytes {
+        let (host, port) = self.sent_by(to);
+        let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+        let transport = if to.transport == Transport::Tcp { ";transport=tcp" } else { "" };
+        Bytes::from(format!("<sip:{}@{host}{port}{transport}>", self.config.contact_user))
+    }
+
+    /// A fresh branch with its Via.
+    pub(super) fn via(&mut self, to: &Destination) -> (u64, Via) {
+        let branch = self.random.bits();
+        let (host, port) = self.sent_by(to);
+        let transport = match to.transport {
+            Transport::Udp => header::Transport::Udp,
+            Transport::Tcp => header::Transport::Tcp,
+        };
+        (branch, Via::new(transport, host, port, &format!("{MAGIC_COOKIE}{branch:016x}")))
+    }
+
+    /// Writes a request around its Via and starts its transaction. `None` when it cannot be written.
+    pub(super) fn request(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        to: Destination,
+        errand: Errand,
+        write: impl FnOnce(&Via, &mut Random) -> RequestBuilder,
+    ) -> Option<ClientId> {
+        let (branch, via) = self.via(&to);
+        let request = match write(&via, &mut self.random).build() {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::debug!(%error, "a request could not be written");
+                return None;
+            }
+        };
+        let id = ClientId { branch, kind };
+        self.layer.request(now, id, to, request.bytes().clone(), errand);
+        Some(id)
+    }
+
+    /// A new To or From tag, known from now on as `session`'s.
+    pub(super) fn tag(&mut self, session: SessionId) -> u64 {
+        let tag = self.random.bits();
+        self.tags.insert(tag, session);
+        tag
+    }
+
+    /// Sends a plain answer to a request: status and reason, nothing else.
+    pub(super) fn answer(&mut self, now: Instant, question: &Question, status: StatusCode, tag: &str) {
+        self.respond(now, question, question.response(status).to_tag(tag));
+    }
+
+    /// Sends an answer that was written at length, and gives its octets.
+    pub(super) fn respond(
+        &mut self,
+        now: Instant,
+        question: &Question,
+        response: ResponseBuilder,
+    ) -> Option<Bytes> {
+        match response.build() {
+            Ok(response) => {
+                let wire = response.bytes().clone();
+                self.layer.respond(now, question.id, response.status().as_u16(), wire.clone());
+                Some(wire)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "a response could not be written");
+                None
+            }
+        }
+    }
+}
+
+/// A request that waits for its answer.
+#[derive(Debug, Clone)]
+pub(super) struct Question {
+    pub(super) id: ServerId,
+    pub(super) peer: Peer,
+    pub(super) request: Request,
+}
+
+impl Question {
+    /// Begins an answer.
+    pub(super) fn response(&self, status: StatusCode) -> ResponseBuilder {
+        ResponseBuilder::new(&self.request, status, self.peer.remote)
+    }
+
+    pub(super) fn headers(&self) -> &Headers {
+        self.request.headers()
+    }
+}
+
+/// The ACK to a refusal or the CANCEL of an INVITE of ours: both repeat the INVITE's top Via, Request-URI, From,
+/// Call-ID, CSeq number and Route (RFC 3261 sections 17.1.1.3 and 9.1). `to` replaces the To of the INVITE.
+pub(super) fn hop_by_hop(
+    invite: &Bytes,
+    method: Method,
+    to: Option<Bytes>,
+    more: impl FnOnce(RequestBuilder) -> RequestBuilder,
+) -> Option<Bytes> {
+    let Ok(Message::Request(invite)) = Message::parse_stream(invite.clone()) else { return None };
+    let headers = invite.headers();
+    let mut request = RequestBuilder::new(method, invite.uri())
+        .via(&headers.top_via().ok()?)
+        .max_forwards(MAX_FORWARDS)
+        .header(Name::From, headers.get(Name::From)?)
+        .header(Name::To, to.or_else(|| headers.get(Name::To))?)
+        .call_id(&headers.call_id().ok()?)
+        .cseq(headers.cseq().ok()?.number);
+    for route in headers.all(Name::Route) {
+        request = request.header(Name::Route, route);
+    }
+    Some(more(request).build().ok()?.bytes().clone())
+}
