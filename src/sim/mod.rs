@@ -8,15 +8,19 @@
 //! Nobody is told the time to wait for. Whoever waits, waits for a condition, and [`HUNG_AFTER`] only ends a run
 //! that would never end by itself.
 
+pub mod demo;
 pub mod ear;
 pub mod phone;
 pub mod rtp;
+pub mod stage;
 pub mod voice;
 
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
+
+pub use demo::{DemoError, DemoOptions, DemoReport, demo};
 
 /// After this long a wait is given up. Ten times longer than the slowest thing anybody waits for (a lost SIP
 /// message on a machine with too much to do), so it says "never", not "late".
