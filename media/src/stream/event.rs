@@ -275,3 +275,253 @@ fn packet(event: u8, end: bool, duration: u16, first: bool) -> EventPacket {
     let payload = Event { event, end, volume: VOLUME, duration }.to_payload();
     EventPacket { payload, marker: first, new_timestamp: first }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn header(ssrc: u32, timestamp: u32) -> Header {
+        let mut packet = [0u8; 12];
+        packet[0] = 0x80;
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        Header::parse(&packet).unwrap()
+    }
+
+    fn hear(digits: &mut Digits, timestamp: u32, payload: [u8; 4]) -> Option<char> {
+        digits.packet(&header(1, timestamp), &payload).map(Digit::as_char)
+    }
+
+    #[test]
+    fn sixteen_keys_have_codes_and_labels_and_nothing_else_has() {
+        for event in 0..=255u8 {
+            let digit = Digit::from_event(event);
+            assert_eq!(digit.is_some(), event < 16);
+            if let Some(digit) = digit {
+                assert_eq!(digit.event(), event);
+                assert_eq!(Digit::from_char(digit.as_char()), Some(digit));
+            }
+        }
+        assert_eq!(Digit::from_char('*').unwrap().event(), 10);
+        assert_eq!(Digit::from_char('#').unwrap().event(), 11);
+        assert_eq!(Digit::from_char('d').unwrap().event(), 15);
+        for label in ['E', ' ', '-', '\u{661}', '\u{131}'] {
+            assert_eq!(Digit::from_char(label), None);
+        }
+    }
+
+    #[test]
+    fn the_payloads_of_the_rfcs_911_are_read_and_written() {
+        // RFC 4733 section 5: a 9 that is over, a 1 that is over, a 1 that is still pressed.
+        for (payload, event, end, volume, duration) in [
+            ([9, 0x87, 0x06, 0x40], 9, true, 7, 1600),
+            ([1, 0x8a, 0x07, 0xd0], 1, true, 10, 2000),
+            ([1, 0x14, 0x01, 0x90], 1, false, 20, 400),
+        ] {
+            let read = Event::parse(&payload).unwrap();
+            assert_eq!(read, Event { event, end, volume, duration });
+            assert_eq!(read.to_payload(), payload);
+        }
+        assert_eq!(Event::parse(&[9, 0x87, 0x06]), None);
+    }
+
+    #[test]
+    fn nine_one_one_is_three_digits() {
+        let mut digits = Digits::new();
+        let told: String = [
+            (0, [9, 7, 0, 160]),
+            (0, [9, 7, 1, 64]),
+            (0, [9, 0x87, 6, 64]),
+            (0, [9, 0x87, 6, 64]),
+            (4000, [1, 0x8a, 7, 208]), // only an end packet came through
+            (0, [9, 0x87, 6, 64]),     // the third end of the 9, late
+            (8000, [1, 20, 1, 144]),
+        ]
+        .into_iter()
+        .filter_map(|(timestamp, payload)| hear(&mut digits, timestamp, payload))
+        .collect();
+        assert_eq!(told, "911");
+    }
+
+    #[test]
+    fn a_key_held_for_half_a_minute_is_one_digit() {
+        let mut digits = Digits::new();
+        let start = u32::MAX - 70_000; // and the clock wraps meanwhile
+        let mut told = Vec::new();
+        for segment in 0..4u32 {
+            for duration in [160, 30_000, 0xffff_u16] {
+                let end = segment == 3 && duration == 0xffff;
+                let payload = Event { event: 5, end, volume: 10, duration }.to_payload();
+                told.extend(hear(&mut digits, start.wrapping_add(0xffff * segment), payload));
+            }
+        }
+        assert_eq!(told, ['5']);
+        assert_eq!(
+            hear(&mut digits, start.wrapping_add(0xffff * 4), [5, 10, 0, 160]),
+            Some('5'),
+            "it had ended"
+        );
+    }
+
+    #[test]
+    fn a_new_ssrc_is_another_telephone() {
+        let mut digits = Digits::new();
+        assert!(digits.packet(&header(1, 500), &[5, 10, 0, 160]).is_some());
+        assert!(digits.packet(&header(2, 500), &[5, 10, 0, 160]).is_some());
+        assert!(digits.packet(&header(2, 500), &[5, 10, 1, 64]).is_none());
+    }
+
+    #[test]
+    fn a_telephone_that_sets_its_clock_back_is_still_heard() {
+        let mut digits = Digits::new();
+        for press in 0..20 {
+            assert_eq!(hear(&mut digits, 1_000_000 + 2000 * press, [7, 10, 0, 160]), Some('7'));
+        }
+        assert_eq!(hear(&mut digits, 1_000_000, [7, 0x8a, 0, 160]), None, "an echo of the first press");
+        assert_eq!(hear(&mut digits, 160, [7, 10, 0, 160]), Some('7'));
+    }
+
+    #[test]
+    fn a_sent_digit_is_a_tone_three_ends_and_a_pause() {
+        let mut send = SendDigits::new();
+        assert!(!send.is_busy());
+        assert_eq!(send.tick(), None);
+        assert!(send.push('#') && send.push('1'));
+        let mut ticks = Vec::new();
+        while send.is_busy() {
+            ticks.push(send.tick());
+        }
+        assert_eq!(ticks.len(), 2 * (4 + 3 + 5));
+        for (digit, ticks) in [11, 1].into_iter().zip(ticks.chunks(12)) {
+            for (tick, packet) in ticks.iter().enumerate() {
+                let Some(packet) = packet else {
+                    assert!(tick >= 7);
+                    continue;
+                };
+                assert_eq!((packet.marker, packet.new_timestamp), (tick == 0, tick == 0));
+                assert_eq!(
+                    Event::parse(&packet.payload).unwrap(),
+                    Event {
+                        event: digit,
+                        end: (4..7).contains(&tick),
+                        volume: 10,
+                        duration: 160 * (tick as u16 + 1).min(5),
+                    }
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_queue_takes_thirty_two_keys_and_no_more() {
+        let mut send = SendDigits::new();
+        assert!(!send.push('x'));
+        assert!((0..QUEUE_MAX).all(|_| send.push('0')));
+        assert!(!send.push('0'));
+        assert!(send.tick().is_some());
+        assert!(send.push('9'), "the first is on the line");
+        assert!(!send.push('9'));
+    }
+
+    #[derive(Debug, Clone)]
+    struct Pressed {
+        event: u8,
+        /// Length and the pause after it, in ticks.
+        ticks: u16,
+        pause: u16,
+        /// What becomes of the n-th packet: (lost, delay in ticks, copies).
+        fates: Vec<(bool, u8, u8)>,
+        /// The packet that always arrives.
+        lucky: prop::sample::Index,
+    }
+
+    fn pressed() -> impl Strategy<Value = Pressed> {
+        let ticks = prop_oneof![8 => 2u16..20, 1 => 400u16..1300];
+        let fates = prop::collection::vec((prop::bool::weighted(0.6), 0u8..25, 1u8..3), 1..30);
+        (0u8..16, ticks, 2u16..20, fates, any::<prop::sample::Index>())
+            .prop_map(|(event, ticks, pause, fates, lucky)| Pressed { event, ticks, pause, fates, lucky })
+    }
+
+    /// Packets of a press as RFC 4733 has them: when, timestamp, payload.
+    fn packets(press: &Pressed, start_tick: u32, clock: u32) -> Vec<(u32, u32, [u8; 4])> {
+        let mut packets = Vec::new();
+        for tick in 1..=u32::from(press.ticks) {
+            let lasted = 160 * tick;
+            let segment = (lasted - 1) / 0xffff;
+            let duration = (lasted - segment * 0xffff) as u16;
+            let end = tick == u32::from(press.ticks);
+            let payload = Event { event: press.event, end, volume: 10, duration }.to_payload();
+            let timestamp = clock.wrapping_add(160 * start_tick + segment * 0xffff);
+            for _ in 0..if end { 3 } else { 1 } {
+                packets.push((start_tick + tick, timestamp, payload));
+            }
+        }
+        packets
+    }
+
+    proptest! {
+        #[test]
+        fn every_press_is_told_once_whatever_the_network_does(
+            clock: u32,
+            presses in prop::collection::vec(pressed(), 1..20),
+        ) {
+            let mut arriving = Vec::new();
+            let mut tick = 0;
+            let mut truth = [0; 16];
+            for press in &presses {
+                truth[usize::from(press.event)] += 1;
+                let sent = packets(press, tick, clock);
+                let lucky = press.lucky.index(sent.len());
+                for (n, &(at, timestamp, payload)) in sent.iter().enumerate() {
+                    let (lost, delay, copies) = press.fates[n % press.fates.len()];
+                    if lost && n != lucky {
+                        continue;
+                    }
+                    for copy in 0..copies {
+                        arriving.push((at + u32::from(delay * (copy + 1) / 2), timestamp, payload));
+                    }
+                }
+                tick += u32::from(press.ticks + press.pause);
+            }
+            arriving.sort_by_key(|&(at, ..)| at);
+
+            let mut digits = Digits::new();
+            let mut told = [0; 16];
+            for (_, timestamp, payload) in arriving {
+                if let Some(digit) = digits.packet(&header(1, timestamp), &payload) {
+                    told[usize::from(digit.event())] += 1;
+                }
+            }
+            prop_assert_eq!(told, truth);
+        }
+
+        #[test]
+        fn what_is_sent_is_heard(keys in "[0-9*#A-D]{1,32}", clock: u32) {
+            let mut send = SendDigits::new();
+            let mut digits = Digits::new();
+            prop_assert!(keys.chars().all(|key| send.push(key)));
+            let (mut heard, mut now, mut timestamp) = (String::new(), clock, clock);
+            while send.is_busy() {
+                if let Some(packet) = send.tick() {
+                    if packet.new_timestamp {
+                        timestamp = now;
+                    }
+                    heard.extend(hear(&mut digits, timestamp, packet.payload));
+                }
+                now = now.wrapping_add(160);
+            }
+            prop_assert_eq!(heard, keys);
+        }
+
+        #[test]
+        fn any_octets_are_taken(packets in prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 0..8)), 0..60)) {
+            let mut digits = Digits::new();
+            for (timestamp, payload) in packets {
+                let told = digits.packet(&header(timestamp % 2, timestamp), &payload);
+                prop_assert!(told.is_none() || payload[0] < 16);
+            }
+        }
+    }
+}

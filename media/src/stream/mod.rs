@@ -13,3 +13,20 @@ pub mod line;
 pub mod receive;
 pub mod rtcp;
 pub mod rtp;
+
+#[cfg(test)]
+mod tests {
+    use std::mem::size_of;
+
+    /// A relayed leg keeps nothing but this; thousands of them must stay in the cache.
+    #[test]
+    fn the_state_of_both_directions_is_under_a_kilobyte() {
+        let leg = size_of::<super::line::SendLine>()
+            + size_of::<super::receive::Receive>()
+            + size_of::<super::rtcp::Interval>()
+            + size_of::<Option<super::rtcp::Remote>>()
+            + size_of::<super::event::Digits>()
+            + size_of::<super::event::SendDigits>();
+        assert!(leg < 1024, "{leg} octets");
+    }
+}

@@ -303,3 +303,245 @@ impl Source {
 fn units_of(time: Duration, hz: u64) -> u32 {
     (time.as_nanos() * u128::from(hz) / 1_000_000_000) as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const THEM: u32 = 0x1234_5678;
+
+    fn header(ssrc: u32, sequence: u16, timestamp: u32) -> Header {
+        let mut packet = [0u8; 12];
+        packet[0] = 0x80;
+        packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+        Header::parse(&packet).unwrap()
+    }
+
+    /// A sender of 20 ms packets whose number 0 goes out at `start`.
+    struct Wire {
+        start: Instant,
+        receive: Receive,
+    }
+
+    impl Wire {
+        fn new() -> Wire {
+            Wire { start: Instant::now(), receive: Receive::new() }
+        }
+
+        /// Packet `sequence` of them, in time.
+        fn packet(&mut self, ssrc: u32, sequence: u16) -> Arrived {
+            let at = self.start + Duration::from_millis(20) * u32::from(sequence);
+            self.receive.packet(at, &header(ssrc, sequence, 160 * u32::from(sequence)))
+        }
+
+        fn packets(&mut self, sequences: impl IntoIterator<Item = u16>) -> Vec<Arrived> {
+            sequences.into_iter().map(|sequence| self.packet(THEM, sequence)).collect()
+        }
+    }
+
+    #[test]
+    fn packets_are_told_apart_by_their_numbers() {
+        use Arrived::*;
+        let mut wire = Wire::new();
+        assert_eq!(
+            wire.packets([7, 8, 11, 10, 10, 11, 9, 12, 6]),
+            [NewStream, InOrder, Gap(2), Late, Duplicate, Duplicate, Late, InOrder, Late]
+        );
+        let receive = &wire.receive;
+        assert_eq!((receive.received(), receive.late(), receive.duplicate()), (7, 3, 2));
+        assert_eq!(receive.lost(), 0);
+    }
+
+    #[test]
+    fn numbers_wrap_and_the_wrap_is_counted() {
+        let start = Instant::now();
+        let mut receive = Receive::new();
+        for sequence in [65_534, 65_535, 1, 0] {
+            receive.packet(start, &header(THEM, sequence, 0));
+        }
+        let block = receive.report_block(start).unwrap();
+        assert_eq!((block.highest, block.lost), (0x1_0001, 0));
+    }
+
+    #[test]
+    fn one_stray_packet_changes_nothing_and_two_in_a_row_begin_a_new_stream() {
+        let mut wire = Wire::new();
+        wire.packets(0..10);
+        assert_eq!(wire.packet(99, 10), Arrived::Stray);
+        assert_eq!(wire.packet(THEM, 10), Arrived::InOrder);
+        assert_eq!(wire.packet(99, 11), Arrived::Stray, "the one before was forgotten");
+        assert_eq!(wire.packet(98, 12), Arrived::Stray, "another stranger does not vouch");
+        assert_eq!(wire.receive.ssrc(), Some(THEM));
+        assert_eq!(wire.packet(98, 13), Arrived::NewStream);
+        assert_eq!(wire.packet(98, 14), Arrived::InOrder);
+        assert_eq!(wire.receive.ssrc(), Some(98));
+        assert_eq!(wire.receive.received(), 13);
+    }
+
+    #[test]
+    fn a_sender_that_restarts_its_numbers_is_followed_and_its_losses_are_kept() {
+        let mut wire = Wire::new();
+        wire.packets([0, 1, 4]);
+        assert_eq!(
+            wire.packets([30_000, 30_001, 30_002]),
+            [Arrived::Stray, Arrived::NewStream, Arrived::InOrder]
+        );
+        assert_eq!(wire.receive.lost(), 2);
+        assert_eq!(wire.packets([29_000, 29_001]), [Arrived::Stray, Arrived::NewStream], "far behind");
+    }
+
+    #[test]
+    fn the_edge_of_loss_is_three_thousand_and_of_lateness_a_hundred() {
+        let mut wire = Wire::new();
+        assert_eq!(wire.packets([200, 3200]), [Arrived::NewStream, Arrived::Gap(2999)]);
+        assert_eq!(wire.packets([3100, 3100, 3099]), [Arrived::Late, Arrived::Duplicate, Arrived::Stray]);
+        assert_eq!(wire.packets([6201]), [Arrived::Stray]);
+    }
+
+    #[test]
+    fn a_report_tells_the_losses_since_the_last_one_and_of_all() {
+        let mut wire = Wire::new();
+        let now = wire.start;
+        assert_eq!(wire.receive.report_block(now), None);
+        wire.packets((0..100).filter(|n| n % 4 != 1));
+        let first = wire.receive.report_block(now).unwrap();
+        assert_eq!((first.ssrc, first.fraction_lost, first.lost, first.highest), (THEM, 64, 25, 99));
+        assert_eq!(wire.receive.report_block(now), None, "nothing came since");
+        wire.packets(100..200);
+        let second = wire.receive.report_block(now).unwrap();
+        assert_eq!((second.fraction_lost, second.lost, second.highest), (0, 25, 199));
+    }
+
+    #[test]
+    fn duplicates_make_the_reported_loss_negative_and_the_true_one_zero() {
+        let mut wire = Wire::new();
+        wire.packets([0, 1, 1, 1]);
+        let block = wire.receive.report_block(wire.start).unwrap();
+        assert_eq!((block.fraction_lost, block.lost), (0, -2));
+        assert_eq!(wire.receive.lost(), 0);
+    }
+
+    #[test]
+    fn a_report_answers_the_last_sender_report_of_the_same_stream() {
+        let mut wire = Wire::new();
+        let now = wire.start;
+        wire.packets([0]);
+        wire.receive.sender_report(now, 99, 0x1111_2222_3333_4444);
+        let block = wire.receive.report_block(now).unwrap();
+        assert_eq!((block.last_sr, block.since_last_sr), (0, 0), "of somebody else");
+
+        wire.packets([1]);
+        wire.receive.sender_report(now, THEM, 0x1111_2222_3333_4444);
+        let block = wire.receive.report_block(now + Duration::from_millis(1500)).unwrap();
+        assert_eq!((block.last_sr, block.since_last_sr), (0x2222_3333, 0x1_8000));
+    }
+
+    #[test]
+    fn even_arrival_has_no_jitter_and_ten_milliseconds_to_and_fro_have_ten() {
+        let mut even = Wire::new();
+        even.packets(0..500);
+        assert_eq!(even.receive.jitter(), 0);
+
+        let start = Instant::now();
+        let mut receive = Receive::new();
+        for n in 0..500u32 {
+            let late = Duration::from_millis(if n % 2 == 0 { 0 } else { 10 });
+            receive.packet(start + Duration::from_millis(20) * n + late, &header(THEM, n as u16, 160 * n));
+        }
+        assert!((receive.jitter_ms() - 10.0).abs() < 0.2, "{}", receive.jitter_ms());
+    }
+
+    #[test]
+    fn a_long_key_press_and_a_moved_clock_are_no_jitter() {
+        let start = Instant::now();
+        let mut receive = Receive::new();
+        for n in 0..100u32 {
+            let timestamp = match n {
+                30..50 => 160 * 30,            // a key is held, its packets share a timestamp
+                70.. => 0x8000_0000 + 160 * n, // the sender starts another clock
+                _ => 160 * n,
+            };
+            receive.packet(start + Duration::from_millis(20) * n, &header(THEM, n as u16, timestamp));
+        }
+        assert_eq!(receive.jitter(), 0);
+    }
+
+    /// One packet on its way: `delay` is in packets, and `copies` of it arrive.
+    #[derive(Debug, Clone, Copy)]
+    struct Fate {
+        delay: u8,
+        copies: u8,
+    }
+
+    fn fates() -> impl Strategy<Value = Vec<Fate>> {
+        let fate = (
+            prop_oneof![3 => Just(0u8), 1 => 0u8..50],
+            prop_oneof![1 => Just(0u8), 6 => Just(1), 1 => 2u8..4],
+        );
+        prop::collection::vec(fate.prop_map(|(delay, copies)| Fate { delay, copies }), 1..400)
+    }
+
+    proptest! {
+        #[test]
+        fn the_counts_are_those_of_a_reference_that_remembers_everything(first: u16, fates in fates()) {
+            let mut arriving: Vec<(usize, usize)> = Vec::new();
+            for (index, fate) in fates.iter().enumerate() {
+                for copy in 0..usize::from(fate.copies) {
+                    arriving.push((index + usize::from(fate.delay) + copy, index));
+                }
+            }
+            arriving.sort();
+
+            let start = Instant::now();
+            let mut receive = Receive::new();
+            let mut seen = HashSet::new();
+            let mut newest: Option<usize> = None;
+            let (mut late, mut duplicate) = (0, 0);
+            for &(at, index) in &arriving {
+                let told = receive.packet(
+                    start + Duration::from_millis(20) * at as u32,
+                    &header(THEM, first.wrapping_add(index as u16), 160 * index as u32),
+                );
+                let truth = match newest {
+                    None => Arrived::NewStream,
+                    _ if seen.contains(&index) => Arrived::Duplicate,
+                    Some(newest) if index < newest => Arrived::Late,
+                    Some(newest) if index == newest + 1 => Arrived::InOrder,
+                    Some(newest) => Arrived::Gap((index - newest - 1) as u16),
+                };
+                prop_assert_eq!(told, truth);
+                late += u64::from(truth == Arrived::Late);
+                duplicate += u64::from(truth == Arrived::Duplicate);
+                seen.insert(index);
+                newest = Some(newest.map_or(index, |newest| newest.max(index)));
+            }
+            let Some(newest) = newest else { return Ok(()) };
+            let expected = newest - arriving[0].1 + 1;
+            prop_assert_eq!(receive.received(), seen.len() as u64);
+            prop_assert_eq!((receive.late(), receive.duplicate()), (late, duplicate));
+            prop_assert_eq!(receive.lost(), expected.saturating_sub(seen.len()) as u64);
+            let block = receive.report_block(start).unwrap();
+            prop_assert_eq!(block.highest, u32::from(first.wrapping_add(arriving[0].1 as u16)) + (expected - 1) as u32);
+            prop_assert_eq!(i64::from(block.lost), expected as i64 - arriving.len() as i64);
+        }
+
+        #[test]
+        fn any_numbers_from_anyone_are_taken(packets in prop::collection::vec((0u32..3, any::<u16>(), any::<u32>()), 0..200)) {
+            let start = Instant::now();
+            let mut receive = Receive::new();
+            let mut counted = 0;
+            for (ssrc, sequence, timestamp) in packets {
+                let arrived = receive.packet(start, &header(ssrc, sequence, timestamp));
+                counted += u64::from(!matches!(arrived, Arrived::Stray | Arrived::Duplicate));
+                receive.report_block(start);
+            }
+            prop_assert_eq!(receive.received(), counted);
+        }
+    }
+}

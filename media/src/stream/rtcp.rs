@@ -368,3 +368,253 @@ fn round_trip(wall_ntp: u64, last_sr: u32, since: u32) -> Option<Duration> {
     let time = Duration::from_nanos(u64::from(units.max(0).unsigned_abs()) * 1_000_000_000 / 65_536);
     (time <= MAX_ROUND_TRIP).then_some(time)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::stream::rtp::Header;
+    use crate::time::{RtpTimestamp, Sequence};
+
+    const US: u32 = 0x1111_1111;
+    const THEM: u32 = 0x2222_2222;
+    /// The wall clock of RFC 3550 section 6.4.1, figure 2.
+    const WALL: u64 = 0xb44d_b710_8000_0000;
+
+    fn line(packets: u16) -> (Instant, SendLine) {
+        let start = Instant::now();
+        let mut line = SendLine::new(US, Sequence(5), RtpTimestamp(1000));
+        for n in 0..packets {
+            line.make(start + Duration::from_millis(20) * u32::from(n), 1, 0, 160);
+            line.count(160);
+        }
+        (start, line)
+    }
+
+    fn heard_from_them(now: Instant, sequences: &[u16]) -> Receive {
+        let mut receive = Receive::new();
+        for sequence in sequences {
+            let mut packet = [0u8; 12];
+            packet[0] = 0x80;
+            packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+            packet[8..12].copy_from_slice(&THEM.to_be_bytes());
+            receive.packet(now, &Header::parse(&packet).unwrap());
+        }
+        receive
+    }
+
+    /// An RR of theirs about us with this LSR and DLSR.
+    fn receiver_report(lost: u32, last_sr: u32, since: u32) -> Vec<u8> {
+        let words = [0x81c9_0007, THEM, US, lost, 0x0001_0009, 80, last_sr, since];
+        words.iter().flat_map(|word: &u32| word.to_be_bytes()).collect()
+    }
+
+    #[test]
+    fn a_report_is_an_sr_with_a_block_and_a_cname() {
+        let (start, line) = line(2);
+        let mut receive = heard_from_them(start, &[7, 8, 10, 11]);
+        receive.sender_report(start, THEM, 0x0000_aaaa_bbbb_0000);
+        let mut out = [0; MAX_REPORT_BYTES];
+        let now = start + Duration::from_millis(500);
+        let length = report(now, WALL, &line, &mut receive, "leg@x", &mut out);
+        #[rustfmt::skip]
+        let expected = [
+            0x81, 200, 0, 12, 0x11, 0x11, 0x11, 0x11,
+            0xb4, 0x4d, 0xb7, 0x10, 0x80, 0, 0, 0, // NTP
+            0, 0, 0x14, 0x28, // 1000 and 520 ms: the first packet's sound began 20 ms before it left
+            0, 0, 0, 2, 0, 0, 1, 64, // packets, octets
+            0x22, 0x22, 0x22, 0x22, 51, 0, 0, 1, 0, 0, 0, 11, 0, 0, 0, 0,
+            0xaa, 0xaa, 0xbb, 0xbb, 0, 0, 0x80, 0, // LSR, DLSR
+            0x81, 202, 0, 3, 0x11, 0x11, 0x11, 0x11, 1, 5, b'l', b'e', b'g', b'@', b'x', 0,
+        ];
+        assert_eq!(out[..length], expected);
+        assert!(is_rtcp(&out[..length]));
+    }
+
+    #[test]
+    fn a_leg_that_sent_nothing_and_heard_nothing_reports_an_empty_rr() {
+        let (start, line) = line(0);
+        let mut out = [0; MAX_REPORT_BYTES];
+        let length = report(start, WALL, &line, &mut Receive::new(), "", &mut out);
+        assert_eq!(out[..8], [0x80, 201, 0, 1, 0x11, 0x11, 0x11, 0x11]);
+        assert_eq!(length, 8 + 12);
+    }
+
+    #[test]
+    fn the_longest_report_fits_and_a_short_buffer_gets_nothing() {
+        let (start, line) = line(9);
+        for cname in ["x".repeat(MAX_CNAME_BYTES), "\u{e4}".repeat(500)] {
+            let mut receive = heard_from_them(start, &[1, 2]);
+            let mut out = [0; MAX_REPORT_BYTES];
+            let length = goodbye(start, WALL, &line, &mut receive, &cname, &mut out);
+            assert!(length > 300);
+            let heard = read(&out[..length], US, WALL).unwrap();
+            assert!(heard.goodbye);
+            for short in 0..length {
+                let mut receive = heard_from_them(start, &[1, 2]);
+                assert_eq!(goodbye(start, WALL, &line, &mut receive, &cname, &mut out[..short]), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_of_ours_is_understood_by_ourselves_at_the_other_end() {
+        let (start, line) = line(50);
+        let mut receive = heard_from_them(start, &[1, 1, 1]);
+        let mut out = [0; MAX_REPORT_BYTES];
+        let length = report(start, WALL, &line, &mut receive, "leg", &mut out);
+        let heard = read(&out[..length], THEM, WALL).unwrap();
+        assert_eq!(heard.from, US);
+        assert_eq!(
+            heard.sender.map(|sender| (sender.ntp, sender.packets, sender.octets)),
+            Some((WALL, 50, 8000))
+        );
+        assert_eq!(heard.about_us.map(|remote| remote.lost), Some(-2));
+        assert!(!heard.goodbye);
+        assert_eq!(read(&out[..length], 99, WALL).unwrap().about_us, None, "not about us");
+    }
+
+    #[test]
+    fn the_round_trip_of_the_rfcs_figure_is_six_seconds_and_an_eighth() {
+        // RFC 3550 section 6.4.1, figure 2.
+        let octets = receiver_report(0x4000_0102, 0xb705_2000, 0x0005_4000);
+        let remote = read(&octets, US, WALL).unwrap().about_us.unwrap();
+        assert_eq!(remote.round_trip, Some(Duration::from_millis(6125)));
+        assert_eq!((remote.fraction_lost, remote.lost, remote.jitter_ms), (0.25, 258, 10.0));
+    }
+
+    #[test]
+    fn a_round_trip_that_cannot_be_is_none() {
+        let now = (WALL >> 16) as u32;
+        for (last_sr, since, truth) in [
+            (0, 0, None),                             // they heard no report yet
+            (now, 0, Some(Duration::ZERO)),           // the loopback
+            (now, 20, Some(Duration::ZERO)),          // rounded below it
+            (now, 65_536, None),                      // held longer than it exists
+            (now.wrapping_sub(65_536 * 11), 0, None), // eleven seconds
+            (now.wrapping_sub(65_536 / 4), 0, Some(Duration::from_millis(250))),
+        ] {
+            let octets = receiver_report(0, last_sr, since);
+            assert_eq!(
+                read(&octets, US, WALL).unwrap().about_us.unwrap().round_trip,
+                truth,
+                "{last_sr:#x} {since}"
+            );
+        }
+    }
+
+    #[test]
+    fn packets_we_do_not_read_are_stepped_over() {
+        let mut octets = receiver_report(0, 0, 0);
+        octets.extend([0x81, 202, 0, 1, 9, 9, 9, 9]); // an SDES whose chunk is cut off
+        octets.extend([0x80, 207, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8]); // an XR of nonsense
+        octets.extend([0x81, 203, 0, 1, 0x22, 0x22, 0x22, 0x22]);
+        let heard = read(&octets, US, WALL).unwrap();
+        assert!(heard.goodbye && heard.about_us.is_some());
+    }
+
+    #[test]
+    fn a_bye_of_somebody_else_is_not_theirs() {
+        let mut octets = receiver_report(0, 0, 0);
+        octets.extend([0x81, 203, 0, 1, 9, 9, 9, 9]);
+        assert!(!read(&octets, US, WALL).unwrap().goodbye);
+    }
+
+    #[test]
+    fn what_is_no_compound_is_told_why() {
+        let good = receiver_report(0, 0, 0);
+        let with = |place: usize, octet: u8| {
+            let mut octets = good.clone();
+            octets[place] = octet;
+            octets
+        };
+        for (octets, error) in [
+            (vec![], RtcpError::NotACompound),
+            (vec![0x80; 12], RtcpError::NotACompound),
+            (with(0, 0x41), RtcpError::NotACompound),
+            (with(1, 203), RtcpError::NotACompound),
+            (with(3, 8), RtcpError::CutShort),
+            (good[..30].to_vec(), RtcpError::CutShort),
+            (with(0, 0x82), RtcpError::Malformed(201)),
+            (vec![0x80, 200, 0, 0], RtcpError::Malformed(200)),
+            ([&good[..], &[0x80]].concat(), RtcpError::CutShort),
+            (vec![0x80; 1501], RtcpError::TooLong(1501)),
+        ] {
+            assert_eq!(read(&octets, US, WALL), Err(error), "{octets:02x?}");
+        }
+    }
+
+    #[test]
+    fn reports_come_two_and_a_half_to_seven_and_a_half_seconds_apart() {
+        let start = Instant::now();
+        let mut interval = Interval::new(start, 0);
+        assert_eq!(interval.due(), start + Duration::from_millis(1250));
+        assert_eq!(interval.next(start, 0), start + Duration::from_millis(2500));
+        assert_eq!(interval.next(start, 2_500_000_000), start + Duration::from_secs(5));
+        let latest = interval.next(start, 4_999_999_999);
+        assert!(latest < start + Duration::from_millis(7500) && latest > start + Duration::from_millis(7499));
+        assert_eq!(interval.due(), latest);
+        interval.next(start, u64::MAX);
+    }
+
+    #[test]
+    fn the_unix_epoch_is_seventy_years_of_ntp() {
+        assert_eq!(ntp(Duration::ZERO), 2_208_988_800 << 32);
+        assert_eq!(ntp(Duration::from_millis(500)) as u32, 0x8000_0000);
+    }
+
+    #[test]
+    fn the_quality_of_a_leg_gathers_both_directions() {
+        let (start, line) = line(3);
+        let receive = heard_from_them(start, &[1, 2, 5, 4, 4]);
+        let remote = read(&receiver_report(0x8000_0007, 0xb710_7000, 0), US, WALL).unwrap().about_us;
+        assert_eq!(
+            Quality::of(&line, &receive, remote, 40),
+            Quality {
+                packets_sent: 3,
+                octets_sent: 480,
+                packets_received: 4,
+                lost: 1,
+                late: 1,
+                duplicate: 1,
+                jitter_ms: 0.0,
+                round_trip_ms: Some(62.5),
+                remote_fraction_lost: Some(0.5),
+                remote_lost: Some(7),
+                remote_jitter_ms: Some(10.0),
+                concealed_ms: 40,
+            }
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_octets_are_read_or_refused(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = read(&octets, US, WALL);
+        }
+
+        #[test]
+        fn compounds_with_lengths_and_counts_that_lie_are_read_or_refused(
+            packets in prop::collection::vec((0x80u8..=0xbf, 199u8..208, 0u8..12, prop::collection::vec(any::<u8>(), 0..60)), 1..5),
+            wall: u64,
+        ) {
+            let mut octets = Vec::new();
+            for (first, kind, length, body) in &packets {
+                octets.extend([*first, *kind, 0, *length]);
+                octets.extend(body);
+            }
+            if let Ok(heard) = read(&octets, US, wall) {
+                prop_assert_eq!(octets[4..8].to_vec(), heard.from.to_be_bytes());
+            }
+            // And the same with the lengths put right.
+            let mut octets = Vec::new();
+            for (first, kind, _, body) in &packets {
+                let words = body.len() / 4;
+                octets.extend([*first, *kind, 0, words as u8]);
+                octets.extend(&body[..4 * words]);
+            }
+            let _ = read(&octets, US, wall);
+        }
+    }
+}
