@@ -366,6 +366,16 @@ mod tests {
     }
 
     #[test]
+    fn segments_that_overtake_each_other_are_one_digit() {
+        let mut digits = Digits::new();
+        assert_eq!(hear(&mut digits, 2 * 0xffff, [5, 0x8a, 0, 160]), Some('5'), "the last one first");
+        assert_eq!(hear(&mut digits, 0xffff, [5, 10, 0xff, 0xff]), None);
+        assert_eq!(hear(&mut digits, 0, [5, 10, 0xff, 0xff]), None);
+        assert_eq!(hear(&mut digits, 0, [6, 10, 0xff, 0xff]), Some('6'), "another key at the same time");
+        assert_eq!(hear(&mut digits, 2 * 0xffff + 1600, [5, 10, 0, 160]), Some('5'), "pressed again");
+    }
+
+    #[test]
     fn a_new_ssrc_is_another_telephone() {
         let mut digits = Digits::new();
         assert!(digits.packet(&header(1, 500), &[5, 10, 0, 160]).is_some());

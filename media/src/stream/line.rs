@@ -101,7 +101,6 @@ impl SendLine {
             .is_some_and(|source| source == Source { who, ssrc: 0, add_sequence: 0, add_timestamp: 0 });
         let (sequence, timestamp) = match self.newest {
             None => self.first,
-            Some(newest) if going_on => (newest.sequence.next(), newest.end),
             Some(newest) => (newest.sequence.next(), newest.end.plus(self.gap(now, newest))),
         };
         self.source = Some(Source { who, ssrc: 0, add_sequence: 0, add_timestamp: 0 });
@@ -118,8 +117,9 @@ impl SendLine {
         {
             source.add_sequence = source.add_sequence.wrapping_add(1);
         }
-        let end = self.newest.map_or(timestamp, |newest| newest.end);
-        self.newest = Some(Newest { sequence, end, at: now });
+        // The audio's clock goes on from where the audio was: what passes meanwhile is a gap in it.
+        let (end, at) = self.newest.map_or((timestamp, now), |newest| (newest.end, newest.at));
+        self.newest = Some(Newest { sequence, end, at });
         self.packets = self.packets.wrapping_add(1);
         Line { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }

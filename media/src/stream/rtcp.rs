@@ -379,7 +379,8 @@ mod tests {
 
     const US: u32 = 0x1111_1111;
     const THEM: u32 = 0x2222_2222;
-    const WALL: u64 = 0xb710_8000_0000_0000;
+    /// The wall clock of RFC 3550 section 6.4.1, figure 2.
+    const WALL: u64 = 0xb44d_b710_8000_0000;
 
     fn line(packets: u16) -> (Instant, SendLine) {
         let start = Instant::now();
@@ -420,8 +421,8 @@ mod tests {
         #[rustfmt::skip]
         let expected = [
             0x81, 200, 0, 12, 0x11, 0x11, 0x11, 0x11,
-            0xb7, 0x10, 0x80, 0, 0, 0, 0, 0, // NTP
-            0, 0, 0x13, 0x88, // 1000 and half a second
+            0xb4, 0x4d, 0xb7, 0x10, 0x80, 0, 0, 0, // NTP
+            0, 0, 0x14, 0x28, // 1000 and 520 ms: the first packet's sound began 20 ms before it left
             0, 0, 0, 2, 0, 0, 1, 64, // packets, octets
             0x22, 0x22, 0x22, 0x22, 51, 0, 0, 1, 0, 0, 0, 11, 0, 0, 0, 0,
             0xaa, 0xaa, 0xbb, 0xbb, 0, 0, 0x80, 0, // LSR, DLSR
