@@ -252,8 +252,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", axum::routing::get(service::healthz))
         .route("/readyz", axum::routing::get(service::readyz))
         .route("/metrics", axum::routing::get(service::metrics));
-    guarded
-        .merge(open)
+    around(guarded.merge(open), &state).with_state(state)
+}
+
+/// The layers around all routes, the innermost first.
+fn around(routes: Router<ApiState>, state: &ApiState) -> Router<ApiState> {
+    routes
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(state.config().body_bytes_max))
         .layer(RequestBodyLimitLayer::new(state.config().body_bytes_max))
@@ -266,7 +270,6 @@ pub fn router(state: ApiState) -> Router {
         .layer(from_fn_with_state(state.clone(), in_time))
         .layer(from_fn(problem::render))
         .layer(from_fn(count))
-        .with_state(state)
 }
 
 /// Answers 503 when a request takes too long. The act may still happen: its key tells.
@@ -350,4 +353,43 @@ async fn upkeep(state: ApiState) {
 fn timestamp(at: SystemTime) -> jiff::Timestamp {
     // Out of range only beyond the year 9999.
     jiff::Timestamp::try_from(at).unwrap_or(jiff::Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::observe::{LedgerSettings, Store};
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_one_problem_and_the_rest_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("store").display())).await.unwrap();
+        let (ledger, _writer) = Ledger::open(store, LedgerSettings::default()).await.unwrap();
+        let metrics = crate::observe::metrics::install().unwrap();
+        let (desk, _inbox) = Desk::new();
+        let readiness = Arc::new(Readiness::default());
+        let state =
+            ApiState::new(desk, SharedTokens::default(), ledger, readiness, metrics, ApiConfig::default());
+        async fn panics() -> StatusCode {
+            panic!("a mistake of ours")
+        }
+        let routes = Router::new()
+            .route("/panics", axum::routing::get(panics))
+            .route("/works", axum::routing::get(|| async { "fine" }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = around(routes, &state).with_state(state);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = reqwest::Client::new();
+        let answer = http.get(format!("{base}/panics")).send().await.unwrap();
+        assert_eq!(answer.status(), 500);
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!((&problem["code"], &problem["instance"]), (&"internal".into(), &"/panics".into()));
+        assert!(!problem.to_string().contains("mistake"), "what went wrong inside stays inside");
+        assert_eq!(http.get(format!("{base}/works")).send().await.unwrap().status(), 200);
+    }
 }
