@@ -22,9 +22,10 @@ mod records;
 mod service;
 mod supervise;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request as HttpRequest, State};
@@ -35,7 +36,7 @@ use axum::{Json, Router};
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -54,6 +55,9 @@ pub use service::Readiness;
 
 /// Open event streams. Each is a task and a socket, and reads every event of its tenant.
 const STREAMS_MAX: usize = 512;
+/// Open event streams of one token, so that a client that reconnects without closing cannot take
+/// everybody's.
+const STREAMS_PER_TOKEN_MAX: usize = 64;
 /// How long open requests may take when the gateway stops.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
 /// How often old idempotency keys are forgotten and histograms are condensed.
@@ -100,7 +104,8 @@ struct Inner {
     readiness: Arc<Readiness>,
     metrics: PrometheusHandle,
     config: ApiConfig,
-    streams: Arc<Semaphore>,
+    /// Open event streams by token.
+    streams: Mutex<HashMap<String, usize>>,
     closing: watch::Sender<bool>,
 }
 
@@ -121,7 +126,7 @@ impl ApiState {
             readiness,
             metrics,
             config,
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Mutex::new(HashMap::new()),
             closing: watch::Sender::new(false),
         }))
     }
@@ -150,8 +155,16 @@ impl ApiState {
         self.0.metrics.render()
     }
 
-    fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.streams.clone().try_acquire_owned().ok()
+    /// A place for one more event stream of this caller, if there is one.
+    fn stream_place(&self, caller: &Caller) -> Option<StreamPlace> {
+        let mut streams = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = &caller.principal.token;
+        let own = streams.get(token).copied().unwrap_or(0);
+        if own >= STREAMS_PER_TOKEN_MAX || streams.values().sum::<usize>() >= STREAMS_MAX {
+            return None;
+        }
+        streams.insert(token.clone(), own + 1);
+        Some(StreamPlace { state: self.clone(), token: token.clone() })
     }
 
     fn closing(&self) -> bool {
@@ -204,6 +217,24 @@ impl ApiState {
             detail: serde_json::json!({}),
         });
         problem
+    }
+}
+
+/// The place of an open event stream, free again when dropped.
+struct StreamPlace {
+    state: ApiState,
+    token: String,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut streams = self.state.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = streams.get_mut(&self.token) {
+            *own -= 1;
+            if *own == 0 {
+                streams.remove(&self.token);
+            }
+        }
     }
 }
 
@@ -357,8 +388,6 @@ fn timestamp(at: SystemTime) -> jiff::Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::observe::{LedgerSettings, Store};
 

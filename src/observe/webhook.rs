@@ -174,7 +174,8 @@ impl Webhooks {
         }
     }
 
-    /// Ends all deliveries and waits until what was delivered is written down, up to `patience`.
+    /// Ends all deliveries and waits for requests in flight and until what was delivered is written
+    /// down, up to `patience`.
     pub async fn close(&self, patience: Duration) {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         for one in running.values() {
@@ -314,10 +315,8 @@ impl Courier {
         let body = event.cloud_event(self.ledger.source());
         let mut pause = self.patience.retry_min;
         for attempt in 1..=self.patience.tries_max {
-            let outcome = tokio::select! {
-                outcome = self.post(&body) => outcome,
-                () = self.stopped() => return Outcome::Stopped,
-            };
+            // Not cut off by a stop: what the receiver has taken should not be sent again.
+            let outcome = self.post(&body).await;
             counter!(names::WEBHOOK_ATTEMPTS, "webhook" => self.webhook.name.clone(), "outcome" => outcome.label())
                 .increment(1);
             match outcome {

@@ -195,6 +195,27 @@ async fn a_stream_ends_when_its_token_is_taken_away() {
 }
 
 #[tokio::test]
+async fn one_token_cannot_take_every_stream() {
+    let stage = Stage::new().await;
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(Sse::open(&stage, "sam", "").await);
+    }
+    let told_503 = stage.get("/v1/events", "sam").await;
+    assert_eq!((told_503.status.as_u16(), told_503.code()), (503, "too_many_streams"));
+    assert_eq!(open_ws(&stage, "sam", "").await.err(), Some(503));
+    Sse::open(&stage, "admin", "").await;
+    open.clear();
+    // The gateway notices the closed connections by and by.
+    within(async {
+        while open_ws(&stage, "sam", "").await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn streams_end_when_the_gateway_stops() {
     let stage = Stage::new().await;
     let mut sse = Sse::open(&stage, "admin", "").await;
