@@ -22,6 +22,8 @@ mod latch;
 mod ports;
 mod room;
 mod shard;
+#[cfg(test)]
+mod stories;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};

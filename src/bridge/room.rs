@@ -713,6 +713,10 @@ impl Room {
             mixing.waiting = None;
             mixing.next_tick = mixing.next_tick.min(now + GRACE);
         }
+        if main.is_none() {
+            // Nobody's packets to wait for: the tick goes on where the last main mouth stopped.
+            mixing.next_tick = mixing.next_tick.min(now + TICK);
+        }
         if mixing.playing != playing {
             mixing.playing = playing;
             mixing.mix.play(generator(playing, house));
