@@ -177,8 +177,10 @@ fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
         (_, Presence::Waiting | Presence::Ringing | Presence::Early, _) => Hears::Silence,
         (_, Presence::Talking, Hold::Held) => Hears::Music,
         (_, Presence::Talking, Hold::None) => {
-            let put_on_hold =
-                others().any(|other| other.presence == Presence::Talking && other.hold == Hold::Holding);
+            // By somebody it would hear: what a silent listener's telephone does must not be noticed.
+            let put_on_hold = others().any(|other| {
+                other.presence == Presence::Talking && other.hold == Hold::Holding && roles(ear, other)
+            });
             if put_on_hold {
                 Hears::Music
             } else if rings() {

@@ -1,0 +1,5 @@
+//! The core against models written from its promises alone: the hearing table against a twenty-line
+//! reference over every combination, and whole calls against their invariants over random stories.
+
+#[path = "model/hearing.rs"]
+mod hearing;
