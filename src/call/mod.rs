@@ -385,7 +385,7 @@ impl Call {
             };
             let mut rung = 0;
             for target in targets {
-                if self.parties.len() >= MAX_PARTIES {
+                if self.is_full() {
                     break;
                 }
                 let role = match self.then_ring {
@@ -643,6 +643,14 @@ impl Call {
         let talks =
             |role| self.parties.iter().any(|p| p.seat.role == role && p.seat.presence == Presence::Talking);
         talks(Role::Customer) && talks(Role::Agent)
+    }
+
+    /// Whether nobody else can come: those here and those expected are as many as a call can hold.
+    /// A leg that is leaving has given up its place, however long its door takes.
+    fn is_full(&self) -> bool {
+        let here = self.parties.iter().filter(|p| p.is_here()).count();
+        let expected = self.supervisions.iter().filter(|s| s.leg.is_none()).count();
+        here + expected >= MAX_PARTIES
     }
 
     fn party(&self, leg: LegId) -> Option<&Party> {

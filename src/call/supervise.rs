@@ -14,8 +14,8 @@
 use sbc_config::PersonId;
 
 use super::{
-    Call, CallEvent, Cause, ChangedBy, Coaching, CommandError, Hold, LegAction, LegId, MAX_PARTIES, Output,
-    Presence, Role, SupervisionId, Takeover, Target,
+    Call, CallEvent, Cause, ChangedBy, Coaching, CommandError, Hold, LegAction, LegId, Output, Presence,
+    Role, SupervisionId, Takeover, Target,
 };
 
 /// A wish to supervise, checked by rights before it comes here.
@@ -84,8 +84,7 @@ impl Call {
         if self.supervisions.iter().any(|s| s.supervisor == wanted.supervisor) {
             return Err(CommandError::SupervisedAlready);
         }
-        let expected = self.supervisions.iter().filter(|s| s.leg.is_none()).count();
-        if self.parties.len() + expected >= MAX_PARTIES {
+        if self.is_full() {
             return Err(CommandError::Full);
         }
         let mut allowed_roles = wanted.allowed_roles;
