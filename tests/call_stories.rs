@@ -121,6 +121,8 @@ fn an_agent_who_does_not_answer_gives_way_to_the_next_and_then_to_the_reason() {
 
     let said = world.wait(seconds(1));
     assert!(told(&said, alice, LegAction::HangUp(Cause::NoAnswer)));
+    let failed = CallEvent::AttemptFailed { leg: alice, end: LegEnd::of(Cause::NoAnswer) };
+    assert!(said.contains(&Output::Event(failed)));
     let bob = world.leg_of("bob");
     assert_eq!(hears(&world, CALLER), Hears::Ringback);
     // Too late: alice was told to stop, and her door's answer crossed it.

@@ -363,6 +363,7 @@ impl Call {
                 }
                 for leg in silent {
                     self.hang_up(leg, Cause::NoAnswer);
+                    self.tell(CallEvent::AttemptFailed { leg, end: LegEnd::of(Cause::NoAnswer) });
                 }
                 self.ring_next(now);
             }
