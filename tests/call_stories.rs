@@ -213,6 +213,26 @@ fn early_media_takes_the_place_of_ringback() {
 }
 
 #[test]
+fn a_target_whose_early_media_dries_up_gives_way_to_the_next_at_once() {
+    let mut world = World::inbound(setup(vec![attempt(&["alice"], 20), attempt(&["bob"], 20)]));
+    let alice = world.leg_of("alice");
+    world.leg(alice, LegEvent::EarlyMedia);
+    let said = world.leg(alice, LegEvent::MediaLost);
+    assert!(told(&said, alice, LegAction::HangUp(Cause::MediaTimeout)));
+    world.leg_of("bob");
+    assert_eq!(hears(&world, CALLER), Hears::Ringback);
+}
+
+#[test]
+fn a_ringing_target_hung_up_by_request_gives_way_to_the_next() {
+    let mut world = World::inbound(setup(vec![attempt(&["alice"], 20), attempt(&["bob"], 20)]));
+    let alice = world.leg_of("alice");
+    let said = world.command(Command::HangUpLeg(alice)).unwrap();
+    assert!(told(&said, alice, LegAction::HangUp(Cause::Normal)));
+    world.leg_of("bob");
+}
+
+#[test]
 fn a_route_of_endless_attempts_is_cut_short() {
     let names: Vec<String> = (0..MAX_ATTEMPTS + 4).map(|n| format!("agent{n}")).collect();
     let mut world = World::inbound(setup(names.iter().map(|name| attempt(&[name], 1)).collect()));

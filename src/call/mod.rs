@@ -349,7 +349,10 @@ impl Call {
             LegEvent::Held => self.peer_hold(leg, Hold::Holding),
             LegEvent::Resumed => self.peer_hold(leg, Hold::None),
             LegEvent::Digit(digit) => self.digit(leg, digit),
-            LegEvent::MediaLost => self.leg_failed(now, leg, Cause::MediaTimeout),
+            LegEvent::MediaLost => {
+                self.hang_up(leg, Cause::MediaTimeout);
+                self.gone(now, leg, LegEnd::of(Cause::MediaTimeout));
+            }
             LegEvent::Ended(_) => unreachable!("handled above"),
         }
     }
@@ -495,29 +498,24 @@ impl Call {
         }
     }
 
-    fn leg_failed(&mut self, now: Instant, leg: LegId, cause: Cause) {
-        self.hang_up(leg, cause);
-        self.left(now, leg, cause);
+    fn leg_ended(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        let Some(party) = self.party_mut(leg) else { return };
+        // If we hung it up, its leaving has been dealt with.
+        if !std::mem::replace(&mut party.leaving, true) {
+            self.gone(now, leg, end);
+        }
+        self.parties.retain(|p| p.seat.leg != leg);
+        if let State::Ending { cause, by, .. } = self.state
+            && self.parties.is_empty()
+        {
+            self.over(cause, by);
+        }
     }
 
-    fn leg_ended(&mut self, now: Instant, leg: LegId, end: LegEnd) {
-        let Some(place) = self.parties.iter().position(|p| p.seat.leg == leg) else { return };
-        let party = self.parties.remove(place);
-        if let State::Ending { cause, by, .. } = self.state {
-            if self.parties.is_empty() {
-                self.over(cause, by);
-            }
-            return;
-        }
-        if party.leaving {
-            return; // its leaving has been dealt with
-        }
-        if matches!(party.seat.presence, Presence::Ringing | Presence::Early)
-            && !matches!(party.seat.role, Role::Supervisor { .. })
-        {
-            return self.attempt_failed(now, leg, end);
-        }
-        self.left(now, leg, end.cause);
+    /// A party is gone or going, by itself or by our hand: one that was being rung, or one that was here.
+    fn gone(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        let Some(party) = self.party(leg) else { return };
+        if party.is_rung() { self.attempt_failed(now, leg, end) } else { self.left(now, leg, end.cause) }
     }
 
     fn attempt_failed(&mut self, now: Instant, leg: LegId, end: LegEnd) {
@@ -569,14 +567,9 @@ impl Call {
         if party.leaving {
             return Err(CommandError::NotTalking);
         }
-        let ringing = matches!(party.seat.presence, Presence::Ringing | Presence::Early);
-        let supervisor = matches!(party.seat.role, Role::Supervisor { .. });
+        let cause = if party.is_rung() { Cause::Cancelled } else { Cause::Normal };
         self.hang_up(leg, Cause::Normal);
-        if ringing && !supervisor {
-            self.attempt_failed(now, leg, LegEnd::of(Cause::Cancelled));
-        } else {
-            self.left(now, leg, Cause::Normal);
-        }
+        self.gone(now, leg, LegEnd::of(cause));
         Ok(())
     }
 
@@ -674,6 +667,12 @@ impl Call {
 impl Party {
     fn is_here(&self) -> bool {
         !self.leaving
+    }
+
+    /// A target of the search for an agent or a customer, that has not answered.
+    fn is_rung(&self) -> bool {
+        matches!(self.seat.presence, Presence::Ringing | Presence::Early)
+            && !matches!(self.seat.role, Role::Supervisor { .. })
     }
 }
 
