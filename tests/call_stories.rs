@@ -495,6 +495,23 @@ fn a_supervisor_who_dials_in_is_seated_answered_and_heard() {
 }
 
 #[test]
+fn a_supervisor_dialling_in_to_an_originated_call_is_not_taken_for_its_caller() {
+    let mut world = World::outbound(setup(vec![attempt(&["alice"], 20)]), attempt(&["customer"], 30));
+    let alice = world.leg_of("alice");
+    world.leg(alice, LegEvent::Answered);
+    let expected = Supervise { by: Arrival::Expected, ..wish(SUPERVISION, "carol", Coaching::Monitor) };
+    world.command(Command::Supervise(expected)).unwrap();
+    let carol = LegId(50);
+    world.command(Command::Seat(SUPERVISION, carol)).unwrap();
+
+    let customer = world.leg_of("customer");
+    for event in [LegEvent::Ringing, LegEvent::EarlyMedia, LegEvent::Answered] {
+        let said = world.leg(customer, event);
+        assert!(!said.iter().any(|output| matches!(output, Output::Leg(..))), "nobody waits: {said:?}");
+    }
+}
+
+#[test]
 fn a_call_has_room_for_so_many_and_keeps_a_place_for_the_expected() {
     let (mut world, _) = talking(Takeover::ReleasesAgent);
     for n in 0..6 {

@@ -445,15 +445,13 @@ impl Call {
         self.to_the_waiting(LegAction::OpenEarly);
     }
 
+    /// To the caller who waits for somebody to answer. A supervisor who dials in also waits, but for
+    /// nobody else's answer.
     fn to_the_waiting(&mut self, action: LegAction) {
-        let waiting: Vec<LegId> = self
-            .parties
-            .iter()
-            .filter(|p| p.seat.presence == Presence::Waiting)
-            .map(|p| p.seat.leg)
-            .collect();
-        for leg in waiting {
-            self.act(leg, action.clone());
+        let waits =
+            |p: &&Party| p.is_here() && p.seat.role == Role::Customer && p.seat.presence == Presence::Waiting;
+        if let Some(leg) = self.parties.iter().find(waits).map(|p| p.seat.leg) {
+            self.act(leg, action);
         }
     }
 
