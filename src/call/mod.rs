@@ -531,7 +531,10 @@ impl Call {
         if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(leg)).map(|s| s.id) {
             self.supervision_over(id, cause);
         } else {
-            self.subject_left(leg);
+            self.retarget(leg);
+        }
+        if !self.somebody_talks() {
+            self.leave_to_barging();
         }
         let customers = self.parties.iter().any(|p| p.is_here() && p.seat.role == Role::Customer);
         let over = match &self.state {
@@ -546,16 +549,15 @@ impl Call {
         }
     }
 
-    /// Whether anybody is left whom a customer hears.
+    /// Whether anybody is left who has the call with the customer. One who barges has it only with
+    /// an agent, or takes it over: see `leave_to_barging`.
     fn somebody_talks(&self) -> bool {
         self.parties.iter().any(|p| {
             p.is_here()
                 && p.seat.presence == Presence::Talking
                 && matches!(
                     p.seat.role,
-                    Role::Agent
-                        | Role::Expert
-                        | Role::Supervisor { coaching: Coaching::TakenOver | Coaching::Barge, .. }
+                    Role::Agent | Role::Expert | Role::Supervisor { coaching: Coaching::TakenOver, .. }
                 )
         })
     }
@@ -632,9 +634,9 @@ impl Call {
     }
 
     fn customer_and_agent_talk(&self) -> bool {
-        let talks =
-            |role| self.parties.iter().any(|p| p.seat.role == role && p.seat.presence == Presence::Talking);
-        talks(Role::Customer) && talks(Role::Agent)
+        let customer =
+            |p: &Party| p.is_here() && p.seat.role == Role::Customer && p.seat.presence == Presence::Talking;
+        self.parties.iter().any(customer) && self.somebody_talks()
     }
 
     /// Whether nobody else can come: those here and those expected are as many as a call can hold.
