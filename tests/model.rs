@@ -3,3 +3,7 @@
 
 #[path = "model/hearing.rs"]
 mod hearing;
+#[path = "model/random.rs"]
+mod random;
+#[path = "model/world.rs"]
+mod world;

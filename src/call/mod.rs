@@ -433,7 +433,7 @@ impl Call {
             return;
         }
         self.tell(CallEvent::Ringing { leg });
-        self.to_the_waiting(LegAction::Alert);
+        self.act_for_caller(LegAction::Alert);
     }
 
     fn early_media(&mut self, leg: LegId) {
@@ -442,12 +442,12 @@ impl Call {
             return;
         }
         party.seat.presence = Presence::Early;
-        self.to_the_waiting(LegAction::OpenEarly);
+        self.act_for_caller(LegAction::OpenEarly);
     }
 
     /// To the caller who waits for somebody to answer. A supervisor who dials in also waits, but for
     /// nobody else's answer.
-    fn to_the_waiting(&mut self, action: LegAction) {
+    fn act_for_caller(&mut self, action: LegAction) {
         let waits =
             |p: &&Party| p.is_here() && p.seat.role == Role::Customer && p.seat.presence == Presence::Waiting;
         if let Some(leg) = self.parties.iter().find(waits).map(|p| p.seat.leg) {
@@ -485,7 +485,7 @@ impl Call {
             }
             None => {
                 self.state = State::Talking;
-                self.to_the_waiting(LegAction::Answer);
+                self.act_for_caller(LegAction::Answer);
             }
         }
     }
