@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use sbc_config::PersonId;
 use sidetone::call::hearing::{Hearing, hearing};
 use sidetone::call::{
-    Address, Attempt, Call, CallEvent, Cause, Coaching, Command, CommandError, ENDING_MAX, Hold, Input,
-    LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat, Setup, Supervision,
-    Takeover, Target,
+    Address, Arrival, Attempt, Call, CallEvent, Cause, Coaching, Command, CommandError, ENDING_MAX, Hold,
+    Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat, Setup, Supervise,
+    Supervision, Takeover, Target,
 };
 
 /// One call and its surroundings.
@@ -136,12 +136,9 @@ impl World {
         if let Command::Seat(_, leg) = command {
             self.legs.insert(leg, DoorLeg { line: Line::CallingIn, held: false, target: None });
         }
-        let here = self.line_of_arrival(&command);
         let done = self.call.command(self.now, command.clone());
-        if done.is_ok()
-            && let Some(leg) = here
-        {
-            self.legs.insert(leg, DoorLeg { line: Line::Up, held: false, target: None });
+        if let (Ok(()), Command::Supervise(Supervise { by: Arrival::Here(leg), .. })) = (&done, &command) {
+            self.legs.insert(*leg, DoorLeg { line: Line::Up, held: false, target: None });
         }
         if let (Err(_), Command::Seat(_, leg)) = (&done, &command) {
             self.legs.remove(leg); // not of this call
@@ -153,16 +150,6 @@ impl World {
                 assert_eq!(said, [], "refused with {refusal:?}, so nothing may change");
                 Err(refusal)
             }
-        }
-    }
-
-    fn line_of_arrival(&self, command: &Command) -> Option<LegId> {
-        match command {
-            Command::Supervise(wanted) => match wanted.by {
-                sidetone::call::Arrival::Here(leg) => Some(leg),
-                _ => None,
-            },
-            _ => None,
         }
     }
 
