@@ -448,8 +448,11 @@ impl Call {
     /// To the caller who waits for somebody to answer. A supervisor who dials in also waits, but for
     /// nobody else's answer.
     fn act_for_caller(&mut self, action: LegAction) {
-        let waits =
-            |p: &&Party| p.is_here() && p.seat.role == Role::Customer && p.seat.presence == Presence::Waiting;
+        let waits = |p: &&Party| {
+            p.is_here()
+                && p.seat.presence == Presence::Waiting
+                && !matches!(p.seat.role, Role::Supervisor { .. })
+        };
         if let Some(leg) = self.parties.iter().find(waits).map(|p| p.seat.leg) {
             self.act(leg, action);
         }
