@@ -558,7 +558,9 @@ impl Call {
         let customers = is_here(Role::Customer);
         let over = match &self.state {
             // Somebody waits for the one who is rung: the caller, or the agent of an originated call.
-            State::Hunting(_) if self.rung_as == Role::Customer => !is_here(Role::Agent),
+            State::Hunting(_) if self.rung_as == Role::Customer => {
+                !is_here(Role::Agent) && !self.somebody_talks()
+            }
             State::Hunting(_) => !customers && self.then_ring.is_none(),
             State::Talking => !customers || !self.somebody_talks(),
             State::Ending { .. } | State::Over => false,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sbc_config::PersonId;
 use sidetone::call::hearing::{Hearing, hearing};
 use sidetone::call::{
-    Address, Arrival, Attempt, Call, CallEvent, Cause, Coaching, Command, CommandError, ENDING_MAX, Hold,
+    Address, Arrival, Attempt, Call, CallerIs, CallEvent, Cause, Coaching, Command, CommandError, ENDING_MAX, Hold,
     Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat, Setup, Supervise,
     Supervision, Takeover, Target,
 };
@@ -76,6 +76,7 @@ pub(crate) const CALLER: LegId = LegId(1);
 pub(crate) fn setup(attempts: Vec<Attempt>) -> Setup {
     Setup {
         first: CALLER,
+        first_is: CallerIs::Customer,
         first_person: None,
         first_trunk: None,
         attempts,
