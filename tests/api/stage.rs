@@ -274,7 +274,7 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
             }
             if *act == LegAct::HangUp { Answer::Done } else { Answer::Call(call_view()) }
         }
-        Request::Supervise { call, role, .. } => {
+        Request::Supervise(SuperviseRequest { call, role, .. }) => {
             of_call(call, Act::Supervise).map(|()| Answer::Supervision(supervision_view(*role)))?
         }
         Request::GetSupervision(id) => of_supervision(id, Act::Supervise)
