@@ -2,6 +2,8 @@
 //!
 //! Nothing here judges the clock: waits are for packets, beats and answers, and measures are taken over samples received.
 
+#![cfg(feature = "sim")]
+
 mod demo;
 mod dial_in;
 mod follow;

@@ -8,13 +8,13 @@ use sidetone::sip::message::StatusCode;
 use crate::Story;
 
 #[tokio::test]
-async fn busy_declining_absent_and_unknown_each_have_their_answer() -> Story {
+async fn busy_declining_absent_and_unknown_each_have_their_answer_and_event() -> Story {
     let stage = Stage::start(Setting::default()).await?;
-    for (manner, number, status) in [
-        (Manner::Refuse(StatusCode::BUSY_HERE), ALICES_NUMBER, StatusCode::BUSY_HERE),
-        (Manner::Refuse(StatusCode::DECLINE), ALICES_NUMBER, StatusCode::DECLINE),
-        (Manner::Answer, ABSENT_NUMBER, StatusCode::TEMPORARILY_UNAVAILABLE),
-        (Manner::Answer, UNKNOWN_NUMBER, StatusCode::NOT_FOUND),
+    for (manner, number, status, kind, cause) in [
+        (Manner::Refuse(StatusCode::BUSY_HERE), ALICES_NUMBER, StatusCode::BUSY_HERE, "call.ended", "busy"),
+        (Manner::Refuse(StatusCode::DECLINE), ALICES_NUMBER, StatusCode::DECLINE, "call.ended", "declined"),
+        (Manner::Answer, ABSENT_NUMBER, StatusCode::TEMPORARILY_UNAVAILABLE, "call.ended", "unreachable"),
+        (Manner::Answer, UNKNOWN_NUMBER, StatusCode::NOT_FOUND, "call.refused", "not_found"),
     ] {
         stage.alice.phone.behave(manner).await?;
         stage.customer_dials(number).await?;
@@ -22,8 +22,10 @@ async fn busy_declining_absent_and_unknown_each_have_their_answer() -> Story {
             Err(PhoneError::Refused(code)) => assert_eq!(code, status, "{number}"),
             other => return Err(format!("{number}: {other:?}").into()),
         }
+        stage.events.until(cause, |event| event.kind == kind && event.data["cause"] == cause).await?;
         stage.until_no_call().await?;
     }
+    stage.until_ports_free().await?;
     stage.stop().await;
     Ok(())
 }
@@ -70,6 +72,7 @@ async fn an_agent_who_hangs_up_ends_the_call_for_all() -> Story {
         assert_eq!(person.phone.over().await?.by, Side::Them);
     }
     stage.until_no_call().await?;
+    stage.until_ports_free().await?;
     assert!(matches!(stage.alice.phone.status().line, Line::Over(_)));
     stage.stop().await;
     Ok(())

@@ -1,9 +1,12 @@
 //! Whatever happens in a call, the customer hears nothing of a supervisor who monitors or whispers.
 
 use serde_json::json;
+use sidetone::sim::phone::Manner;
 use sidetone::sim::stage::api::Call;
 use sidetone::sim::stage::levels::Expected;
 use sidetone::sim::stage::{ALICES_NUMBER, Person, Setting, Stage, TEAM_NUMBER, TokenOf};
+use sidetone::sim::voice::Voice;
+use sidetone::sip::message::StatusCode;
 use sidetone::sip::sdp::Direction;
 
 use crate::Story;
@@ -34,19 +37,19 @@ async fn a_whisper_reaches_the_agent_and_nobody_else() -> Story {
 
 #[tokio::test]
 async fn a_supervisor_who_joins_before_during_or_after_a_hold_is_never_heard_by_the_customer() -> Story {
-    for joins in [Moment::BeforeHold, Moment::DuringHold, Moment::AfterHold] {
+    for joins in [Moment::Before, Moment::During, Moment::After] {
         for role in ["monitor", "whisper"] {
             let stage = Stage::start(Setting::default()).await?;
             let call = stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
             let customer = call.customer().ok_or("no customer")?.id.clone();
             let alice = stage.api_of(TokenOf::Alice);
 
-            joins.is(Moment::BeforeHold, &stage, &call, role).await?;
+            joins.is(Moment::Before, &stage, &call, role).await?;
             alice.leg(&call.id, &customer, "hold").await?;
-            joins.is(Moment::DuringHold, &stage, &call, role).await?;
+            joins.is(Moment::During, &stage, &call, role).await?;
             stage.assert_hears(&[Expected::music(&stage.customer)]).await?;
             alice.leg(&call.id, &customer, "resume").await?;
-            joins.is(Moment::AfterHold, &stage, &call, role).await?;
+            joins.is(Moment::After, &stage, &call, role).await?;
 
             stage.assert_hears(&[Expected::voices(&stage.customer, [&stage.alice])]).await?;
             stage.assert_never_heard(&stage.customer, &stage.sam).await?;
@@ -58,9 +61,9 @@ async fn a_supervisor_who_joins_before_during_or_after_a_hold_is_never_heard_by_
 
 #[derive(Clone, Copy, PartialEq)]
 enum Moment {
-    BeforeHold,
-    DuringHold,
-    AfterHold,
+    Before,
+    During,
+    After,
 }
 
 impl Moment {
@@ -134,6 +137,7 @@ async fn a_role_switched_to_and_fro_is_heard_by_the_customer_only_while_it_is_ba
 #[tokio::test]
 async fn the_customer_receives_the_agents_octets_with_and_without_a_whisper() -> Story {
     let stage = Stage::start(Setting::default()).await?;
+    stage.alice.phone.say(noise()).await?;
     let call = stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
     let ear = stage.customer.phone.ear().await?;
     ear.wait_for(50).await?;
@@ -150,11 +154,21 @@ async fn the_customer_receives_the_agents_octets_with_and_without_a_whisper() ->
     let start =
         heard.iter().position(|payload| *payload == sent[SKIPPED]).ok_or("nothing of the agent came")?;
     let heard = &heard[start..];
-    assert!(heard.len() >= 200, "only {} packets", heard.len());
+    assert!(heard.len() >= 150, "only {} packets", heard.len());
     assert_eq!(heard, &sent[SKIPPED..SKIPPED + heard.len()]);
     ear.check_line(start)?;
     stage.stop().await;
     Ok(())
+}
+
+/// A voice of which no two packets are the same, so that one in another's place is seen.
+fn noise() -> Voice {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 16) as i16 / 8
+    };
+    Voice::Recording { samples: (0..80_000).map(|_| next()).collect(), rate: 8000 }
 }
 
 /// Packets at the beginning of the agent's speech that the gateway may not have passed on yet.
@@ -163,15 +177,8 @@ const SKIPPED: usize = 10;
 #[tokio::test]
 async fn a_whisper_goes_to_the_named_agent_whoever_that_is() -> Story {
     let stage = Stage::start(Setting::default()).await?;
-    // Bob answers for Alice, who is busy with another call of her own: the whisper follows the subject.
-    let call = {
-        stage
-            .alice
-            .phone
-            .behave(sidetone::sim::phone::Manner::Refuse(sidetone::sip::message::StatusCode::BUSY_HERE))
-            .await?;
-        stage.customer_reaches(TEAM_NUMBER, &stage.bob).await?
-    };
+    stage.alice.phone.behave(Manner::Refuse(StatusCode::BUSY_HERE)).await?;
+    let call = stage.customer_reaches(TEAM_NUMBER, &stage.bob).await?;
     let subject = call.leg_of("bob").ok_or("no leg of Bob")?.id.clone();
     let asked = stage.api.supervise(&call.id, json!({ "role": "whisper", "subject_leg": subject })).await?;
     stage.sam.phone.talking().await?;

@@ -288,6 +288,13 @@ impl Stage {
         self.until("the end of all calls", look).await
     }
 
+    /// Waits until every media port of the gateway is free again.
+    pub async fn until_ports_free(&self) -> Result<(), StageError> {
+        let free = |port: u16| std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
+        let look = async || Ok(self.media_ports().all(free).then_some(()));
+        self.until("free media ports", look).await
+    }
+
     /// Waits until a supervision is as wanted, and gives it.
     pub async fn until_supervision(
         &self,
