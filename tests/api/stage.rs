@@ -39,7 +39,6 @@ pub struct Stage {
     pub http: reqwest::Client,
     pub tokens: SharedTokens,
     pub ledger: Ledger,
-    pub readiness: Arc<Readiness>,
     pub board: Arc<Board>,
     pub url: String,
     serving: JoinHandle<std::io::Result<()>>,
@@ -81,7 +80,7 @@ impl Stage {
         let readiness = Arc::new(Readiness::default());
         readiness.set_listeners_up(true);
         let handle = metrics::install().unwrap();
-        let state = ApiState::new(desk, tokens.clone(), ledger.clone(), readiness.clone(), handle, config);
+        let state = ApiState::new(desk, tokens.clone(), ledger.clone(), readiness, handle, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -91,7 +90,7 @@ impl Stage {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
         let stop = Some(stop);
-        Stage { base, http, tokens, ledger, readiness, board, url, serving, stop, writing, _dir: dir }
+        Stage { base, http, tokens, ledger, board, url, serving, stop, writing, _dir: dir }
     }
 
     /// Stops everything in good order.
