@@ -1,8 +1,8 @@
 //! A whole gateway on loopback and the people around it: a customer behind a carrier, agents and supervisors.
 //!
 //! The gateway runs in this process with free ports and a store in a folder of its own; everything it is asked goes
-//! over its public interfaces, SIP, RTP and HTTP. Each person hums a tone of their own (a quarter tone beside every note of
-//! a scale, so that no music is mistaken for a voice), and [`levels`] measures who hears whom.
+//! over its public interfaces, SIP, RTP and HTTP. Each person hums a tone of their own, away from the notes and octaves
+//! of the built-in music and from ringing, and [`levels`] measures who hears whom.
 
 pub mod api;
 pub mod levels;
@@ -43,7 +43,7 @@ pub const CARRIER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 
 /// What people sound like.
 const TONES: [(&str, f64); 5] =
-    [("customer", 403.5), ("alice", 604.5), ("bob", 1141.0), ("sam", 905.8), ("sue", 1281.0)];
+    [("customer", 738.0), ("alice", 604.5), ("bob", 1141.0), ("sam", 905.8), ("sue", 1281.0)];
 
 /// The password of every telephone on the stage; only the gateway and the phones on it know each other.
 const PASSWORD: &str = "stage-password";
