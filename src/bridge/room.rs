@@ -658,6 +658,10 @@ impl Room {
             Ear::Relay(now) => *now == mouth,
             // Before the first packet of a voice there is nothing to fade in.
             Ear::Off => !speaks || leg.line.sent().0 == 0,
+            // Silence gives way to a voice that has not begun.
+            Ear::Mix(mixing) if mixing.playing == Playing::Quiet && mixing.mix.mouths().next().is_none() => {
+                !speaks
+            }
             Ear::Mix(mixing) => {
                 let settled = mixing.mix.is_settled() && mixing.playing == Playing::Nothing;
                 let alone = mixing.mix.mouths().eq([who]);
