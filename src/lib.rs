@@ -1,5 +1,6 @@
 //! Sidetone, a voice-consult gateway.
 
+pub mod api;
 pub mod call;
 pub mod observe;
 pub mod sip;

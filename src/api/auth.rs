@@ -1,0 +1,192 @@
+//! Who asks: bearer tokens, of which the gateway knows only the SHA-256.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use metrics::counter;
+use sbc_config::Grant;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use super::ApiState;
+use super::problem::Problem;
+use crate::call::rights::{Actor, Principal};
+use crate::observe::metrics as names;
+
+/// The longest token that is looked at. Any generated token is far shorter.
+const TOKEN_BYTES_MAX: usize = 512;
+
+/// One token as it is known here.
+#[derive(Clone)]
+pub struct Token {
+    /// Its name in audit records.
+    pub name: String,
+    /// SHA-256 of the token.
+    pub sha256: [u8; 32],
+    /// What its bearer may be.
+    pub actor: Actor,
+    /// The first moment it is no longer good.
+    pub expires: Option<SystemTime>,
+}
+
+/// All tokens that are good at the moment.
+#[derive(Default)]
+pub struct Tokens(Vec<Token>);
+
+/// Tokens that can be exchanged while the API runs.
+pub type SharedTokens = Arc<ArcSwap<Tokens>>;
+
+impl Tokens {
+    /// These and no others.
+    pub fn new(tokens: Vec<Token>) -> Tokens {
+        Tokens(tokens)
+    }
+
+    /// The token with this hash, if it is good at `now`. Looks at every token and compares each in
+    /// constant time, so that the time taken tells nothing about hashes that nearly fit.
+    fn find(&self, sha256: &[u8; 32], now: SystemTime) -> Option<&Token> {
+        let mut found = None;
+        for token in &self.0 {
+            if bool::from(token.sha256.ct_eq(sha256)) {
+                found = Some(token);
+            }
+        }
+        found.filter(|token| token.expires.is_none_or(|end| now < end))
+    }
+}
+
+impl From<&[sbc_config::Token]> for Tokens {
+    fn from(tokens: &[sbc_config::Token]) -> Tokens {
+        Tokens(tokens.iter().map(Token::from).collect())
+    }
+}
+
+impl From<&sbc_config::Token> for Token {
+    fn from(token: &sbc_config::Token) -> Token {
+        let actor = match token.grant.clone() {
+            Grant::Agent { tenant, person } => Actor::Agent { tenant, person },
+            Grant::Supervisor { tenant, person, teams } => Actor::Supervisor { tenant, person, teams },
+            Grant::TenantAdmin { tenant } => Actor::TenantAdmin { tenant },
+            Grant::Integration { tenant } => Actor::Integration { tenant },
+            Grant::Operator => Actor::Operator,
+        };
+        let expires = token.expires.map(sbc_config::Date::end);
+        Token { name: token.id.to_string(), sha256: *token.sha256.as_bytes(), actor, expires }
+    }
+}
+
+/// Who asks, with what is needed to ask again later whether they still may.
+#[derive(Clone)]
+pub(super) struct Caller {
+    /// What the switchboard is told.
+    pub(super) principal: Principal,
+    sha256: [u8; 32],
+}
+
+impl Caller {
+    /// Whether the token still stands for the same principal. A stream that lives for hours asks now
+    /// and then, so that a token taken away also ends what was opened with it.
+    pub(super) fn still_good(&self, tokens: &Tokens, now: SystemTime) -> bool {
+        tokens
+            .find(&self.sha256, now)
+            .is_some_and(|token| token.name == self.principal.token && token.actor == self.principal.actor)
+    }
+}
+
+/// Finds the caller of a request.
+///
+/// # Errors
+/// 401, when there is no token or it is not good.
+pub(super) fn identify(headers: &HeaderMap, tokens: &Tokens, now: SystemTime) -> Result<Caller, Problem> {
+    let refused = |code, detail| {
+        counter!(names::API_UNAUTHENTICATED).increment(1);
+        Problem::new(StatusCode::UNAUTHORIZED, code, detail)
+    };
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let (Some(authorization), None) = (given.next(), given.next()) else {
+        return Err(refused("unauthenticated", "send one header `Authorization: Bearer TOKEN`"));
+    };
+    let bearer = authorization.to_str().ok().and_then(|text| text.split_once(' '));
+    // RFC 9110 section 11.1: the name of the scheme is case-insensitive.
+    let Some((_, token)) = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
+        return Err(refused("unauthenticated", "send one header `Authorization: Bearer TOKEN`"));
+    };
+    let token = token.trim_matches(' ');
+    if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+        return Err(refused("token_invalid", "the token is unknown or has expired"));
+    }
+    let sha256: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let Some(token) = tokens.find(&sha256, now) else {
+        return Err(refused("token_invalid", "the token is unknown or has expired"));
+    };
+    let principal = Principal { token: token.name.clone(), actor: token.actor.clone() };
+    Ok(Caller { principal, sha256 })
+}
+
+/// The layer before everything that needs a token.
+pub(super) async fn authenticate(
+    State(state): State<ApiState>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let caller = identify(request.headers(), &state.tokens().load(), SystemTime::now())?;
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Problem> {
+        // Missing only if a route was mounted outside the layer, which is our mistake, not theirs.
+        parts.extensions.get::<Caller>().cloned().ok_or_else(Problem::internal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn tokens(expires: Option<SystemTime>) -> Tokens {
+        let sha256 = Sha256::digest(b"open-sesame").into();
+        Tokens::new(vec![Token { name: "ops".into(), sha256, actor: Actor::Operator, expires }])
+    }
+
+    fn asking(authorization: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(header::AUTHORIZATION, authorization.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_hash_whatever_the_case_of_bearer() {
+        for good in ["Bearer open-sesame", "bearer  open-sesame"] {
+            let caller = identify(&asking(good), &tokens(None), UNIX_EPOCH).ok().unwrap();
+            assert_eq!(caller.principal, Principal { token: "ops".into(), actor: Actor::Operator });
+        }
+        for bad in ["Bearer open-sesam", "Bearer ", "Basic open-sesame", "open-sesame", "Bearer open-sesame2"]
+        {
+            let problem = identify(&asking(bad), &tokens(None), UNIX_EPOCH).err().unwrap();
+            assert!(["unauthenticated", "token_invalid"].contains(&problem.code()), "{bad}");
+        }
+        let mut twice = asking("Bearer open-sesame");
+        twice.append(header::AUTHORIZATION, "Bearer other".parse().unwrap());
+        assert!(identify(&twice, &tokens(None), UNIX_EPOCH).is_err());
+    }
+
+    #[test]
+    fn a_token_ends_and_so_does_what_was_opened_with_it() {
+        let end = UNIX_EPOCH + Duration::from_secs(10);
+        let caller = identify(&asking("Bearer open-sesame"), &tokens(Some(end)), UNIX_EPOCH).ok().unwrap();
+        assert!(caller.still_good(&tokens(Some(end)), UNIX_EPOCH));
+        assert!(!caller.still_good(&tokens(Some(end)), end));
+        assert!(!caller.still_good(&Tokens::default(), UNIX_EPOCH));
+        assert!(identify(&asking("Bearer open-sesame"), &tokens(Some(end)), end).is_err());
+    }
+}

@@ -1,0 +1,135 @@
+//! The door for HTTP connections: a limit on how many, and an end for those that bring nothing.
+//!
+//! A connection to which nothing was written for [`IDLE_MAX`] is closed. That one rule ends the
+//! forgotten keep-alive, the client that sends its head a byte a minute, and the reader that stopped
+//! reading; everything honest is written to in time: requests are answered within seconds and event
+//! streams have a beat.
+
+use std::future::Future as _;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep};
+
+/// Longer than any answer or beat takes, shorter than anybody's patience with a full house.
+const IDLE_MAX: Duration = Duration::from_secs(75);
+/// Pause when the process has no descriptor left: accepting again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Accepts connections while there is room.
+pub(super) struct Door {
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+}
+
+impl Door {
+    pub(super) fn new(listener: TcpListener, connections_max: usize) -> Door {
+        Door { listener, room: Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS))) }
+    }
+}
+
+impl Listener for Door {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        let place = loop {
+            // Never closed, so it always comes; the loop is only for the type.
+            if let Ok(place) = self.room.clone().acquire_owned().await {
+                break place;
+            }
+        };
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    // Small answers should not wait for an acknowledgement.
+                    let _ = stream.set_nodelay(true);
+                    return (Connection { stream, idle: Box::pin(sleep(IDLE_MAX)), _place: place }, peer);
+                }
+                Err(error) => {
+                    tracing::debug!(error = %error, "an API connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// One connection, with its place and its clock.
+pub(super) struct Connection {
+    stream: TcpStream,
+    idle: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// What waits for the peer waits no longer than the clock.
+    fn or_idle<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if poll.is_pending() && self.idle.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        poll
+    }
+
+    fn wrote(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(poll, Poll::Ready(Ok(1..))) {
+            self.idle.as_mut().reset(Instant::now() + IDLE_MAX);
+        }
+        self.or_idle(context, poll)
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let poll = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.or_idle(context, poll)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(context, poll)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let poll = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.wrote(context, poll)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,247 @@
+//! Events as they happen: server-sent events and WebSocket, both resumable by number.
+//!
+//! A stream is a [`Follower`] and what it may see. It has no queue of its own: a client that reads
+//! slowly is simply further back in the journal.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::{self, Stream};
+use metrics::gauge;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
+use utoipa::IntoParams;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::extract::Asked;
+use super::problem::Problem;
+use crate::call::rights::{Act, Actor, Denial, Scope, may};
+use crate::observe::{Follower, Kept, Page, metrics as names};
+
+/// How often an idle stream says that it lives and looks whether its token still does.
+const BEAT: Duration = Duration::from_secs(10);
+/// Pause after the store could not be read.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+/// The largest message taken from a WebSocket client; nothing is expected from it.
+const INCOMING_BYTES_MAX: usize = 4 * 1024;
+/// The longest a WebSocket client may take to accept one message.
+const SEND_MAX: Duration = Duration::from_secs(10);
+
+/// Where to begin.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct After {
+    /// The last number seen: what came after it is sent first, then what happens. Without it, only
+    /// what happens from now on. `0` is everything kept.
+    pub after: Option<u64>,
+}
+
+/// Follow events as server-sent events.
+///
+/// Each is a CloudEvents 1.0 document (see `CloudEvent`) with `id:` its number and `event:` its
+/// type. `Last-Event-ID` resumes as `after` does. Numbers rise and may skip. `event: journal.gap`
+/// tells that older events asked for are no longer kept.
+#[utoipa::path(get, path = "/v1/events", operation_id = "followEvents", tag = "events",
+    params(After, ("Last-Event-ID" = Option<u64>, Header, description = "As `after`; used when `after` is absent")),
+    responses((status = 200, description = "The events", content_type = "text/event-stream", body = String)))]
+pub(super) async fn sse(
+    State(state): State<ApiState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Asked(After { after }): Asked<After>,
+) -> Result<Response, Problem> {
+    let after = match after {
+        Some(after) => Some(after),
+        None => last_event_id(&headers)?,
+    };
+    let events = Watch::open(&state, caller, after, "sse")?;
+    let told = stream::unfold(events, |mut events| async {
+        let (id, kind, data) = events.next().await?.into_parts(events.state.ledger().source());
+        let mut event = SseEvent::default().event(&*kind).data(&*data);
+        if let Some(id) = id {
+            event = event.id(id.to_string());
+        }
+        Some((Ok::<_, Infallible>(event), events))
+    });
+    Ok(sse_response(told))
+}
+
+fn sse_response(events: impl Stream<Item = Result<SseEvent, Infallible>> + Send + 'static) -> Response {
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(BEAT).text(""));
+    // Proxies that gather a response before passing it on would hold events back.
+    ([("x-accel-buffering", "no")], sse).into_response()
+}
+
+fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    number.map(Some).ok_or_else(|| {
+        Problem::new(StatusCode::BAD_REQUEST, "query_invalid", "`Last-Event-ID` is the number of an event")
+    })
+}
+
+/// Follow events over a WebSocket.
+///
+/// Each text message is one CloudEvents 1.0 document (see `CloudEvent`). Nothing is expected from
+/// the client. The close code is 1008 when the token is no longer good, 1001 when the gateway stops.
+#[utoipa::path(get, path = "/v1/events/ws", operation_id = "followEventsByWebSocket", tag = "events", params(After),
+    responses((status = 101, description = "The WebSocket is open"),
+        (status = 426, description = "The request asks for no WebSocket", body = super::problem::ProblemDocument,
+            content_type = "application/problem+json")))]
+pub(super) async fn ws(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Asked(After { after }): Asked<After>,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| {
+        Problem::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", rejection.body_text())
+    })?;
+    let events = Watch::open(&state, caller, after, "ws")?;
+    Ok(upgrade.max_message_size(INCOMING_BYTES_MAX).on_upgrade(move |socket| tell(socket, events)))
+}
+
+async fn tell(mut socket: WebSocket, mut events: Watch) {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        let message = tokio::select! {
+            told = events.next() => match told {
+                Some(told) => {
+                    let (_, _, data) = told.into_parts(events.state.ledger().source());
+                    Message::Text((*data).into())
+                }
+                None => break,
+            },
+            _ = beat.tick() => Message::Ping(Default::default()),
+            heard = socket.recv() => match heard {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+        };
+        if !matches!(timeout(SEND_MAX, socket.send(message)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let (code, reason) = if events.state.closing() {
+        (close_code::AWAY, "the gateway stops")
+    } else {
+        (close_code::POLICY, "the token is no longer good")
+    };
+    let _ = timeout(SEND_MAX, socket.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))))
+        .await;
+}
+
+/// One open stream.
+struct Watch {
+    state: ApiState,
+    caller: Caller,
+    follower: Follower,
+    ready: VecDeque<Told>,
+    kind: &'static str,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// One thing to tell a follower.
+enum Told {
+    Event(Arc<Kept>),
+    /// Events after the number asked for were forgotten before they were read.
+    Gap {
+        upto: u64,
+    },
+}
+
+impl Told {
+    fn into_parts(self, source: &str) -> (Option<u64>, String, Arc<str>) {
+        match self {
+            Told::Event(event) => (Some(event.seq), event.kind.to_string(), event.cloud_event(source)),
+            Told::Gap { upto } => {
+                let gap = json!({
+                    "specversion": "1.0", "id": format!("gap-{upto}"), "source": source, "type": "journal.gap",
+                    "datacontenttype": "application/json", "data": {"upto": upto},
+                });
+                (None, "journal.gap".into(), gap.to_string().into())
+            }
+        }
+    }
+}
+
+impl Watch {
+    fn open(
+        state: &ApiState,
+        caller: Caller,
+        after: Option<u64>,
+        kind: &'static str,
+    ) -> Result<Watch, Problem> {
+        let Some(tenant) = caller.principal.actor.tenant().cloned() else {
+            return Err(state.refused(&caller, "follow_events", "events", Denial::RoleForbids));
+        };
+        let permit = state.stream_permit().ok_or_else(|| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_streams",
+                "too many event streams are open",
+            )
+        })?;
+        let follower = state.ledger().follow(after, Some(tenant));
+        gauge!(names::API_STREAMS, "kind" => kind).increment(1.0);
+        Ok(Watch { state: state.clone(), caller, follower, ready: VecDeque::new(), kind, _permit: permit })
+    }
+
+    /// The next thing to tell; none when the stream is over. Dropping the future loses nothing.
+    async fn next(&mut self) -> Option<Told> {
+        loop {
+            if self.state.closing() || !self.caller.still_good(&self.state.tokens().load(), SystemTime::now())
+            {
+                return None;
+            }
+            if let Some(told) = self.ready.pop_front() {
+                return Some(told);
+            }
+            let page = tokio::select! {
+                page = timeout(BEAT, self.follower.next()) => page,
+                () = self.state.until_closing() => return None,
+            };
+            match page {
+                Ok(Ok(page)) => self.take(page),
+                Ok(Err(_)) => tokio::time::sleep(STORE_PAUSE).await,
+                Err(_beat) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, page: Page) {
+        if page.gap {
+            let upto = page.events.first().map_or(page.upto, |event| event.seq - 1);
+            self.ready.push_back(Told::Gap { upto });
+        }
+        let actor = &self.caller.principal.actor;
+        self.ready.extend(page.events.into_iter().filter(|event| sees(actor, event)).map(Told::Event));
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        gauge!(names::API_STREAMS, "kind" => self.kind).decrement(1.0);
+    }
+}
+
+/// Whether this actor may see this event.
+pub(super) fn sees(actor: &Actor, event: &Kept) -> bool {
+    may(actor, Act::Read, &event.tenant, &scope(&event.audience)).is_ok()
+}
+
+/// An audience as rights see it.
+pub(super) fn scope(audience: &crate::observe::Audience) -> Scope {
+    Scope { people: audience.people.clone(), teams: audience.teams.clone(), joined_supervisors: Vec::new() }
+}

@@ -1,0 +1,353 @@
+//! The HTTP API: what supervisors, agents, contact-centre software and operators use.
+//!
+//! A request passes, from the outside in: [`problem::render`] (errors become documents), a time
+//! limit, a guard against panics, a limit on bodies, [`auth::authenticate`], [`idempotency::once`],
+//! and then a handler, which asks the switchboard through its [`Desk`] or reads the store. No handler
+//! decides who may do what to a call: that is decided behind the desk, when the act happens, or by
+//! [`may`](crate::call::rights::may) for what is only read.
+//!
+//! The OpenAPI document is generated from the handlers (`openapi`) and committed as
+//! `api/openapi.json`; a test keeps the two the same.
+
+mod auth;
+mod calls;
+mod connections;
+mod events;
+mod extract;
+mod idempotency;
+mod legs;
+mod openapi;
+mod problem;
+mod records;
+mod service;
+mod supervise;
+
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request as HttpRequest, State};
+use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router};
+use metrics::{counter, histogram};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::timeout;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::call::rights::{Act, Actor, Denial};
+use crate::observe::{AuditRecord, Journal as _, Ledger, Store, metrics as names};
+use crate::switchboard::desk::{Answer, Desk, Request};
+use auth::Caller;
+use problem::Problem;
+
+pub use auth::{SharedTokens, Token, Tokens};
+pub use openapi::document as openapi_document;
+pub use service::Readiness;
+
+/// Open event streams. Each is a task and a socket, and reads every event of its tenant.
+const STREAMS_MAX: usize = 512;
+/// How long open requests may take when the gateway stops.
+const STOPPING_MAX: Duration = Duration::from_secs(5);
+/// How often old idempotency keys are forgotten and histograms are condensed.
+const UPKEEP: Duration = Duration::from_secs(30);
+
+/// What can be set about the API.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Whether `/metrics` needs no token.
+    pub metrics_open: bool,
+    /// A larger request body is answered 413.
+    pub body_bytes_max: usize,
+    /// A request not answered by then is answered 503. Event streams only have to begin by then.
+    pub request_timeout: Duration,
+    /// Connections at one time; more wait in the kernel's queue.
+    pub connections_max: usize,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            metrics_open: false,
+            body_bytes_max: 64 * 1024,
+            request_timeout: Duration::from_secs(10),
+            connections_max: 1024,
+        }
+    }
+}
+
+impl From<&sbc_config::Api> for ApiConfig {
+    fn from(api: &sbc_config::Api) -> ApiConfig {
+        ApiConfig { body_bytes_max: api.body_bytes_max, ..ApiConfig::default() }
+    }
+}
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState(Arc<Inner>);
+
+struct Inner {
+    desk: Desk,
+    tokens: SharedTokens,
+    ledger: Ledger,
+    readiness: Arc<Readiness>,
+    metrics: PrometheusHandle,
+    config: ApiConfig,
+    streams: Arc<Semaphore>,
+    closing: watch::Sender<bool>,
+}
+
+impl ApiState {
+    /// An API on this desk and ledger. `tokens` may be exchanged while it runs.
+    pub fn new(
+        desk: Desk,
+        tokens: SharedTokens,
+        ledger: Ledger,
+        readiness: Arc<Readiness>,
+        metrics: PrometheusHandle,
+        config: ApiConfig,
+    ) -> ApiState {
+        ApiState(Arc::new(Inner {
+            desk,
+            tokens,
+            ledger,
+            readiness,
+            metrics,
+            config,
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            closing: watch::Sender::new(false),
+        }))
+    }
+
+    fn tokens(&self) -> &SharedTokens {
+        &self.0.tokens
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    fn store(&self) -> &Store {
+        self.0.ledger.store()
+    }
+
+    fn readiness(&self) -> &Readiness {
+        &self.0.readiness
+    }
+
+    fn config(&self) -> &ApiConfig {
+        &self.0.config
+    }
+
+    fn render_metrics(&self) -> String {
+        self.0.metrics.render()
+    }
+
+    fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.streams.clone().try_acquire_owned().ok()
+    }
+
+    fn closing(&self) -> bool {
+        *self.0.closing.borrow()
+    }
+
+    async fn until_closing(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.0.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Asks the switchboard, which checks the right and writes its refusals into the audit.
+    async fn ask(&self, caller: &Caller, request: Request) -> Result<Answer, Problem> {
+        self.0.desk.ask(caller.principal.clone(), request).await.map_err(Problem::from)
+    }
+
+    /// The answer fits no question of ours.
+    fn puzzled(&self, answer: &Answer) -> Problem {
+        tracing::error!(answer = ?std::mem::discriminant(answer), "the switchboard answered another question");
+        Problem::internal()
+    }
+
+    /// Whether this caller may do what belongs to no tenant.
+    fn allow_platform(&self, caller: &Caller, act: Act, name: &'static str) -> Result<(), Problem> {
+        match (&caller.principal.actor, act) {
+            (Actor::Operator, Act::Operate) => Ok(()),
+            _ => Err(self.refused(caller, name, "gateway", Denial::RoleForbids)),
+        }
+    }
+
+    /// Writes a refusal of ours into the audit, and is the problem to answer with.
+    fn refused(&self, caller: &Caller, act: &'static str, target: &str, denial: Denial) -> Problem {
+        let problem = Problem::from(denial);
+        let actor = &caller.principal.actor;
+        let person = match actor {
+            Actor::Agent { person, .. } | Actor::Supervisor { person, .. } => Some(person.clone()),
+            Actor::TenantAdmin { .. } | Actor::Integration { .. } | Actor::Operator => None,
+        };
+        self.ledger().audit(AuditRecord {
+            at: SystemTime::now(),
+            tenant: actor.tenant().cloned(),
+            token: caller.principal.token.clone(),
+            person,
+            act,
+            target: target.to_owned(),
+            outcome: serde_json::to_value(denial)
+                .ok()
+                .and_then(|name| name.as_str().map(str::to_owned))
+                .unwrap_or_default(),
+            detail: serde_json::json!({}),
+        });
+        problem
+    }
+}
+
+/// All routes, with the document that describes them.
+fn routes() -> OpenApiRouter<ApiState> {
+    let guarded = guarded_routes();
+    OpenApiRouter::with_openapi(openapi::frame())
+        .merge(guarded)
+        .routes(routes!(service::healthz))
+        .routes(routes!(service::readyz))
+        .routes(routes!(service::metrics))
+}
+
+/// The routes that need a token.
+fn guarded_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(calls::list, calls::originate))
+        .routes(routes!(calls::get, calls::end))
+        .routes(routes!(calls::audio))
+        .routes(routes!(legs::hold))
+        .routes(routes!(legs::resume))
+        .routes(routes!(legs::mute))
+        .routes(routes!(legs::unmute))
+        .routes(routes!(legs::hangup))
+        .routes(routes!(legs::dtmf))
+        .routes(routes!(supervise::begin, supervise::list))
+        .routes(routes!(supervise::get, supervise::switch, supervise::end))
+        .routes(routes!(supervise::take_over))
+        .routes(routes!(events::sse))
+        .routes(routes!(events::ws))
+        .routes(routes!(records::cdr))
+        .routes(routes!(records::timeline))
+        .routes(routes!(records::audit))
+        .routes(routes!(service::drain))
+}
+
+/// The whole API as a service.
+pub fn router(state: ApiState) -> Router {
+    let document = Json(openapi::document());
+    let (guarded, _) = guarded_routes().split_for_parts();
+    let guarded = guarded
+        .route_layer(from_fn_with_state(state.clone(), idempotency::once))
+        .route_layer(from_fn_with_state(state.clone(), auth::authenticate));
+    let open = Router::new()
+        .route("/v1/openapi.json", axum::routing::get(move || async move { document }))
+        .route("/healthz", axum::routing::get(service::healthz))
+        .route("/readyz", axum::routing::get(service::readyz))
+        .route("/metrics", axum::routing::get(service::metrics));
+    guarded
+        .merge(open)
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(DefaultBodyLimit::max(state.config().body_bytes_max))
+        .layer(RequestBodyLimitLayer::new(state.config().body_bytes_max))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+            let said =
+                panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+            tracing::error!(panic = said, "a request panicked");
+            Problem::internal().into_response()
+        }))
+        .layer(from_fn_with_state(state.clone(), in_time))
+        .layer(from_fn(problem::render))
+        .layer(from_fn(count))
+        .with_state(state)
+}
+
+/// Answers 503 when a request takes too long. The act may still happen: its key tells.
+async fn in_time(State(state): State<ApiState>, request: HttpRequest, next: Next) -> Response {
+    timeout(state.config().request_timeout, next.run(request)).await.unwrap_or_else(|_| {
+        let detail = "no answer in time; what was asked may have happened or not";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
+    })
+}
+
+/// Counts and times every request by its route, never by its path.
+async fn count(request: HttpRequest, next: Next) -> Response {
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("none".to_owned(), |path| path.as_str().to_owned());
+    let method = method_label(request.method());
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    histogram!(names::API_SECONDS, "route" => route.clone()).record(begun.elapsed());
+    counter!(names::API_REQUESTS, "method" => method, "route" => route, "status" => status).increment(1);
+    response
+}
+
+/// Anybody can invent a method; a label must not grow with them.
+fn method_label(method: &axum::http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "HEAD" => "HEAD",
+        _ => "other",
+    }
+}
+
+/// Serves the API on `listener` until `shutdown` is ready; then ends the event streams and lets
+/// open requests finish.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    state: ApiState,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let upkeep = tokio::spawn(upkeep(state.clone()));
+    let listener = connections::Door::new(listener, state.config().connections_max);
+    let closing = state.clone();
+    let served = axum::serve(listener, router(state.clone())).with_graceful_shutdown(async move {
+        shutdown.await;
+        closing.0.closing.send_replace(true);
+    });
+    let out_of_time = async {
+        state.until_closing().await;
+        tokio::time::sleep(STOPPING_MAX).await;
+    };
+    let result = tokio::select! {
+        result = served => result,
+        () = out_of_time => {
+            tracing::warn!("the API stopped with requests still open");
+            Ok(())
+        }
+    };
+    upkeep.abort();
+    result
+}
+
+async fn upkeep(state: ApiState) {
+    let mut beat = tokio::time::interval(UPKEEP);
+    loop {
+        beat.tick().await;
+        state.0.metrics.run_upkeep();
+        let oldest = SystemTime::now() - idempotency::KEY_LIFE;
+        if let Err(error) = state.store().forget_keys(oldest, idempotency::KEYS_MAX).await {
+            tracing::debug!(error = %error, "old idempotency keys could not be forgotten");
+        }
+    }
+}
+
+/// A time as the API writes it.
+fn timestamp(at: SystemTime) -> jiff::Timestamp {
+    // Out of range only beyond the year 9999.
+    jiff::Timestamp::try_from(at).unwrap_or(jiff::Timestamp::MAX)
+}

@@ -1,0 +1,84 @@
+//! The names of everything the gateway counts, and the recorder that keeps them.
+//!
+//! A metric is used by its constant here and nowhere by a literal, so this file is the whole list.
+//! Labels take values from closed sets only (routes, status codes, causes, configured names):
+//! nothing a peer sends can grow the number of time series.
+
+use std::sync::OnceLock;
+
+use metrics::Unit;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Calls now up.
+pub const CALLS_LIVE: &str = "sidetone_calls_live";
+/// Calls that reached us or were placed. Label `direction`.
+pub const CALLS_STARTED: &str = "sidetone_calls_started_total";
+/// Calls over. Label `cause`.
+pub const CALLS_ENDED: &str = "sidetone_calls_ended_total";
+/// From a call's arrival to its answer.
+pub const CALL_ANSWER_SECONDS: &str = "sidetone_call_answer_seconds";
+/// Supervisions now on the line.
+pub const SUPERVISIONS_LIVE: &str = "sidetone_supervisions_live";
+/// Requests answered. Labels `method`, `route`, `status`.
+pub const API_REQUESTS: &str = "sidetone_api_requests_total";
+/// Time to the response head. Label `route`.
+pub const API_SECONDS: &str = "sidetone_api_request_seconds";
+/// Open event streams. Label `kind`: `sse` or `ws`.
+pub const API_STREAMS: &str = "sidetone_api_event_streams";
+/// Requests turned away for lack of a valid token.
+pub const API_UNAUTHENTICATED: &str = "sidetone_api_unauthenticated_total";
+/// Events numbered. Label `kind`.
+pub const JOURNAL_EVENTS: &str = "sidetone_journal_events_total";
+/// Events, records and audit lines waiting for the store.
+pub const JOURNAL_WAITING: &str = "sidetone_journal_waiting";
+/// What could not be kept because the store failed for too long. Label `what`.
+pub const JOURNAL_LOST: &str = "sidetone_journal_lost_total";
+/// Transactions written or failed. Label `outcome`.
+pub const JOURNAL_WRITES: &str = "sidetone_journal_writes_total";
+/// 1 while the store takes writes, 0 while it does not.
+pub const STORE_UP: &str = "sidetone_store_up";
+/// Attempts to deliver. Labels `webhook`, `outcome`.
+pub const WEBHOOK_ATTEMPTS: &str = "sidetone_webhook_attempts_total";
+/// Events a webhook will never get: too many tries or too far behind. Labels `webhook`, `reason`.
+pub const WEBHOOK_DROPPED: &str = "sidetone_webhook_dropped_total";
+
+/// Seconds: from a fast answer of the API to a slow pick-up of a telephone.
+const BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Installs the recorder for the process, once, and returns the handle that renders it. Whoever
+/// holds the handle calls its `run_upkeep` now and then; [`crate::api::serve`] does.
+///
+/// # Errors
+/// When another recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = INSTALLED.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?
+        .install_recorder()?;
+    describe();
+    Ok(INSTALLED.get_or_init(|| handle).clone())
+}
+
+fn describe() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram};
+    gauge!(CALLS_LIVE, "Calls now up");
+    counter!(CALLS_STARTED, "Calls that reached the gateway or were placed by it, by direction");
+    counter!(CALLS_ENDED, "Calls over, by cause");
+    histogram!(CALL_ANSWER_SECONDS, Unit::Seconds, "From a call's arrival to its answer");
+    gauge!(SUPERVISIONS_LIVE, "Supervisors now on the line");
+    counter!(API_REQUESTS, "API requests answered, by method, route and status");
+    histogram!(API_SECONDS, Unit::Seconds, "Time to the head of the API's response, by route");
+    gauge!(API_STREAMS, "Open event streams, by kind");
+    counter!(API_UNAUTHENTICATED, "API requests without a valid token");
+    counter!(JOURNAL_EVENTS, "Events numbered, by kind");
+    gauge!(JOURNAL_WAITING, "Events, records and audit lines waiting for the store");
+    counter!(JOURNAL_LOST, "What could not be kept because the store failed for too long");
+    counter!(JOURNAL_WRITES, "Store transactions of the journal, by outcome");
+    gauge!(STORE_UP, "1 while the store takes writes");
+    counter!(WEBHOOK_ATTEMPTS, "Webhook deliveries tried, by webhook and outcome");
+    counter!(WEBHOOK_DROPPED, "Events a webhook will never get, by webhook and reason");
+}

@@ -1,0 +1,11 @@
+//! The API as its clients meet it, on real sockets.
+
+#![allow(unreachable_pub, reason = "a test binary has nobody to reach")]
+
+mod events;
+mod idempotency;
+mod problems;
+mod records;
+mod rights;
+mod stage;
+mod webhooks;

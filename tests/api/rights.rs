@@ -1,0 +1,153 @@
+//! Who may do what, over HTTP.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::stage::{AGENT, CALL, SUPERVISION, Stage, TOKENS, all_tokens, body_for, token, within};
+use sidetone::api::Tokens;
+
+/// The statuses of one operation, in the order of [`TOKENS`]: alice (the call's agent), bob (another
+/// agent), sam (her supervisor), tom (another team's), admin, software, operator, and two of another
+/// tenant.
+#[tokio::test]
+async fn every_role_gets_what_the_table_of_acts_says() {
+    let stage = Stage::new().await;
+    let call = format!("/v1/calls/{CALL}");
+    let leg = format!("{call}/legs/{AGENT}");
+    let supervision = format!("/v1/supervisions/{SUPERVISION}");
+    let read = [200, 403, 200, 403, 200, 200, 403, 404, 404];
+    let steer = [200, 403, 403, 403, 403, 200, 403, 404, 404];
+    let supervise = [403, 403, 200, 403, 403, 200, 403, 404, 404];
+    let created = |row: [u16; 9], to| row.map(|status| if status == 200 { to } else { status });
+    let hang_up = [204, 403, 204, 403, 403, 204, 403, 404, 404];
+    let table: Vec<(Method, String, [u16; 9])> = vec![
+        (Method::GET, "/v1/calls".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
+        (Method::GET, call.clone(), read),
+        (Method::GET, format!("{call}/audio"), read),
+        (Method::GET, format!("{call}/supervisions"), read),
+        (Method::POST, "/v1/calls".into(), [201, 403, 403, 403, 403, 201, 403, 404, 404]),
+        (Method::POST, format!("{leg}/hold"), steer),
+        (Method::POST, format!("{leg}/resume"), steer),
+        (Method::POST, format!("{leg}/mute"), steer),
+        (Method::POST, format!("{leg}/unmute"), steer),
+        (Method::POST, format!("{leg}/dtmf"), steer),
+        (Method::POST, format!("{leg}/hangup"), hang_up),
+        (Method::DELETE, call.clone(), hang_up),
+        (Method::POST, format!("{call}/supervisions"), created(supervise, 201)),
+        (Method::GET, supervision.clone(), supervise),
+        (Method::PATCH, supervision.clone(), supervise),
+        (Method::POST, format!("{supervision}/takeover"), supervise),
+        (Method::DELETE, supervision, created(supervise, 204)),
+        (Method::GET, "/v1/cdr".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
+        (Method::GET, "/v1/audit".into(), [403, 403, 403, 403, 200, 403, 200, 200, 403]),
+        (Method::GET, "/metrics".into(), [403, 403, 403, 403, 403, 403, 200, 403, 403]),
+        (Method::POST, "/v1/drain".into(), [403, 403, 403, 403, 403, 403, 202, 403, 403]),
+    ];
+    for (method, path, expected) in table {
+        let body =
+            if method == Method::GET || method == Method::DELETE { Value::Null } else { body_for(&path) };
+        for (token, expected) in TOKENS.iter().zip(expected) {
+            let told = stage.send(method.clone(), &path, token, body.clone()).await;
+            assert_eq!(told.status, expected, "{token}: {method} {path}: {}", told.text);
+        }
+        for bad in ["", "nobody"] {
+            let told = stage.send(method.clone(), &path, bad, body.clone()).await;
+            assert_eq!(told.status, 401, "{method} {path} with `{bad}`");
+            assert!(told.headers["www-authenticate"].starts_with("Bearer"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_holds_only_what_the_caller_may_see() {
+    let stage = Stage::new().await;
+    for (token, count) in [("alice", 1), ("bob", 0), ("sam", 1), ("tom", 0), ("foreign-admin", 0)] {
+        let told = stage.get("/v1/calls", token).await;
+        assert_eq!(told.body["items"].as_array().unwrap().len(), count, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_supervisor_and_an_agent_need_not_say_who_they_are() {
+    let stage = Stage::new().await;
+    let path = format!("/v1/calls/{CALL}/supervisions");
+    assert_eq!(stage.send(Method::POST, &path, "sam", json!({"role": "coach"})).await.status, 201);
+    let told = stage.send(Method::POST, &path, "software", json!({"role": "coach"})).await;
+    assert_eq!((told.status.as_u16(), told.code()), (422, "body_invalid"));
+    assert_eq!(stage.send(Method::POST, "/v1/calls", "alice", json!({"to": "+49301"})).await.status, 201);
+    let asked = format!("{:?}", stage.board.asked.lock().unwrap());
+    assert!(asked.contains("supervisor: PersonId(sam), role: Whisper"), "{asked}");
+    assert!(asked.contains("agent: PersonId(alice), to: \"+49301\""), "{asked}");
+}
+
+#[tokio::test]
+async fn a_role_has_the_aliases_of_other_systems() {
+    let stage = Stage::new().await;
+    let path = format!("/v1/calls/{CALL}/supervisions");
+    for (name, role) in [("listen", "monitor"), ("spy", "monitor"), ("coach", "whisper"), ("barge", "barge")]
+    {
+        let told =
+            stage.send(Method::POST, &path, "sam", json!({"role": name, "allowed_roles": [name]})).await;
+        assert_eq!(told.body["role"], role, "{}", told.text);
+        assert_eq!(told.headers["location"], format!("/v1/supervisions/{SUPERVISION}"));
+    }
+}
+
+#[tokio::test]
+async fn a_switch_says_when_it_is_in_force_and_shows_the_table() {
+    let stage = Stage::new().await;
+    let path = format!("/v1/supervisions/{SUPERVISION}");
+    let told = stage.send(Method::PATCH, &path, "sam", json!({"role": "whisper"})).await;
+    assert_eq!(told.body["effective_at"], "2025-11-21T09:00:00.02Z");
+    assert_eq!(told.body["supervision"]["role"], "whisper");
+    assert_eq!(told.body["audio"]["ears"][1]["plan"], "mix");
+    assert_eq!(told.body["audio"]["ears"][1]["mouths"][1]["level_dbfs"], -120.0, "silence is a number");
+    assert!(
+        told.body["audio"]["ears"][0]["mouths"][0].get("level_dbfs").is_none(),
+        "a relayed mouth is not measured"
+    );
+}
+
+#[tokio::test]
+async fn exchanged_tokens_hold_from_the_next_request_on() {
+    let stage = Stage::new().await;
+    assert_eq!(stage.get("/v1/calls", "alice").await.status, 200);
+    stage.tokens.store(std::sync::Arc::new(Tokens::new(vec![token("bob")])));
+    assert_eq!(stage.get("/v1/calls", "alice").await.code(), "token_invalid");
+    assert_eq!(stage.get("/v1/calls", "bob").await.status, 200);
+    stage.tokens.store(std::sync::Arc::new(all_tokens()));
+    assert_eq!(stage.get("/v1/calls", "alice").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_api_is_one_line_of_the_audit() {
+    let stage = Stage::new().await;
+    stage.send(Method::POST, "/v1/drain", "sam", Value::Null).await;
+    stage.get("/v1/audit", "alice").await;
+    stage.get("/metrics", "admin").await;
+    let told = stage.get("/v1/audit", "admin").await;
+    let lines: Vec<_> = told.body["items"].as_array().unwrap().iter().rev().collect();
+    let seen: Vec<_> =
+        lines.iter().map(|line| (line["token"].as_str().unwrap(), line["act"].as_str().unwrap())).collect();
+    assert_eq!(
+        seen,
+        [("token-of-sam", "drain"), ("token-of-alice", "read_audit"), ("token-of-admin", "read_metrics")]
+    );
+    assert!(lines.iter().all(|line| line["outcome"] == "role_forbids"));
+    assert_eq!(lines[0]["person"], "sam");
+}
+
+#[tokio::test]
+async fn a_draining_gateway_is_alive_but_not_ready() {
+    let stage = Stage::new().await;
+    let ready = stage.get("/readyz", "").await;
+    assert_eq!(
+        (ready.status.as_u16(), &ready.body),
+        (200, &json!({"ready": true, "store": true, "listeners": true, "draining": false}))
+    );
+    let told = stage.send(Method::POST, "/v1/drain", "operator", Value::Null).await;
+    assert_eq!((told.status.as_u16(), told.body), (202, json!({"draining": true, "calls": 1})));
+    assert_eq!(stage.get("/readyz", "").await.status, 503);
+    assert_eq!(stage.get("/healthz", "").await.status, 200);
+    within(stage.stop()).await;
+}
