@@ -15,7 +15,7 @@ use super::extract::{Body, id, named};
 use super::problem::Problem;
 use crate::call::rights::Actor;
 use crate::call::{Coaching, SupervisionId};
-use crate::switchboard::desk::{Answer, Follow, Join, Request, SupervisionState, SupervisionView};
+use crate::switchboard::desk::{Answer, Follow, Join, Request, SupervisionState, SupervisionView, SuperviseRequest};
 
 /// The most roles a request may allow: there are four.
 const ALLOWED_ROLES_MAX: usize = 4;
@@ -197,7 +197,7 @@ pub(super) async fn begin(
         return Err(Problem::invalid("body_invalid", "`allowed_roles` names 1 to 4 roles, or is left out"));
     }
     let allowed_roles = new.allowed_roles.unwrap_or_default();
-    let request = Request::Supervise {
+    let request = Request::Supervise(SuperviseRequest {
         call,
         supervisor,
         role: new.role.into(),
@@ -212,7 +212,7 @@ pub(super) async fn begin(
             JoinName::Dial => Join::Dial,
             JoinName::DialIn => Join::DialIn,
         },
-    };
+    });
     match state.ask(&caller, request).await? {
         Answer::Supervision(view) => {
             let location = format!("/v1/supervisions/{}", view.id);

@@ -11,6 +11,7 @@ mod store;
 pub mod webhook;
 
 pub use event::{Audience, AuditRecord, CallRecord, Event, Journal};
+pub use logging::{LogFormat, init as init_logging};
 pub use journal::{
     AUDITS_WAITING_MAX, EVENTS_WAITING_MAX, Follower, Kept, Ledger, LedgerSettings, LedgerWriter, Page,
     RECORDS_WAITING_MAX, TIMELINE_MAX,

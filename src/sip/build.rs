@@ -297,3 +297,87 @@ impl Wire {
         Message::parse_stream(Bytes::from(self.out)).map_err(BuildError::Unreadable)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::header::Transport;
+
+    const TEAMS: &[u8] = include_bytes!("../../tests/wire/teams-invite.sip");
+
+    fn source() -> SocketAddr {
+        "203.0.113.5:40000".parse().unwrap()
+    }
+
+    fn teams() -> Request {
+        match Message::parse_datagram(Bytes::from_static(TEAMS)).and_then(Message::validated) {
+            Ok(Message::Request(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn options() -> RequestBuilder {
+        let uri: Uri = "sip:b@example.com?Subject=x".parse().unwrap();
+        let via = Via::new(Transport::Udp, "192.0.2.1".parse().unwrap(), Some(5060), "z9hG4bK1");
+        let me = NameAddr::new("sip:a@example.com".parse().unwrap());
+        RequestBuilder::new(Method::Options, &uri)
+            .via(&via)
+            .max_forwards(70)
+            .from(&me.clone().with_display("A \"B\"\r\nX: y").with_tag("1"))
+            .to(&me)
+            .call_id("1@192.0.2.1")
+            .cseq(7)
+    }
+
+    #[test]
+    fn a_built_request_reads_back_as_it_was_meant() {
+        let request = options().body("text/plain", "hi").build().unwrap();
+        assert_eq!(request.uri().as_str(), "sip:b@example.com");
+        assert_eq!(request.headers().from().unwrap().display_name().unwrap(), "A \"B\"  X: y");
+        assert_eq!(request.headers().cseq().unwrap().number, 7);
+        assert_eq!((&request.body()[..], request.headers().content_length()), (&b"hi"[..], Ok(Some(2))));
+        assert_eq!(request.headers().len(), 8);
+    }
+
+    #[test]
+    fn a_line_break_in_any_value_is_refused() {
+        let refused = options().header(Name::Subject, "x\r\nContact: <sip:evil@example.net>").build();
+        assert!(matches!(refused, Err(BuildError::Injection(name)) if name == "Subject"));
+        assert!(matches!(options().named("X-A", "b\nc").build(), Err(BuildError::Injection(_))));
+        assert!(matches!(options().named("X: y\r\nZ", "b").build(), Err(BuildError::Name)));
+        let refused = ResponseBuilder::with_reason(&teams(), StatusCode::OK, "a\r\nb", source()).build();
+        assert!(matches!(refused, Err(BuildError::Injection(_))));
+    }
+
+    #[test]
+    fn a_response_carries_back_what_it_must_and_where_the_request_came_from() {
+        let request = options().build().unwrap();
+        let response = ResponseBuilder::new(&request, StatusCode::OK, source()).to_tag("9").build().unwrap();
+        let via = response.headers().top_via().unwrap();
+        assert_eq!((via.received(), via.rport()), (Some(source().ip()), Some(Some(40000))));
+        assert_eq!(response.headers().to().unwrap().tag().unwrap(), "9");
+        assert_eq!(response.headers().get(Name::From), request.headers().get(Name::From));
+        assert_eq!(response.headers().get(Name::CSeq).unwrap(), "7 OPTIONS");
+    }
+
+    #[test]
+    fn microsofts_record_route_and_contact_come_back_octet_by_octet() {
+        let request = teams();
+        let contact = request.headers().contact().unwrap().unwrap();
+        let ack = RequestBuilder::new(Method::Ack, &contact.uri)
+            .via(&Via::new(Transport::Tls, "sbc1.example.com".parse().unwrap(), None, "z9hG4bK2"))
+            .routes(&request.headers().record_routes().unwrap())
+            .from(&request.headers().to().unwrap().with_tag("t"))
+            .to(&request.headers().from().unwrap())
+            .call_id(&request.headers().call_id().unwrap())
+            .cseq(1)
+            .build()
+            .unwrap();
+        let raw = request.headers().get(Name::Contact).unwrap();
+        assert_eq!(ack.uri().as_str().as_bytes(), &raw[1..raw.len() - 1]);
+        assert_eq!(ack.headers().get(Name::Route), request.headers().get(Name::RecordRoute));
+        let response = ResponseBuilder::new(&request, StatusCode::RINGING, source()).record_routes(&request);
+        let response = response.build().unwrap();
+        assert_eq!(response.headers().get(Name::RecordRoute), request.headers().get(Name::RecordRoute));
+    }
+}

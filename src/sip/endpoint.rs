@@ -233,6 +233,11 @@ impl Endpoint {
         self.hub.events.pop_front()
     }
 
+    /// The host and port that we give for ourselves on the way to `to`.
+    pub fn address_for(&self, to: &Destination) -> (Host, Option<u16>) {
+        self.hub.sent_by(to)
+    }
+
     /// How many sessions are kept, those included whose BYE or CANCEL is still under way.
     pub fn sessions(&self) -> usize {
         self.sessions.len()

@@ -16,6 +16,12 @@ pub mod text;
 pub mod uri;
 
 pub mod alarm;
+pub mod door;
+mod leg;
+pub mod names;
+mod people;
+pub mod transport;
+mod trunk;
 pub mod dialog;
 pub mod endpoint;
 pub mod flow;

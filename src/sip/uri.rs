@@ -15,6 +15,9 @@ use super::text::Text;
 /// Longest URI accepted, in octets. Teams sends Contacts of about 500; RFC 4475's longest is 400.
 pub const MAX_URI_BYTES: usize = 8 * 1024;
 
+/// Most parameters of one URI; comparing two looks each of them up. Teams sends up to six.
+pub const MAX_URI_PARAMS: usize = 64;
+
 /// A URI exactly as received or as constructed here.
 ///
 /// `==` compares octets. For "the same resource" use [`Uri::equivalent`].
@@ -65,7 +68,7 @@ pub enum Host {
 /// Why octets are not a URI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum UriError {
-    /// Longer than [`MAX_URI_BYTES`].
+    /// Longer than [`MAX_URI_BYTES`], or with more than [`MAX_URI_PARAMS`] parameters.
     #[error("URI too long")]
     TooLong,
     /// No `scheme:` in front.
@@ -226,13 +229,16 @@ impl Uri {
     /// Whether two URIs name the same resource: RFC 3261 section 19.1.4, for `tel:` RFC 3966 section 4; any other
     /// scheme octet by octet.
     pub fn equivalent(&self, other: &Self) -> bool {
+        if self.raw == other.raw {
+            return true;
+        }
         if self.scheme() != other.scheme() {
             return false;
         }
         match self.scheme() {
             Scheme::Sip | Scheme::Sips => self.sip_equivalent(other),
             Scheme::Tel => self.tel_equivalent(other),
-            Scheme::Other => self.raw == other.raw,
+            Scheme::Other => false,
         }
     }
 
@@ -347,7 +353,7 @@ impl Parts {
         if text[at..].starts_with(':') {
             let digits = &text[at + 1..];
             let end = digits.find([';', '?']).unwrap_or(digits.len());
-            parts.port = Some(parse_port(digits[..end].as_bytes()).ok_or(UriError::Port)?);
+            parts.port = Some(parse_port(&digits.as_bytes()[..end]).ok_or(UriError::Port)?);
             at += 1 + end;
         }
         parts.find_tail(text, at)?;
@@ -373,6 +379,9 @@ impl Parts {
             None | Some(b'?') => {}
             Some(b';') => {
                 self.params = span(at + 1, params_end);
+                if text[at + 1..params_end].split(';').nth(MAX_URI_PARAMS).is_some() {
+                    return Err(UriError::TooLong);
+                }
                 if text[at + 1..params_end].split(';').any(|p| p.is_empty() || p.starts_with('=')) {
                     return Err(UriError::Empty);
                 }

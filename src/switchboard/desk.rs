@@ -77,24 +77,7 @@ pub enum Request {
         act: LegAct,
     },
     /// Put a supervisor on a call. Answer: [`Answer::Supervision`].
-    Supervise {
-        /// The call.
-        call: CallId,
-        /// Who will listen. A supervisor may only name themself; an integration names anybody.
-        supervisor: PersonId,
-        /// First role.
-        role: Coaching,
-        /// The agent's leg it is about; the first talking agent when absent.
-        subject: Option<LegId>,
-        /// Roles this supervision may switch to. Empty means the configured default.
-        allowed_roles: Vec<Coaching>,
-        /// Whether 4, 5 and 6 on the supervisor's telephone switch monitor, whisper and barge.
-        dtmf_control: Option<bool>,
-        /// What happens when the call ends.
-        follow: Follow,
-        /// How the supervisor gets on the line.
-        join: Join,
-    },
+    Supervise(SuperviseRequest),
     /// One supervision. Answer: [`Answer::Supervision`].
     GetSupervision(SupervisionId),
     /// Live supervisions of a call. Answer: [`Answer::Supervisions`].
@@ -107,6 +90,27 @@ pub enum Request {
     EndSupervision(SupervisionId),
     /// Take no new calls; existing ones go on. Answer: [`Answer::Draining`].
     Drain,
+}
+
+/// A wish to put a supervisor on a call.
+#[derive(Debug, Clone)]
+pub struct SuperviseRequest {
+    /// The call.
+    pub call: CallId,
+    /// Who will listen. A supervisor may only name themself; an integration names anybody.
+    pub supervisor: PersonId,
+    /// First role.
+    pub role: Coaching,
+    /// The agent's leg it is about; the first talking agent when absent.
+    pub subject: Option<LegId>,
+    /// Roles this supervision may switch to. Empty means the configured default.
+    pub allowed_roles: Vec<Coaching>,
+    /// Whether 4, 5 and 6 on the supervisor's telephone switch monitor, whisper and barge.
+    pub dtmf_control: Option<bool>,
+    /// What happens when the call ends.
+    pub follow: Follow,
+    /// How the supervisor gets on the line.
+    pub join: Join,
 }
 
 /// What can be done to one leg.

@@ -1,3 +1,408 @@
 //! The switchboard: live calls by id, what is asked of them, what they answer.
+//!
+//! One task owns every live call. Doors report to it, the API asks at its [`desk`], the bridge
+//! tells it of digits and lost media; each is handed to the [`Call`](crate::call::Call) it
+//! concerns, and what the call wants done is carried to the door, the bridge and the journal.
+//!
+//! ```text
+//!   doors ──Report──┐                      ┌──Order──> doors
+//!   API ───Asked────┼──> one call ────────> ┼──Hearing─> bridge
+//!   bridge ─────────┘    (pure)            └──Event──> journal
+//! ```
+//!
+//! A panic while a call is handled ends that call and no other.
 
+mod admission;
 pub mod desk;
+mod live;
+mod standby;
+mod supervise;
+mod told;
+
+use std::collections::{BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use sbc_config::{Config, TrunkId};
+use tokio::sync::mpsc;
+
+use crate::bridge::{Bridge, BridgeEvent};
+use crate::call::door::{MediaEnd, Order, Report};
+use crate::call::{
+    CallId, Cause, Coaching, Command, CommandError, Input, LegAction, LegEnd, LegEvent, LegId, Output, SupervisionId,
+};
+use crate::observe::Journal;
+
+use admission::Pace;
+use desk::{Answer, Asked, Request};
+use live::{Leg, Live};
+use standby::Standby;
+
+/// Reports waiting to be handled; a door that finds the queue full waits, and its sockets with it.
+pub const REPORTS_MAX: usize = 4096;
+
+/// Orders waiting for a door. A door that is this far behind is broken, and the leg is ended here.
+pub const ORDERS_MAX: usize = 16 * 1024;
+
+/// Events of the bridge waiting to be handled.
+pub const BRIDGE_EVENTS_MAX: usize = 4096;
+
+/// Everything the switchboard is connected to.
+pub struct Lines {
+    /// What doors report.
+    pub reports: mpsc::Receiver<Report>,
+    /// Orders to the SIP door.
+    pub sip: mpsc::Sender<Order>,
+    /// What the API asks.
+    pub asked: mpsc::Receiver<Asked>,
+    /// What the bridge tells.
+    pub bridge_events: mpsc::Receiver<BridgeEvent>,
+    /// The bridge.
+    pub bridge: Bridge,
+    /// Where news and records go.
+    pub journal: Arc<dyn Journal>,
+    /// The configuration in force.
+    pub config: Arc<ArcSwap<Config>>,
+}
+
+/// The live calls and all that is known of them.
+pub struct Switchboard {
+    calls: HashMap<CallId, Live>,
+    /// Which call a leg belongs to.
+    by_leg: HashMap<LegId, CallId>,
+    /// Which call a supervision is on.
+    by_supervision: HashMap<SupervisionId, CallId>,
+    /// Supervisors on the line between two calls of the agent they follow.
+    standby: HashMap<SupervisionId, Standby>,
+    /// When which call wants to be told the time.
+    timers: BTreeSet<(Instant, CallId)>,
+    /// Calls that are over and wait for the figures of their media, to be recorded.
+    closing: HashMap<CallId, Closing>,
+    /// Calls up on each trunk, for its channel limit.
+    channels: HashMap<TrunkId, usize>,
+    pace: Pace,
+    draining: bool,
+    sip: mpsc::Sender<Order>,
+    bridge: Bridge,
+    journal: Arc<dyn Journal>,
+    config: Arc<ArcSwap<Config>>,
+}
+
+/// How long a call's record waits for the figures of its media.
+const MEASURED_MAX: Duration = Duration::from_secs(2);
+
+/// A call that is over but not recorded yet.
+struct Closing {
+    live: Live,
+    cause: Cause,
+    by: Option<LegId>,
+    until: Instant,
+}
+
+/// Runs the switchboard until every line is closed.
+pub async fn run(lines: Lines) {
+    let Lines { mut reports, sip, mut asked, mut bridge_events, bridge, journal, config } = lines;
+    let mut board = Switchboard::new(sip, bridge, journal, config);
+    loop {
+        let wake = board.next_timer();
+        tokio::select! {
+            report = reports.recv() => match report {
+                Some(report) => board.report(Instant::now(), report),
+                None => return, // the doors are gone: nothing can happen any more
+            },
+            Some(asked) = asked.recv() => board.asked(Instant::now(), asked),
+            Some(event) = bridge_events.recv() => board.bridge_event(Instant::now(), event),
+            () = sleep_until(wake) => board.timers(Instant::now()),
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Switchboard {
+    fn new(
+        sip: mpsc::Sender<Order>,
+        bridge: Bridge,
+        journal: Arc<dyn Journal>,
+        config: Arc<ArcSwap<Config>>,
+    ) -> Switchboard {
+        Switchboard {
+            calls: HashMap::new(),
+            by_leg: HashMap::new(),
+            by_supervision: HashMap::new(),
+            standby: HashMap::new(),
+            timers: BTreeSet::new(),
+            closing: HashMap::new(),
+            channels: HashMap::new(),
+            pace: Pace::default(),
+            draining: false,
+            sip,
+            bridge,
+            journal,
+            config,
+        }
+    }
+
+    fn report(&mut self, now: Instant, report: Report) {
+        match report {
+            Report::Incoming(incoming) => self.incoming(now, incoming),
+            Report::Leg(leg, event) => self.leg_event(now, leg, event),
+            Report::Agreed(leg, media) => {
+                if let Some(call) = self.by_leg.get(&leg).copied() {
+                    self.agreed(call, leg, &media);
+                } else {
+                    self.standby_agreed(leg, &media);
+                }
+            }
+            Report::Trunk { trunk, up, detail } => self.tell_trunk(&trunk, up, &detail),
+        }
+    }
+
+    fn leg_event(&mut self, now: Instant, leg: LegId, event: LegEvent) {
+        let Some(call) = self.by_leg.get(&leg).copied() else {
+            return self.standby_leg_event(leg, &event);
+        };
+        if let Some(live) = self.calls.get_mut(&call) {
+            live.note(leg, &event);
+        }
+        if matches!(event, LegEvent::Ended(_)) {
+            self.by_leg.remove(&leg);
+            self.bridge.close(call, leg);
+        }
+        self.drive(now, call, |c| c.handle(now, Input::Leg(leg, event)));
+    }
+
+    fn agreed(&mut self, call: CallId, leg: LegId, media: &crate::call::door::AgreedMedia) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        live.agreed(leg, media);
+        let consume_digits = live.is_supervisor(leg);
+        self.bridge.negotiate(call, leg, live::leg_format(media, consume_digits));
+    }
+
+    fn bridge_event(&mut self, now: Instant, event: BridgeEvent) {
+        match event {
+            BridgeEvent::Digit { call, leg, digit, .. } => {
+                self.drive(now, call, |c| c.handle(now, Input::Leg(leg, LegEvent::Digit(digit))));
+            }
+            BridgeEvent::MediaTimeout { call, leg } => {
+                if self.standby_lost_media(leg) {
+                    return;
+                }
+                self.drive(now, call, |c| c.handle(now, Input::Leg(leg, LegEvent::MediaLost)));
+            }
+            BridgeEvent::HearingApplied { call, generation, .. } => self.applied(call, generation),
+            BridgeEvent::Closed { call, leg, quality } => self.quality(call, leg, quality),
+            BridgeEvent::CallFailed { call } => self.fail(now, call, "its media failed"),
+            BridgeEvent::FirstMedia { .. } | BridgeEvent::Quality { .. } => {}
+        }
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    fn timers(&mut self, now: Instant) {
+        while let Some((at, call)) = self.timers.first().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop_first();
+            match self.calls.get_mut(&call) {
+                Some(live) => live.timer = None,
+                None => self.close_record(call),
+            }
+            self.drive(now, call, |c| c.handle(now, Input::Timeout));
+        }
+    }
+
+    /// Carries out a command on a call and everything that follows from it.
+    fn command(&mut self, now: Instant, call: CallId, command: Command) -> Result<(), CommandError> {
+        let mut done = Err(CommandError::Over);
+        self.drive(now, call, |c| done = c.command(now, command));
+        done
+    }
+
+    /// Lets a call handle something and carries out what it wants. A panic ends that call alone.
+    fn drive(&mut self, now: Instant, id: CallId, step: impl FnOnce(&mut crate::call::Call)) {
+        let Some(live) = self.calls.get_mut(&id) else { return };
+        if catch_unwind(AssertUnwindSafe(|| step(&mut live.call))).is_err() {
+            return self.fail(now, id, "a defect in call handling");
+        }
+        self.carry_out(now, id);
+    }
+
+    fn carry_out(&mut self, now: Instant, id: CallId) {
+        while let Some(live) = self.calls.get_mut(&id) {
+            let Some(output) = live.call.poll() else { break };
+            match output {
+                Output::Leg(leg, action) => self.order(now, id, leg, action),
+                Output::Hearing(generation, hearing) => self.bridge.set_hearing(id, generation, hearing),
+                Output::Event(event) => self.tell(now, id, &event),
+                Output::Keep(supervision) => self.keep(id, supervision),
+                Output::Over(cause, by) => return self.over(now, id, cause, by),
+            }
+        }
+        self.rearm(id);
+    }
+
+    fn rearm(&mut self, id: CallId) {
+        let Some(live) = self.calls.get_mut(&id) else { return };
+        let wanted = live.call.poll_timeout();
+        if wanted == live.timer {
+            return;
+        }
+        if let Some(old) = live.timer.take() {
+            self.timers.remove(&(old, id));
+        }
+        if let Some(at) = wanted {
+            self.timers.insert((at, id));
+        }
+        live.timer = wanted;
+    }
+
+    /// Sends an action to the leg's door, with our end of its media where the action needs one.
+    fn order(&mut self, now: Instant, id: CallId, leg: LegId, action: LegAction) {
+        let Some(live) = self.calls.get_mut(&id) else { return };
+        if let LegAction::Dial(target) = &action {
+            live.dialled(leg, target, SystemTime::now());
+            self.by_leg.insert(leg, id);
+        }
+        let action = match action {
+            LegAction::Alert if self.wants_tone(id) => LegAction::OpenEarly,
+            LegAction::SendDigits(digits) => {
+                return digits.chars().for_each(|digit| self.bridge.send_digit(id, leg, digit));
+            }
+            other => other,
+        };
+        let needs_media = matches!(action, LegAction::Dial(_) | LegAction::OpenEarly | LegAction::Answer);
+        let media = match needs_media.then(|| self.media_end(id, leg)) {
+            Some(Err(detail)) => return self.refuse_leg(now, leg, detail),
+            Some(Ok(end)) => Some(end),
+            None => None,
+        };
+        let Some(live) = self.calls.get(&id) else { return };
+        let order = Order {
+            leg,
+            media,
+            prefer: live.codecs_of_others(leg),
+            caller: matches!(action, LegAction::Dial(_)).then(|| live.caller_for(leg)),
+            action,
+        };
+        if self.sip.try_send(order).is_err() {
+            tracing::error!(%id, %leg, "the SIP door does not take orders; ending the leg");
+            self.leg_event(now, leg, LegEvent::Ended(LegEnd::of(Cause::Internal)));
+        }
+    }
+
+    fn media_end(&mut self, id: CallId, leg: LegId) -> Result<MediaEnd, String> {
+        let live = self.calls.get_mut(&id).ok_or("the call is gone")?;
+        let Leg { media, .. } = live.leg_mut(leg).ok_or("the leg is gone")?;
+        if let Some(end) = media {
+            return Ok(*end);
+        }
+        let opened = self.bridge.open(id, leg).map_err(|error| error.to_string())?;
+        let end = MediaEnd { rtp: opened.rtp };
+        *media = Some(end);
+        Ok(end)
+    }
+
+    /// A leg that cannot have media cannot be: it is ended here and at its door.
+    fn refuse_leg(&mut self, now: Instant, leg: LegId, detail: String) {
+        tracing::warn!(%leg, detail, "no media for the leg");
+        let hang_up = Order {
+            leg,
+            action: LegAction::HangUp(Cause::Congestion),
+            media: None,
+            prefer: Vec::new(),
+            caller: None,
+        };
+        // A door that takes no orders knows nothing of this leg, or is being stopped.
+        let _unreachable = self.sip.try_send(hang_up);
+        self.leg_event(now, leg, LegEvent::Ended(LegEnd { cause: Cause::Congestion, detail }));
+    }
+
+    /// Ends a call whose handling failed: its people are let go, its ports and records closed.
+    fn fail(&mut self, now: Instant, id: CallId, what: &str) {
+        let Some(live) = self.calls.remove(&id) else { return };
+        tracing::error!(%id, what, "the call is ended");
+        if let Some(at) = live.timer {
+            self.timers.remove(&(at, id));
+        }
+        for leg in live.legs() {
+            self.by_leg.remove(&leg);
+            let order = Order {
+                leg,
+                action: LegAction::HangUp(Cause::Internal),
+                media: None,
+                prefer: Vec::new(),
+                caller: None,
+            };
+            if self.sip.try_send(order).is_err() {
+                tracing::error!(%id, %leg, "could not hang up");
+            }
+        }
+        self.tell_failed(&live);
+        self.finish(now, live, Cause::Internal, None);
+    }
+
+    fn over(&mut self, now: Instant, id: CallId, cause: Cause, by: Option<LegId>) {
+        let Some(live) = self.calls.remove(&id) else { return };
+        if let Some(at) = live.timer {
+            self.timers.remove(&(at, id));
+        }
+        for leg in live.legs() {
+            self.by_leg.remove(&leg);
+        }
+        self.finish(now, live, cause, by);
+    }
+
+    fn finish(&mut self, now: Instant, live: Live, cause: Cause, by: Option<LegId>) {
+        let id = live.id;
+        self.by_supervision.retain(|_, call| *call != id);
+        self.bridge.close_call(id);
+        for trunk in live.trunks() {
+            if let Some(count) = self.channels.get_mut(trunk) {
+                *count = count.saturating_sub(1);
+            }
+        }
+        metrics::gauge!("sidetone_calls_live").set(self.calls.len() as f64);
+        metrics::counter!("sidetone_calls_ended_total", "cause" => told::cause_label(cause)).increment(1);
+        let until = now + MEASURED_MAX;
+        let measured = live.is_measured();
+        self.timers.insert((until, id));
+        self.closing.insert(id, Closing { live, cause, by, until });
+        if measured {
+            self.close_record(id);
+        }
+    }
+
+    fn asked(&mut self, now: Instant, asked: Asked) {
+        let Asked { principal: who, request, answer } = asked;
+        let reply = match request {
+            // These wait for the bridge and answer later.
+            Request::Audio(call) => return self.audio(&who, call, answer),
+            Request::SwitchRole(id, role) => return self.switch_role(now, &who, id, role, answer),
+            Request::TakeOver(id) => return self.switch_role(now, &who, id, Coaching::TakenOver, answer),
+
+            Request::ListCalls => Ok(Answer::Calls(self.list(&who))),
+            Request::GetCall(call) => self.view(&who, call).map(Answer::Call),
+            Request::Originate { agent, to, trunk } => self.originate(now, &who, &agent, &to, trunk),
+            Request::HangUp(call) => self.hang_up(now, &who, call),
+            Request::Leg { call, leg, act } => self.leg_act(now, &who, call, leg, act),
+            Request::Supervise(wanted) => self.supervise(now, &who, wanted),
+            Request::GetSupervision(id) => self.supervision(&who, id).map(Answer::Supervision),
+            Request::ListSupervisions(call) => self.supervisions(&who, call).map(Answer::Supervisions),
+            Request::EndSupervision(id) => self.end_supervision(now, &who, id),
+            Request::Drain => self.drain(&who),
+        };
+        // A caller who no longer waits has gone; what was asked is done all the same.
+        let _gone = answer.send(reply);
+    }
+}

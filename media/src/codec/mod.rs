@@ -1,0 +1,249 @@
+//! Speech codecs: octets to PCM and back, with the RTP numbers that go with each.
+//!
+//! A [`Codec`] is the name; an [`Encoder`] or [`Decoder`] is one direction of one stream and carries
+//! that stream's state. Both work into the caller's buffer, take any length and never fail: a codec
+//! that could refuse a payload would only move the question of what to play to its caller.
+
+pub mod g711;
+pub mod g722;
+
+use crate::frame::{Ptime, SampleRate};
+
+/// The longest payload a packet of ours carries, in octets: [`Ptime::MAX`] at 64 kbit/s.
+pub const MAX_PAYLOAD: usize = 480;
+
+/// The most samples one payload can decode to: [`Ptime::MAX`] at 16 kHz.
+pub const MAX_PACKET_SAMPLES: usize = 960;
+
+/// A codec the gateway can decode and encode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 mu-law.
+    Pcmu,
+    /// G.711 A-law.
+    Pcma,
+    /// G.722 at 64 kbit/s.
+    G722,
+}
+
+impl Codec {
+    /// Every codec, in the order we offer them when nothing else decides.
+    pub const ALL: [Self; 3] = [Self::G722, Self::Pcma, Self::Pcmu];
+
+    /// The encoding name used in SDP (RFC 3551 section 6).
+    pub const fn encoding_name(self) -> &'static str {
+        match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+            Self::G722 => "G722",
+        }
+    }
+
+    /// The codec with this SDP encoding name; names are compared without case (RFC 4855 section 3).
+    pub fn from_encoding_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.encoding_name().eq_ignore_ascii_case(name))
+    }
+
+    /// The static payload type (RFC 3551 table 4).
+    pub const fn static_payload_type(self) -> u8 {
+        match self {
+            Self::Pcmu => 0,
+            Self::Pcma => 8,
+            Self::G722 => 9,
+        }
+    }
+
+    /// The codec with this static payload type.
+    pub fn from_static_payload_type(payload_type: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|codec| codec.static_payload_type() == payload_type)
+    }
+
+    /// The RTP clock in Hz.
+    ///
+    /// G.722 samples at 16 kHz and yet counts at 8000: RFC 3551 section 4.5.2 keeps the value that
+    /// RFC 1890 got wrong, because everyone had implemented it.
+    pub const fn rtp_clock(self) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+        }
+    }
+
+    /// The rate of the PCM on the other side of the codec.
+    pub const fn sample_rate(self) -> SampleRate {
+        match self {
+            Self::Pcmu | Self::Pcma => SampleRate::Hz8000,
+            Self::G722 => SampleRate::Hz16000,
+        }
+    }
+
+    /// Octets of payload in a packet of `ptime`.
+    pub const fn payload_bytes(self, ptime: Ptime) -> usize {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => ptime.ms() as usize * 8,
+        }
+    }
+
+    /// RTP clock units a packet of `ptime` covers.
+    pub const fn rtp_units(self, ptime: Ptime) -> u32 {
+        self.rtp_clock() / 1000 * ptime.ms()
+    }
+
+    /// RTP clock units that `payload_len` octets cover.
+    pub const fn rtp_units_of(self, payload_len: usize) -> u32 {
+        match self {
+            Self::Pcmu | Self::Pcma | Self::G722 => payload_len as u32,
+        }
+    }
+
+    /// Samples that `payload_len` octets decode to.
+    pub const fn samples_of(self, payload_len: usize) -> usize {
+        match self {
+            Self::Pcmu | Self::Pcma => payload_len,
+            Self::G722 => payload_len * 2,
+        }
+    }
+}
+
+/// PCM to payload, for one stream.
+#[derive(Debug, Clone)]
+pub enum Encoder {
+    /// G.711 mu-law, stateless.
+    Pcmu,
+    /// G.711 A-law, stateless.
+    Pcma,
+    /// G.722 with its predictor state.
+    G722(g722::Encoder),
+}
+
+impl Encoder {
+    /// An encoder at the start of a stream.
+    pub fn new(codec: Codec) -> Self {
+        match codec {
+            Codec::Pcmu => Self::Pcmu,
+            Codec::Pcma => Self::Pcma,
+            Codec::G722 => Self::G722(g722::Encoder::new()),
+        }
+    }
+
+    /// The codec this encodes to.
+    pub const fn codec(&self) -> Codec {
+        match self {
+            Self::Pcmu => Codec::Pcmu,
+            Self::Pcma => Codec::Pcma,
+            Self::G722(_) => Codec::G722,
+        }
+    }
+
+    /// Encodes `pcm`, which is at the codec's rate, into `out` and returns the octets written.
+    ///
+    /// Stops when `out` is full or `pcm` is used up; G.722 takes samples in pairs and leaves a lone
+    /// last one out.
+    pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> usize {
+        match self {
+            Self::Pcmu => g711::encode_ulaw(pcm, out),
+            Self::Pcma => g711::encode_alaw(pcm, out),
+            Self::G722(state) => state.encode(pcm, out),
+        }
+    }
+}
+
+/// Payload to PCM, for one stream.
+#[derive(Debug, Clone)]
+pub enum Decoder {
+    /// G.711 mu-law, stateless.
+    Pcmu,
+    /// G.711 A-law, stateless.
+    Pcma,
+    /// G.722 with its predictor state.
+    G722(g722::Decoder),
+}
+
+impl Decoder {
+    /// A decoder at the start of a stream.
+    pub fn new(codec: Codec) -> Self {
+        match codec {
+            Codec::Pcmu => Self::Pcmu,
+            Codec::Pcma => Self::Pcma,
+            Codec::G722 => Self::G722(g722::Decoder::new()),
+        }
+    }
+
+    /// The codec this decodes.
+    pub const fn codec(&self) -> Codec {
+        match self {
+            Self::Pcmu => Codec::Pcmu,
+            Self::Pcma => Codec::Pcma,
+            Self::G722(_) => Codec::G722,
+        }
+    }
+
+    /// Decodes `payload` into `out`, at the codec's rate, and returns the samples written.
+    ///
+    /// Any octets are a valid payload. Stops when `out` is full.
+    pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
+        match self {
+            Self::Pcmu => g711::decode_ulaw(payload, out),
+            Self::Pcma => g711::decode_alaw(payload, out),
+            Self::G722(state) => state.decode(payload, out),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn static_payload_types_are_those_of_rfc_3551() {
+        for (payload_type, name) in [(0, "PCMU"), (8, "PCMA"), (9, "G722")] {
+            let codec = Codec::from_static_payload_type(payload_type).expect("known");
+            assert_eq!(codec.encoding_name(), name);
+            assert_eq!(Codec::from_encoding_name(&name.to_lowercase()), Some(codec));
+        }
+        assert_eq!(Codec::from_static_payload_type(18), None);
+        assert_eq!(Codec::from_encoding_name("G729"), None);
+    }
+
+    #[test]
+    fn g722_counts_at_8000_while_it_samples_at_16000() {
+        assert_eq!(Codec::G722.rtp_clock(), 8_000);
+        assert_eq!(Codec::G722.sample_rate().hz(), 16_000);
+        assert_eq!(Codec::G722.payload_bytes(Ptime::DEFAULT), 160);
+        assert_eq!(Codec::G722.samples_of(160), 320);
+        assert_eq!(Codec::G722.rtp_units(Ptime::DEFAULT), 160);
+    }
+
+    #[test]
+    fn the_longest_packet_fits_the_limits() {
+        for codec in Codec::ALL {
+            assert!(codec.payload_bytes(Ptime::MAX) <= MAX_PAYLOAD);
+            assert!(codec.samples_of(codec.payload_bytes(Ptime::MAX)) <= MAX_PACKET_SAMPLES);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_decoder_takes_any_payload_into_any_buffer(payload in prop::collection::vec(any::<u8>(), 0..600), room in 0usize..1300) {
+            for codec in Codec::ALL {
+                let mut out = vec![0; room];
+                let written = Decoder::new(codec).decode(&payload, &mut out);
+                prop_assert!(written <= room);
+                if room >= codec.samples_of(payload.len()) {
+                    prop_assert_eq!(written, codec.samples_of(payload.len()));
+                }
+            }
+        }
+
+        #[test]
+        fn an_encoder_takes_any_sound_into_any_buffer(pcm in prop::collection::vec(any::<i16>(), 0..1000), room in 0usize..600) {
+            for codec in Codec::ALL {
+                let mut out = vec![0; room];
+                let mut encoder = Encoder::new(codec);
+                let written = encoder.encode(&pcm, &mut out);
+                prop_assert!(written <= room);
+                prop_assert!(codec.samples_of(written) <= pcm.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The command line. `--help` of each command is its manual.
+
+mod check;
+#[cfg(feature = "sim")]
+mod demo;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use sidetone::observe::LogFormat;
+
+/// A voice-consult gateway: takes calls from carriers and softphones, brings them to agents, and
+/// lets supervisors monitor, whisper, barge and take over.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT.
+    ///
+    /// SIGTERM drains: new calls get 503, running calls may go on for server.drain_s, then the
+    /// gateway stops. A second signal stops at once. SIGHUP, or a changed file, reloads limits,
+    /// supervision, people, trunks, routes, tokens and webhooks while calls go on.
+    Serve(Serve),
+    /// Read a configuration file and say everything that is wrong with it, at once.
+    ///
+    /// Exit code: 0 the file can be used (warnings are printed), 1 it cannot, 2 it cannot be read.
+    Check(Check),
+    /// Play a whole call on loopback: a carrier, an agent and a supervisor, monitored by ear.
+    ///
+    /// Starts a gateway of its own on free ports, lets three simulated telephones call each other
+    /// through it, goes through monitor, whisper, barge, hold and takeover over the public API,
+    /// measures who hears whom, and leaves one WAV file per party. Exit code 1 if a level is wrong.
+    #[cfg(feature = "sim")]
+    Demo(Demo),
+    /// Print the OpenAPI 3.1 document of the HTTP API.
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// The configuration file (see deploy/sidetone.example.toml).
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// How log lines look, on standard error.
+    #[arg(long, value_enum, default_value = "text")]
+    log_format: Format,
+    /// What is logged: a level, or levels by module, such as `info,sidetone::sip=debug`.
+    /// Names and numbers of people appear at debug and below only.
+    #[arg(long, env = "SIDETONE_LOG", default_value = "info", value_name = "FILTER")]
+    log: String,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// One JSON object a finding, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+#[cfg(feature = "sim")]
+#[derive(Debug, Args)]
+struct Demo {
+    /// Where the WAV files and the table go.
+    #[arg(short, long, value_name = "DIR", default_value = "demo-out")]
+    out: PathBuf,
+    /// Log lines of the gateway besides the table.
+    #[arg(long, env = "SIDETONE_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<Format> for LogFormat {
+    fn from(format: Format) -> LogFormat {
+        match format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        }
+    }
+}
+
+pub(crate) fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(serve) => serve::run(&serve),
+        Command::Check(check) => check::run(&check),
+        #[cfg(feature = "sim")]
+        Command::Demo(demo) => demo::run(demo),
+        Command::Openapi => {
+            println!("{}", sidetone::api::openapi_json());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Prints an error with everything that led to it.
+fn complain(error: &dyn std::error::Error) {
+    eprintln!("sidetone: {error}");
+    let mut cause = error.source();
+    while let Some(because) = cause {
+        eprintln!("  because: {because}");
+        cause = because.source();
+    }
+}

@@ -1,0 +1,341 @@
+//! The composition root: builds doors, bridge, switchboard and API, and owns every long-lived task.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use sbc_config::Config;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::api::{self, ApiConfig, ApiState, Readiness, SharedTokens, Tokens};
+use crate::bridge::{Bridge, BridgeConfig, Music, StartError};
+use crate::config;
+use crate::observe::webhook::{Patience, Webhook, Webhooks};
+use crate::observe::{Ledger, LedgerSettings, Store, StoreError, metrics as names};
+use crate::sip::door::{self, Door};
+use crate::sip::endpoint::EndpointConfig;
+use crate::sip::names::{self as dns, Names};
+use crate::sip::transport::{BindError, Limits, Wires};
+use crate::sip::uri::Host;
+use crate::switchboard::desk::{Answer, Desk, Request};
+use crate::switchboard::{self, BRIDGE_EVENTS_MAX, Lines, ORDERS_MAX, REPORTS_MAX};
+
+/// How long deliveries and the last writes may take when the gateway stops.
+const STOPPING_MAX: Duration = Duration::from_secs(5);
+
+/// Where the configuration came from, and so whether it can change while the gateway runs.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// A file, followed for changes.
+    File(PathBuf),
+    /// Nowhere: it stays as it is.
+    Fixed,
+}
+
+impl Source {
+    fn directory(&self) -> &Path {
+        match self {
+            Source::File(path) => path.parent().unwrap_or(Path::new(".")),
+            Source::Fixed => Path::new("."),
+        }
+    }
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The store.
+    #[error("the store for records and events cannot be opened")]
+    Store(#[from] StoreError),
+    /// SIP.
+    #[error(transparent)]
+    Sip(#[from] BindError),
+    /// HTTP.
+    #[error("could not listen for HTTP on {at}; is another program using it?")]
+    Http {
+        /// The address.
+        at: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Media.
+    #[error("the media bridge cannot start")]
+    Media(#[from] StartError),
+    /// Music on hold.
+    #[error("the music on hold {} cannot be used", path.display())]
+    Music {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: hound::Error,
+    },
+    /// Metrics.
+    #[error("metrics cannot be set up")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
+    /// Webhooks.
+    #[error("the HTTP client for webhooks cannot be made")]
+    Webhooks(#[source] reqwest::Error),
+    /// The operating system has no randomness.
+    #[error("the operating system gave no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    api: SocketAddr,
+    sip_udp: Option<SocketAddr>,
+    sip_tcp: Option<SocketAddr>,
+    desk: Desk,
+    readiness: Arc<Readiness>,
+    ledger: Ledger,
+    webhooks: Arc<Webhooks>,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Gateway {
+    /// Starts everything; when it returns, calls are taken.
+    ///
+    /// # Errors
+    /// What could not be opened, and why. Nothing is left running then.
+    pub async fn start(config: Config, source: Source) -> Result<Gateway, GatewayError> {
+        // Two TLS users, one provider. An error says that it is installed already.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let metrics = metrics_handle()?;
+        let store = Store::open(config.server.database.expose()).await?;
+        let settings =
+            LedgerSettings { source: format!("urn:sidetone:{}", config.server.name), ..Default::default() };
+        let (ledger, writer) = Ledger::open(store, settings).await?;
+
+        let (bridge_events_in, bridge_events) = mpsc::channel(BRIDGE_EVENTS_MAX);
+        let bridge = Bridge::start(bridge_config(&config, source.directory())?, bridge_events_in)?;
+        let limits =
+            Limits { connections: config.sip.tcp_connections_max, idle: config.sip.tcp_idle };
+        let wires = Wires::bind(config.sip.udp, config.sip.tcp, limits).await?;
+        let (sip_udp, sip_tcp) = (wires.udp_addr(), wires.tcp_addr());
+        let http = TcpListener::bind(config.api.listen)
+            .await
+            .map_err(|source| GatewayError::Http { at: config.api.listen, source })?;
+        let api_addr = http.local_addr().unwrap_or(config.api.listen);
+
+        let tokens: SharedTokens = Arc::new(ArcSwap::from_pointee(Tokens::from(&config.tokens[..])));
+        let webhooks = Arc::new(
+            Webhooks::new(ledger.clone(), Patience::default()).map_err(GatewayError::Webhooks)?,
+        );
+        webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
+        let api_config = ApiConfig::from(&config.api);
+        let endpoint = endpoint_config(&config, sip_udp, sip_tcp);
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let dns_names = Arc::new(ArcSwap::from_pointee(Names::default()));
+        dns::refresh(&config.load(), &dns_names).await;
+
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(GatewayError::Randomness)?;
+        let door = Door::new(config.clone(), dns_names.clone(), endpoint, seed, Instant::now());
+        let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
+        let (reports_in, reports) = mpsc::channel(REPORTS_MAX);
+        let (desk, asked) = Desk::new();
+        let readiness = Arc::new(Readiness::default());
+        let (stop, stopped) = watch::channel(false);
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(writer.run());
+        tasks.spawn(door::run(door, wires, orders, reports_in));
+        tasks.spawn(switchboard::run(Lines {
+            reports,
+            sip: orders_in,
+            asked,
+            bridge_events,
+            bridge,
+            journal: Arc::new(ledger.clone()),
+            config: config.clone(),
+        }));
+        tasks.spawn(keep_names(config.clone(), dns_names, stopped.clone()));
+        let state =
+            ApiState::new(desk.clone(), tokens.clone(), ledger.clone(), readiness.clone(), metrics, api_config);
+        let until = stopped.clone();
+        tasks.spawn(async move {
+            if let Err(error) = api::serve(http, state, told_to_stop(until)).await {
+                tracing::error!(%error, "the API has stopped");
+            }
+        });
+        if let Source::File(path) = source {
+            let (reloaded, reloads) = mpsc::channel(1);
+            tasks.spawn(until_stopped(config::follow(path, config.clone(), reloaded), stopped.clone()));
+            let applied = apply_reloads(reloads, config, tokens, webhooks.clone());
+            tasks.spawn(until_stopped(applied, stopped));
+        }
+        readiness.set_listeners_up(true);
+        Ok(Gateway { api: api_addr, sip_udp, sip_tcp, desk, readiness, ledger, webhooks, stop, tasks })
+    }
+
+    /// Where the API listens.
+    pub fn api_addr(&self) -> SocketAddr {
+        self.api
+    }
+
+    /// Where SIP over UDP listens.
+    pub fn sip_udp_addr(&self) -> Option<SocketAddr> {
+        self.sip_udp
+    }
+
+    /// Where SIP over TCP listens.
+    pub fn sip_tcp_addr(&self) -> Option<SocketAddr> {
+        self.sip_tcp
+    }
+
+    /// Takes no new calls and waits until the running ones are over, for at most `patience`.
+    pub async fn drained(&self, patience: Duration) {
+        self.readiness.set_draining();
+        let over = async {
+            let mut poll = tokio::time::interval(Duration::from_millis(200));
+            loop {
+                poll.tick().await;
+                match self.desk.ask(operator(), Request::Drain).await {
+                    Ok(Answer::Draining { calls: 0 }) | Err(_) => return,
+                    Ok(_) => {}
+                }
+            }
+        };
+        if tokio::time::timeout(patience, over).await.is_err() {
+            tracing::warn!("calls are still up after the time for draining; they are cut off");
+        }
+    }
+
+    /// Stops everything. Running calls end; what is known is written down first.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        self.webhooks.close(STOPPING_MAX).await;
+        self.ledger.close();
+        let written = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(Duration::from_millis(1500), written).await.is_err() {
+            self.tasks.shutdown().await; // the door and the switchboard run for as long as they are let
+        }
+    }
+}
+
+/// The process itself, when it drains.
+fn operator() -> crate::call::rights::Principal {
+    crate::call::rights::Principal {
+        token: "the process".to_owned(),
+        actor: crate::call::rights::Actor::Operator,
+    }
+}
+
+async fn told_to_stop(mut stop: watch::Receiver<bool>) {
+    // An error means that the gateway is gone, which is as good as being told.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn until_stopped(task: impl Future<Output = ()>, stop: watch::Receiver<bool>) {
+    tokio::select! {
+        () = task => {}
+        () = told_to_stop(stop) => {}
+    }
+}
+
+async fn keep_names(
+    config: Arc<ArcSwap<Config>>,
+    names: Arc<ArcSwap<Names>>,
+    stop: watch::Receiver<bool>,
+) {
+    let refresh = async {
+        loop {
+            tokio::time::sleep(dns::REFRESH).await;
+            dns::refresh(&config.load_full(), &names).await;
+        }
+    };
+    until_stopped(refresh, stop).await;
+}
+
+async fn apply_reloads(
+    mut reloads: mpsc::Receiver<()>,
+    config: Arc<ArcSwap<Config>>,
+    tokens: SharedTokens,
+    webhooks: Arc<Webhooks>,
+) {
+    while reloads.recv().await.is_some() {
+        let config = config.load();
+        tokens.store(Arc::new(Tokens::from(&config.tokens[..])));
+        webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
+    }
+}
+
+/// The one recorder of this process: a second gateway in it, as in tests, shares the first one's.
+fn metrics_handle() -> Result<metrics_exporter_prometheus::PrometheusHandle, GatewayError> {
+    static HANDLE: std::sync::Mutex<Option<metrics_exporter_prometheus::PrometheusHandle>> =
+        std::sync::Mutex::new(None);
+    let mut handle = HANDLE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match &*handle {
+        Some(handle) => Ok(handle.clone()),
+        None => {
+            let installed = names::install().map_err(GatewayError::Metrics)?;
+            Ok(handle.insert(installed).clone())
+        }
+    }
+}
+
+fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, GatewayError> {
+    let media = &config.media;
+    let music = match &media.music_on_hold {
+        None => Music::BuiltIn,
+        Some(path) => {
+            let path = beside.join(path);
+            Music::from_wav(&path).map_err(|source| GatewayError::Music { path, source })?
+        }
+    };
+    Ok(BridgeConfig {
+        bind: media.listen,
+        advertised: media.advertised.unwrap_or(media.listen),
+        ports: media.ports.first..=media.ports.last,
+        shards: media.shards.unwrap_or(1),
+        media_timeout: media.timeout,
+        ringback: media.ringback,
+        music,
+        jitter_max: media.jitter_max,
+    })
+}
+
+fn endpoint_config(
+    config: &Config,
+    udp: Option<SocketAddr>,
+    tcp: Option<SocketAddr>,
+) -> EndpointConfig {
+    let sip = &config.sip;
+    let advertised = |bound: Option<SocketAddr>| -> Option<(Host, u16)> {
+        let bound = bound?;
+        match &sip.advertised {
+            Some(host) => Some((crate::sip::door::host(host), bound.port())),
+            // Bound to every address: the one a peer reaches us by is known per message only.
+            None if bound.ip().is_unspecified() => Some((Host::from(own_address(bound.ip())), bound.port())),
+            None => Some((Host::from(bound.ip()), bound.port())),
+        }
+    };
+    EndpointConfig {
+        advertised_udp: advertised(udp),
+        advertised_tcp: advertised(tcp),
+        user_agent: sip.user_agent.to_string(),
+        ..EndpointConfig::default()
+    }
+}
+
+/// The address this machine uses towards the outside, by asking the kernel's routing table; nothing
+/// is sent. Loopback if there is no outside.
+fn own_address(unspecified: IpAddr) -> IpAddr {
+    let outside = |bind: &str, far: &str| -> io::Result<IpAddr> {
+        let socket = std::net::UdpSocket::bind(bind)?;
+        socket.connect(far)?;
+        Ok(socket.local_addr()?.ip())
+    };
+    let found = match unspecified {
+        // Addresses for documentation (RFC 5737, RFC 3849): routed like any other, owned by nobody.
+        IpAddr::V4(_) => outside("0.0.0.0:0", "192.0.2.1:9"),
+        IpAddr::V6(_) => outside("[::]:0", "[2001:db8::1]:9"),
+    };
+    found.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}

@@ -1,0 +1,680 @@
+//! The door: the endpoint's sessions as legs of calls.
+//!
+//! [`Door`] is pure like the endpoint below it: messages, orders and the time go in; messages and
+//! reports come out. [`run`] is the one task that gives it sockets and a clock.
+//!
+//! Who may come in is decided here, before anything else is learned: a trunk by its source range,
+//! a person by digest. Nothing in a header makes anybody trusted.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use sbc_config::{Codec, Config, Host as ConfigHost, Prack, Reach, Trunk};
+
+use crate::call::door::{Caller, Incoming, Order, Origin, Report};
+use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
+
+use super::endpoint::{self, Endpoint, EndpointConfig, OptionsId, OptionsOutcome, Output};
+use super::flow::{ConnectionId, Destination, Peer, Transport};
+use super::header::{NameAddr, Name};
+use super::leg::{Leg, end_of};
+use super::message::Request;
+use super::names::Names;
+use super::people::People;
+use super::random::Random;
+use super::register::{Expiry, Registrar};
+use super::transport::Arrival;
+use super::session::{Dial, NextHop, Refusal, Reliable, SessionEvent, SessionId, SessionTimers};
+use super::uri::{Host, Uri};
+
+/// Retry-After of a refusal for want of capacity, in seconds.
+const RETRY_AFTER_S: u64 = 5;
+
+/// What the door wants done.
+#[derive(Debug)]
+pub enum Wanted {
+    /// Octets for the wire.
+    Transmit(Destination, Bytes),
+    /// News for the switchboard.
+    Report(Report),
+    /// The framing of this connection is lost and all is said: close it.
+    Close(ConnectionId),
+}
+
+/// The SIP door. See the module.
+pub struct Door {
+    endpoint: Endpoint,
+    config: Arc<ArcSwap<Config>>,
+    names: Arc<ArcSwap<Names>>,
+    legs: HashMap<LegId, Leg>,
+    by_session: HashMap<SessionId, LegId>,
+    trunks: super::trunk::Trunks,
+    wire: VecDeque<(Destination, Bytes)>,
+    reports: VecDeque<Report>,
+    closing: VecDeque<ConnectionId>,
+    random: Random,
+}
+
+impl Door {
+    /// A door with nobody at it. `seed` is random in production.
+    pub fn new(
+        config: Arc<ArcSwap<Config>>,
+        names: Arc<ArcSwap<Names>>,
+        endpoint: EndpointConfig,
+        seed: [u8; 32],
+        now: Instant,
+    ) -> Door {
+        let mut random = Random::new(seed);
+        let mut key = || {
+            let mut key = [0; 32];
+            key.chunks_mut(8).for_each(|eight| eight.copy_from_slice(&random.bits().to_le_bytes()));
+            key
+        };
+        let (nonce_key, endpoint_seed) = (key(), key());
+        let sip = config.load().sip.clone();
+        let expiry = Expiry {
+            min: sip.register_expires_min,
+            max: sip.register_expires_max,
+            usual: sip.register_expires_max,
+        };
+        let people = Box::new(People::new(config.clone()));
+        let registrar = Registrar::new(&sip.realm, people, expiry, nonce_key, now);
+        Door {
+            endpoint: Endpoint::new(endpoint, endpoint_seed).with_registrar(registrar),
+            config,
+            names,
+            legs: HashMap::new(),
+            by_session: HashMap::new(),
+            trunks: super::trunk::Trunks::default(),
+            wire: VecDeque::new(),
+            reports: VecDeque::new(),
+            closing: VecDeque::new(),
+            random,
+        }
+    }
+
+    /// Takes one message.
+    pub fn receive(&mut self, now: Instant, peer: Peer, message: Bytes) {
+        self.endpoint.receive(now, peer, message);
+        self.drain(now);
+    }
+
+    /// Takes the head of a message after which a stream is lost: it may be answered, then the
+    /// connection closes.
+    pub fn receive_last(&mut self, now: Instant, peer: Peer, head: Bytes) {
+        self.receive(now, peer, head);
+        self.closing.extend(peer.connection);
+    }
+
+    /// A connection is gone, or could not be made.
+    pub fn gone(&mut self, now: Instant, connection: ConnectionId, remote: SocketAddr) {
+        self.endpoint.connection_closed(connection);
+        let to =
+            Destination { transport: Transport::Tcp, remote, local: None, connection: Some(connection) };
+        self.endpoint.transport_failed(now, to);
+        self.drain(now);
+    }
+
+    /// Lets due timers fire.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.endpoint.handle_timeout(now);
+        self.ask_trunks(now);
+        self.drain(now);
+    }
+
+    /// When [`Door::handle_timeout`] is next wanted.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [self.endpoint.poll_timeout(), self.trunks.next()].into_iter().flatten().min()
+    }
+
+    /// The next thing to be done, messages first.
+    pub fn poll(&mut self) -> Option<Wanted> {
+        if let Some((to, octets)) = self.wire.pop_front() {
+            return Some(Wanted::Transmit(to, octets));
+        }
+        if let Some(report) = self.reports.pop_front() {
+            return Some(Wanted::Report(report));
+        }
+        self.closing.pop_front().map(Wanted::Close)
+    }
+
+    /// How many legs are open.
+    pub fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Carries out an order of the switchboard. What cannot be done ends the leg.
+    pub fn order(&mut self, now: Instant, order: Order) {
+        let leg = order.leg;
+        if let Err(end) = self.carry_out(now, order) {
+            self.end_leg(now, leg, end);
+        }
+        self.drain(now);
+    }
+
+    fn carry_out(&mut self, now: Instant, order: Order) -> Result<(), LegEnd> {
+        let id = order.leg;
+        if let LegAction::Dial(target) = &order.action {
+            return self.dial(now, id, target, &order);
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return Ok(()) }; // it has ended meanwhile
+        leg.set_media(order.media);
+        let session = leg.session;
+        match order.action {
+            LegAction::Dial(_) => Ok(()),
+            LegAction::Alert if leg.early => Ok(()), // it hears us already
+            LegAction::Alert => self.endpoint.ring(now, session).map_err(internal),
+            LegAction::OpenEarly => self.open_early(now, id, &order.prefer),
+            LegAction::Answer => self.answer(now, id, &order.prefer),
+            LegAction::Hold | LegAction::Resume => {
+                let offer = leg.hold(order.action == LegAction::Hold).map_err(internal)?;
+                self.endpoint.reinvite(now, session, Some(offer)).map_err(internal)
+            }
+            LegAction::SendDigits(_) => Ok(()), // digits travel as media, which the bridge sends
+            LegAction::HangUp(cause) => {
+                self.hang_up(now, id, cause);
+                Ok(())
+            }
+        }
+    }
+
+    fn dial(&mut self, now: Instant, id: LegId, target: &Target, order: &Order) -> Result<(), LegEnd> {
+        let config = self.config.load_full();
+        let way = self.way_to(now, &config, target)?;
+        let caller = order.caller.clone().unwrap_or(Caller { number: "anonymous".into(), name: None });
+        let from = self.from(&way.destination, &caller)?;
+        let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
+        leg.behind_nat = way.behind_nat;
+        leg.set_media(order.media);
+        let offer = leg.offer(&order.prefer).map_err(internal)?;
+        let dial = Dial {
+            target: way.uri,
+            destination: way.destination,
+            next_hop: way.next_hop,
+            from,
+            to: None,
+            routes: Vec::new(),
+            offer: Some(offer),
+            headers: Vec::new(),
+            reliable: way.reliable,
+            timers: way.timers,
+            credentials: None,
+        };
+        let session = self.endpoint.dial(now, dial).map_err(|error| LegEnd {
+            cause: Cause::Congestion,
+            detail: format!("the call could not be placed: {error}"),
+        })?;
+        leg.session = session;
+        self.by_session.insert(session, id);
+        self.legs.insert(id, leg);
+        Ok(())
+    }
+
+    /// Our From towards `to`: the caller's number at our own address.
+    fn from(&self, to: &Destination, caller: &Caller) -> Result<NameAddr, LegEnd> {
+        let (host, port) = self.endpoint.address_for(to);
+        let uri = Uri::sip(Some(&caller.number), &host, port).map_err(internal)?;
+        let from = NameAddr::new(uri);
+        Ok(match &caller.name {
+            Some(name) => from.with_display(name),
+            None => from,
+        })
+    }
+
+    fn way_to(&mut self, now: Instant, config: &Config, target: &Target) -> Result<Way, LegEnd> {
+        match &target.address {
+            Address::Person(person) => {
+                let known = config.person(person).ok_or_else(|| not_there("the person is not configured"))?;
+                match &known.reach {
+                    Reach::Contact(contact) => Ok(Way {
+                        uri: uri(contact.uri.as_bytes())?,
+                        destination: self.resolve(&contact.destination)?,
+                        next_hop: NextHop::Follow,
+                        codecs: config.media.codecs.clone(),
+                        reliable: Reliable::Supported,
+                        timers: None,
+                        behind_nat: false,
+                    }),
+                    Reach::Register(credentials) => {
+                        let found = self.endpoint.registrar().map(|r| r.lookup(now, &credentials.username));
+                        let best = found.and_then(|bindings| bindings.into_iter().next());
+                        let binding =
+                            best.ok_or_else(|| not_there("the person's telephone is not registered"))?;
+                        Ok(Way {
+                            uri: binding.contact,
+                            destination: binding.flow,
+                            next_hop: binding.next_hop,
+                            codecs: config.media.codecs.clone(),
+                            reliable: Reliable::Supported,
+                            timers: None,
+                            behind_nat: true,
+                        })
+                    }
+                }
+            }
+            Address::Trunk { trunk, number } => {
+                let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
+                let destination =
+                    known.destination.as_ref().ok_or_else(|| not_there("the trunk has no destination"))?;
+                let mut target = Uri::sip(Some(number), &host(&destination.host), Some(destination.port))
+                    .map_err(internal)?;
+                if destination.transport == sbc_config::Transport::Tcp {
+                    target = target.with_param("transport", Some("tcp")).map_err(internal)?;
+                }
+                Ok(Way {
+                    uri: target,
+                    destination: self.resolve(destination)?,
+                    next_hop: NextHop::Follow,
+                    codecs: codecs_of(config, known),
+                    reliable: reliable(known.prack),
+                    timers: known.session_timer.map(|interval| SessionTimers {
+                        interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
+                        min: SESSION_TIMER_MIN_S,
+                    }),
+                    behind_nat: false,
+                })
+            }
+        }
+    }
+
+    fn resolve(&self, destination: &sbc_config::Destination) -> Result<Destination, LegEnd> {
+        let ip = match &destination.host {
+            ConfigHost::Ip(ip) => *ip,
+            ConfigHost::Name(name) => self
+                .names
+                .load()
+                .get(name)
+                .ok_or_else(|| not_there(&format!("the name {name} does not resolve")))?,
+        };
+        Ok(Destination {
+            transport: match destination.transport {
+                sbc_config::Transport::Udp => Transport::Udp,
+                sbc_config::Transport::Tcp => Transport::Tcp,
+            },
+            remote: SocketAddr::new(ip, destination.port),
+            local: None,
+            connection: None,
+        })
+    }
+
+    fn open_early(&mut self, now: Instant, id: LegId, prefer: &[Codec]) -> Result<(), LegEnd> {
+        let Some(leg) = self.legs.get_mut(&id) else { return Ok(()) };
+        if leg.early {
+            return Ok(());
+        }
+        if !leg.has_their_offer() {
+            // Without an offer, early media would need a reliable response to carry ours. Ringing
+            // is the truth and needs nothing.
+            return self.endpoint.ring(now, leg.session).map_err(internal);
+        }
+        let (sdp, media) = leg.answer(prefer).map_err(unacceptable)?;
+        leg.early = true;
+        let (session, reliable) = (leg.session, leg.reliable);
+        self.report(Report::Agreed(id, Box::new(media)));
+        self.endpoint.progress(now, session, 183, Some(sdp), reliable).map_err(internal)
+    }
+
+    fn answer(&mut self, now: Instant, id: LegId, prefer: &[Codec]) -> Result<(), LegEnd> {
+        let Some(leg) = self.legs.get_mut(&id) else { return Ok(()) };
+        let (sdp, media) = if leg.has_their_offer() {
+            let (sdp, media) = leg.answer(prefer).map_err(unacceptable)?;
+            (sdp, Some(media))
+        } else if leg.early {
+            (leg.said().unwrap_or_default(), None)
+        } else {
+            (leg.offer(prefer).map_err(internal)?, None)
+        };
+        leg.unanswered = false;
+        let session = leg.session;
+        if let Some(media) = media {
+            self.report(Report::Agreed(id, Box::new(media)));
+        }
+        self.endpoint.accept(now, session, sdp).map_err(internal)?;
+        self.report(Report::Leg(id, LegEvent::Answered));
+        Ok(())
+    }
+
+    /// Ends a leg as its state asks for: refusal, CANCEL or BYE.
+    fn hang_up(&mut self, now: Instant, id: LegId, cause: Cause) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let reason = format!("Q.850;cause={}", cause.q850());
+        let done = if leg.unanswered {
+            let (status, _) = cause.sip_status();
+            let retry_after = (status == 503).then(|| std::time::Duration::from_secs(RETRY_AFTER_S));
+            let refusal = Refusal { status, reasons: vec![reason], retry_after, headers: Vec::new() };
+            self.endpoint.reject(now, leg.session, &refusal)
+        } else {
+            self.endpoint.hang_up(now, leg.session, &[reason])
+        };
+        if let Err(error) = done {
+            // The session ended by itself in the meantime; its end is on its way to the switchboard.
+            tracing::debug!(leg = %id, %error, "hanging up");
+        }
+    }
+
+    /// A leg that cannot go on: the far end is told, and so is the switchboard, whatever SIP still owes.
+    fn end_leg(&mut self, now: Instant, id: LegId, end: LegEnd) {
+        tracing::info!(leg = %id, cause = ?end.cause, detail = end.detail, "a leg cannot go on");
+        self.hang_up(now, id, end.cause);
+        if let Some(leg) = self.legs.remove(&id) {
+            self.by_session.remove(&leg.session);
+        }
+        self.report(Report::Leg(id, LegEvent::Ended(end)));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.reports.push_back(report);
+    }
+
+    /// Takes in everything the endpoint has to say.
+    fn drain(&mut self, now: Instant) {
+        while let Some(output) = self.endpoint.poll() {
+            match output {
+                Output::Transmit { to, bytes } => self.wire.push_back((to, bytes)),
+                Output::Incoming(incoming) => self.incoming(now, *incoming),
+                Output::Event(session, event) => self.session_event(now, session, event),
+                Output::Outcome(id, outcome) => self.trunk_answered(now, id, outcome),
+                Output::Registered(change) => {
+                    tracing::debug!(user = change.user, contacts = change.bindings, "registered");
+                }
+            }
+        }
+    }
+
+    fn session_event(&mut self, now: Instant, session: SessionId, event: SessionEvent) {
+        let Some(id) = self.by_session.get(&session).copied() else { return };
+        if let Err(end) = self.leg_event(now, id, event) {
+            self.end_leg(now, id, end);
+        }
+    }
+
+    fn leg_event(&mut self, now: Instant, id: LegId, event: SessionEvent) -> Result<(), LegEnd> {
+        let Some(leg) = self.legs.get_mut(&id) else { return Ok(()) };
+        let session = leg.session;
+        match event {
+            SessionEvent::Provisional { status, sdp: None, .. } => {
+                if matches!(status, 180 | 183) {
+                    self.report(Report::Leg(id, LegEvent::Ringing));
+                }
+            }
+            SessionEvent::Provisional { status, sdp: Some(sdp), .. } => {
+                if status == 180 {
+                    self.reports.push_back(Report::Leg(id, LegEvent::Ringing));
+                }
+                // Early media nobody can play is no reason to end a call that may yet be answered.
+                match leg.answered(&sdp) {
+                    Ok(media) => {
+                        self.report(Report::Agreed(id, Box::new(media)));
+                        self.report(Report::Leg(id, LegEvent::EarlyMedia));
+                    }
+                    Err(error) => tracing::info!(leg = %id, %error, "early media not usable"),
+                }
+            }
+            SessionEvent::Answered { sdp: Some(sdp), .. } => {
+                let media = leg.answered(&sdp).map_err(unacceptable)?;
+                self.report(Report::Agreed(id, Box::new(media)));
+                self.report(Report::Leg(id, LegEvent::Answered));
+            }
+            SessionEvent::Answered { sdp: None, .. } if leg.has_agreed() => {
+                self.report(Report::Leg(id, LegEvent::Answered));
+            }
+            SessionEvent::Answered { sdp: None, .. } => {
+                return Err(unacceptable(super::leg::NoAgreement::Nothing));
+            }
+            SessionEvent::Acked { sdp } => {
+                if let Some(sdp) = sdp {
+                    let media = leg.answered(&sdp).map_err(unacceptable)?;
+                    let hold = leg.hold_change();
+                    self.report(Report::Agreed(id, Box::new(media)));
+                    self.reports.extend(hold.map(|event| Report::Leg(id, event)));
+                }
+            }
+            SessionEvent::Reinvited { offer: Some(offer) } => {
+                let answer = match leg.reoffered(&offer) {
+                    Ok((answer, media, hold)) => {
+                        self.report(Report::Agreed(id, Box::new(media)));
+                        self.reports.extend(hold.map(|event| Report::Leg(id, event)));
+                        Ok(answer)
+                    }
+                    // RFC 3261 section 14.2: refused, and the session stays as it was.
+                    Err(error) => {
+                        tracing::info!(leg = %id, %error, "re-INVITE refused");
+                        Err(488)
+                    }
+                };
+                self.endpoint.answer_reinvite(now, session, answer).map_err(internal)?;
+            }
+            SessionEvent::Reinvited { offer: None } => {
+                let offer = leg.reoffer().map_err(internal)?;
+                self.endpoint.answer_reinvite(now, session, Ok(offer)).map_err(internal)?;
+            }
+            SessionEvent::ReinviteAnswered { sdp: Some(sdp), is_answer: true } => {
+                match leg.answered(&sdp) {
+                    Ok(media) => self.report(Report::Agreed(id, Box::new(media))),
+                    // The old agreement stands: a telephone that garbles an answer still talks.
+                    Err(error) => tracing::info!(leg = %id, %error, "answer to our re-INVITE not usable"),
+                }
+            }
+            SessionEvent::ReinviteAnswered { .. } => {}
+            SessionEvent::ReinviteFailed { status } => {
+                tracing::info!(leg = %id, status, "re-INVITE refused; the hold goes on without it");
+            }
+            SessionEvent::Ended(ended) => {
+                self.legs.remove(&id);
+                self.by_session.remove(&session);
+                self.report(Report::Leg(id, LegEvent::Ended(end_of(&ended))));
+            }
+        }
+        Ok(())
+    }
+
+    /// Somebody calls. Who is it, and may they?
+    fn incoming(&mut self, now: Instant, incoming: endpoint::Incoming) {
+        let config = self.config.load_full();
+        let (tenant, origin, codecs, reliable) = match config.trunk_by_source(incoming.peer.remote.ip()) {
+            Some(trunk) => (
+                trunk.tenant.clone(),
+                Origin::Trunk(trunk.id.clone()),
+                codecs_of(&config, trunk),
+                trunk.prack != Prack::Off,
+            ),
+            None => match self.authenticate(now, &config, &incoming.request) {
+                Ok(person) => (
+                    person.tenant.clone(),
+                    Origin::Person(person.id.clone()),
+                    config.media.codecs.clone(),
+                    true,
+                ),
+                Err(refusal) => return self.refuse(now, incoming.session, &refusal),
+            },
+        };
+        let offer = incoming.offer.as_ref();
+        let mut leg = match Leg::incoming(incoming.session, self.random.bits(), codecs, offer) {
+            Ok(leg) => leg,
+            Err(error) => {
+                tracing::info!(%error, "a call without a usable description is refused");
+                return self.refuse(now, incoming.session, &Refusal::new(488));
+            }
+        };
+        leg.behind_nat = matches!(origin, Origin::Person(_));
+        leg.reliable = reliable;
+        let id = LegId(self.random.bits());
+        let report = Incoming {
+            leg: id,
+            tenant,
+            from: caller(&incoming.request, &origin),
+            origin,
+            to: dialled(&incoming.request),
+            codecs: leg.offered(),
+        };
+        self.by_session.insert(incoming.session, id);
+        self.legs.insert(id, leg);
+        self.report(Report::Incoming(report));
+    }
+
+    /// The person whose credentials the request carries, or the refusal that asks for them.
+    fn authenticate<'a>(
+        &mut self,
+        now: Instant,
+        config: &'a Config,
+        request: &Request,
+    ) -> Result<&'a sbc_config::Person, Refusal> {
+        let registrar = self.endpoint.registrar().ok_or(Refusal::new(403))?;
+        let known = registrar.authenticate(now, request).map_err(|challenges| {
+            let name = Name::WwwAuthenticate.as_str();
+            let headers: Vec<_> =
+                challenges.into_iter().map(|value| (name.to_owned(), Bytes::from(value))).collect();
+            // No challenge to offer: the credentials are right, and belong to somebody else.
+            let status = if headers.is_empty() { 403 } else { 401 };
+            Refusal { headers, ..Refusal::new(status) }
+        })?;
+        config.person_by_username(&known.user).ok_or(Refusal::new(403))
+    }
+
+    fn refuse(&mut self, now: Instant, session: SessionId, refusal: &Refusal) {
+        if let Err(error) = self.endpoint.reject(now, session, refusal) {
+            tracing::debug!(%error, "the caller is gone already");
+        }
+    }
+
+    fn ask_trunks(&mut self, now: Instant) {
+        let config = self.config.load_full();
+        for trunk in self.trunks.due(now, &config) {
+            let Some(destination) = &trunk.destination else { continue };
+            let asked = self.resolve(destination).and_then(|to| {
+                let uri = Uri::sip(None, &host(&destination.host), Some(destination.port)).map_err(internal)?;
+                let from = self.from(&to, &Caller { number: "sidetone".into(), name: None })?;
+                self.endpoint.options(now, &uri, &from, to).map_err(internal)
+            });
+            match asked {
+                Ok(id) => self.trunks.asked(&trunk.id, id),
+                Err(end) => self.reports.extend(self.trunks.failed(&trunk.id, end.detail)),
+            }
+        }
+    }
+
+    fn trunk_answered(&mut self, _now: Instant, id: OptionsId, outcome: OptionsOutcome) {
+        self.reports.extend(self.trunks.answered(id, outcome));
+    }
+}
+
+/// The shortest session interval we agree to, in seconds (RFC 4028 section 5).
+const SESSION_TIMER_MIN_S: u32 = 90;
+
+/// Everything it takes to call somebody.
+struct Way {
+    uri: Uri,
+    destination: Destination,
+    next_hop: NextHop,
+    codecs: Vec<Codec>,
+    reliable: Reliable,
+    timers: Option<SessionTimers>,
+    behind_nat: bool,
+}
+
+fn codecs_of(config: &Config, trunk: &Trunk) -> Vec<Codec> {
+    trunk.codecs.clone().unwrap_or_else(|| config.media.codecs.clone())
+}
+
+fn reliable(prack: Prack) -> Reliable {
+    match prack {
+        Prack::Off => Reliable::No,
+        Prack::Supported => Reliable::Supported,
+        Prack::Required => Reliable::Required,
+    }
+}
+
+pub(crate) fn host(host: &ConfigHost) -> Host {
+    match host {
+        ConfigHost::Ip(ip) => Host::from(*ip),
+        ConfigHost::Name(name) => Host::Name(name.as_ref().into()),
+    }
+}
+
+fn uri(raw: &[u8]) -> Result<Uri, LegEnd> {
+    Uri::parse(Bytes::copy_from_slice(raw)).map_err(internal)
+}
+
+/// What was dialled: the user part of the Request-URI, or the number of a `tel:` URI.
+fn dialled(request: &Request) -> String {
+    request.uri().user_unescaped().unwrap_or_default()
+}
+
+/// Who calls, as the trunk says it (RFC 3325), or whose telephone it is.
+fn caller(request: &Request, origin: &Origin) -> Caller {
+    let headers = request.headers();
+    let asserted = match origin {
+        Origin::Trunk(_) => headers.name_addrs(Name::PAssertedIdentity).ok().and_then(|all| all.into_iter().next()),
+        Origin::Person(_) => None,
+    };
+    let shown = asserted.or_else(|| headers.from().ok());
+    let number = shown.as_ref().and_then(|from| from.uri.user_unescaped());
+    Caller {
+        number: number.unwrap_or_else(|| "anonymous".to_owned()),
+        name: shown.and_then(|from| from.display_name()).map(|name| name.to_string()),
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> LegEnd {
+    LegEnd { cause: Cause::Internal, detail: error.to_string() }
+}
+
+fn unacceptable(error: super::leg::NoAgreement) -> LegEnd {
+    use std::error::Error as _;
+    let because = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+    LegEnd { cause: Cause::NotAcceptable, detail: format!("{error}{because}") }
+}
+
+fn not_there(detail: &str) -> LegEnd {
+    LegEnd { cause: Cause::Unreachable, detail: detail.to_owned() }
+}
+
+/// Runs the door on its sockets until the switchboard is gone.
+pub async fn run(
+    mut door: Door,
+    mut wires: super::transport::Wires,
+    mut orders: tokio::sync::mpsc::Receiver<Order>,
+    reports: tokio::sync::mpsc::Sender<Report>,
+) {
+    loop {
+        while let Some(wanted) = door.poll() {
+            match wanted {
+                Wanted::Transmit(to, octets) => wires.send(to, octets),
+                Wanted::Close(connection) => wires.close(connection),
+                // Waiting here slows the sockets down, which is what a full switchboard needs.
+                Wanted::Report(report) => {
+                    if reports.send(report).await.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+        let wake = door.poll_timeout();
+        tokio::select! {
+            arrival = wires.next() => {
+                let now = Instant::now();
+                match arrival {
+                    Arrival::Message(peer, message) => door.receive(now, peer, message),
+                    Arrival::Broken(peer, head) => door.receive_last(now, peer, head),
+                    Arrival::Gone(connection, remote) => door.gone(now, connection, remote),
+                }
+            }
+            order = orders.recv() => match order {
+                Some(order) => door.order(Instant::now(), order),
+                None => return,
+            },
+            () = sleep_until(wake) => door.handle_timeout(Instant::now()),
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,271 @@
+//! One leg at the SIP door: a session, its descriptions, and what the core hears of it.
+//!
+//! Pure: a [`SessionEvent`] in, [`LegEvent`]s and agreed media out. Offer and answer (RFC 3264) run
+//! here for every way a description can travel: in the INVITE, in a provisional response, in the
+//! 200, in the ACK, and in re-INVITEs of either side.
+
+use bytes::Bytes;
+use sbc_config::Codec;
+
+use crate::call::door::{AgreedMedia, MediaEnd};
+use crate::call::{Cause, LegEnd, LegEvent};
+
+use super::offer::{
+    AudioCodec, Capabilities, LocalSession, NegotiatedAudio, OfferError, accept_answer, answer, offer,
+};
+use super::sdp::{Direction, Sdp, SdpError};
+use super::session::{Ended, How, SessionId};
+
+/// Payload type of telephone-event in our offers, the one nearly everybody uses.
+const TELEPHONE_EVENT: u8 = 101;
+
+/// Milliseconds of audio in a packet, as we like them.
+const PTIME_MS: u8 = 20;
+
+/// A leg.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) session: SessionId,
+    /// The far end may sit behind an address translator.
+    pub(super) behind_nat: bool,
+    /// Whether it came to us and is not answered: then it is refused, not hung up.
+    pub(super) unanswered: bool,
+    /// Whether early media has been opened towards it.
+    pub(super) early: bool,
+    /// Whether provisional responses to it may be reliable (RFC 3262).
+    pub(super) reliable: bool,
+    codecs: Vec<Codec>,
+    local: LocalSession,
+    media: Option<MediaEnd>,
+    /// Their offer that waits for our answer.
+    theirs: Option<Sdp>,
+    /// Our offer that waits for their answer.
+    ours: Option<Sdp>,
+    agreed: Option<NegotiatedAudio>,
+    held_by_us: bool,
+    held_by_peer: bool,
+}
+
+/// Why descriptions did not come to an agreement.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoAgreement {
+    #[error("the description cannot be read")]
+    Unreadable(#[from] SdpError),
+    #[error("the description cannot be agreed to")]
+    Refused(#[from] OfferError),
+    #[error("there is no description to agree to")]
+    Nothing,
+    #[error("no media port is open for the leg")]
+    NoPort,
+}
+
+impl Leg {
+    pub(super) fn new(session: SessionId, seed: u64, codecs: Vec<Codec>) -> Leg {
+        Leg {
+            session,
+            behind_nat: false,
+            unanswered: false,
+            early: false,
+            reliable: false,
+            codecs,
+            local: LocalSession::new(seed),
+            media: None,
+            theirs: None,
+            ours: None,
+            agreed: None,
+            held_by_us: false,
+            held_by_peer: false,
+        }
+    }
+
+    /// A leg that came with this offer, if with any.
+    pub(super) fn incoming(
+        session: SessionId,
+        seed: u64,
+        codecs: Vec<Codec>,
+        their_offer: Option<&Bytes>,
+    ) -> Result<Leg, NoAgreement> {
+        let mut leg = Leg::new(session, seed, codecs);
+        leg.unanswered = true;
+        leg.theirs = their_offer.map(|octets| Sdp::parse(octets)).transpose()?;
+        Ok(leg)
+    }
+
+    /// The codecs the caller offered, its favourite first.
+    pub(super) fn offered(&self) -> Vec<Codec> {
+        let audio = self.theirs.iter().flat_map(|sdp| &sdp.media).find(|media| media.is_audio());
+        let Some(audio) = audio else { return Vec::new() };
+        let formats = audio.formats.iter().filter_map(|format| format.parse::<u8>().ok());
+        let known = formats.filter_map(|payload_type| match audio.rtpmap(payload_type) {
+            Some(map) => AudioCodec::from_encoding_name(map.encoding).map(from_audio),
+            None => static_codec(payload_type),
+        });
+        known.filter(|codec| self.codecs.contains(codec)).collect()
+    }
+
+    /// Whether the far end's INVITE brought an offer that is still to be answered.
+    pub(super) fn has_their_offer(&self) -> bool {
+        self.theirs.is_some()
+    }
+
+    pub(super) fn has_agreed(&self) -> bool {
+        self.agreed.is_some()
+    }
+
+    pub(super) fn set_media(&mut self, media: Option<MediaEnd>) {
+        self.media = media.or(self.media);
+    }
+
+    /// Our offer, the codecs in `prefer` first.
+    pub(super) fn offer(&mut self, prefer: &[Codec]) -> Result<Bytes, NoAgreement> {
+        let capabilities = self.capabilities(prefer)?;
+        let sdp = offer(&capabilities, &mut self.local);
+        let octets = sdp.to_bytes();
+        self.ours = Some(sdp);
+        Ok(octets)
+    }
+
+    /// Our answer to their offer, with a codec of `prefer` if they offered one.
+    pub(super) fn answer(&mut self, prefer: &[Codec]) -> Result<(Bytes, AgreedMedia), NoAgreement> {
+        let capabilities = self.capabilities(prefer)?;
+        let offered = self.offered();
+        let theirs = self.theirs.take().ok_or(NoAgreement::Nothing)?;
+        let prefer = prefer.iter().find(|codec| offered.contains(codec)).copied().map(to_audio);
+        let (sdp, agreed) = answer(&theirs, &capabilities, prefer, &mut self.local)?;
+        Ok((sdp.to_bytes(), self.agree(agreed)))
+    }
+
+    /// What we said last, once more: the 200 repeats the description of the 183.
+    pub(super) fn said(&self) -> Option<Bytes> {
+        self.local.last().map(Sdp::to_bytes)
+    }
+
+    /// Their answer to our offer. Several may come from a forked call; the last one stands.
+    pub(super) fn answered(&mut self, octets: &Bytes) -> Result<AgreedMedia, NoAgreement> {
+        let theirs = Sdp::parse(octets)?;
+        let ours = self.ours.as_ref().ok_or(NoAgreement::Nothing)?;
+        let agreed = accept_answer(ours, &theirs)?;
+        Ok(self.agree(agreed))
+    }
+
+    /// A new offer of theirs inside the session: our answer, what is agreed, and whether it holds
+    /// us or takes us back. On error nothing has changed.
+    pub(super) fn reoffered(
+        &mut self,
+        octets: &Bytes,
+    ) -> Result<(Bytes, AgreedMedia, Option<LegEvent>), NoAgreement> {
+        self.theirs = Some(Sdp::parse(octets)?);
+        let current: Vec<Codec> = self.agreed.iter().map(|agreed| from_audio(agreed.codec)).collect();
+        let (answer, agreed) = self.answer(&current)?;
+        Ok((answer, agreed, self.hold_change()))
+    }
+
+    /// Whether what is agreed now holds us, if that is news.
+    pub(super) fn hold_change(&mut self) -> Option<LegEvent> {
+        let agreed = self.agreed.as_ref()?;
+        // RFC 3264 section 8.4: sendonly or inactive; RFC 2543: no address at all.
+        let holds = agreed.remote_rtp.is_none()
+            || matches!(agreed.remote_direction, Direction::SendOnly | Direction::Inactive);
+        // A telephone that answers our hold with recvonly or inactive holds nothing itself.
+        let holds = holds && !self.held_by_us;
+        if holds == self.held_by_peer {
+            return None;
+        }
+        self.held_by_peer = holds;
+        Some(if holds { LegEvent::Held } else { LegEvent::Resumed })
+    }
+
+    /// Our offer that puts the far end on hold or takes it back.
+    pub(super) fn hold(&mut self, hold: bool) -> Result<Bytes, NoAgreement> {
+        self.held_by_us = hold;
+        self.reoffer()
+    }
+
+    /// Our offer in answer to a re-INVITE that brought none: what is agreed first, then all we can.
+    pub(super) fn reoffer(&mut self) -> Result<Bytes, NoAgreement> {
+        let current: Vec<Codec> = self.agreed.iter().map(|agreed| from_audio(agreed.codec)).collect();
+        self.offer(&current)
+    }
+
+    fn capabilities(&self, prefer: &[Codec]) -> Result<Capabilities, NoAgreement> {
+        let media = self.media.ok_or(NoAgreement::NoPort)?;
+        let preferred = prefer.iter().filter(|codec| self.codecs.contains(codec));
+        let rest = self.codecs.iter().filter(|codec| !prefer.contains(codec));
+        Ok(Capabilities {
+            codecs: preferred.chain(rest).copied().map(to_audio).collect(),
+            telephone_event: Some(TELEPHONE_EVENT),
+            comfort_noise: false,
+            ptime: PTIME_MS,
+            rtp: media.rtp,
+            rtcp_mux: false,
+            direction: if self.held_by_us { Direction::SendOnly } else { Direction::SendRecv },
+        })
+    }
+
+    fn agree(&mut self, agreed: NegotiatedAudio) -> AgreedMedia {
+        let media = AgreedMedia {
+            codec: from_audio(agreed.codec),
+            send_payload_type: agreed.send_payload_type,
+            receive_payload_type: agreed.receive_payload_type,
+            telephone_event: agreed.telephone_event_send.zip(agreed.telephone_event_receive),
+            comfort_noise: agreed.comfort_noise,
+            ptime_ms: agreed.ptime,
+            remote_rtp: agreed.remote_rtp,
+            remote_rtcp: agreed.remote_rtcp,
+            rtcp_mux: agreed.rtcp_mux,
+            sends: matches!(agreed.direction, Direction::SendRecv | Direction::SendOnly),
+            receives: matches!(agreed.direction, Direction::SendRecv | Direction::RecvOnly),
+            behind_nat: self.behind_nat,
+        };
+        self.agreed = Some(agreed);
+        media
+    }
+}
+
+/// How a session's end is told to the core.
+pub(super) fn end_of(ended: &Ended) -> LegEnd {
+    let cause = match (ended.how, ended.status) {
+        (How::Refused, Some(status)) => Cause::from_sip_status(status),
+        (How::Refused, None) => Cause::Internal,
+        (How::Cancelled, _) => Cause::Cancelled,
+        (How::Bye, _) => Cause::Normal,
+        (How::NoAnswer, _) => Cause::NoAnswer,
+        (How::NoAck | How::NoPrack | How::Expired | How::Lost, _) => Cause::SignallingTimeout,
+        (How::Unreachable, _) => Cause::Unreachable,
+        (How::Broken, _) => Cause::Internal,
+    };
+    let mut detail = format!("{:?} by {:?}", ended.how, ended.by).to_lowercase();
+    if let Some(status) = ended.status {
+        detail.push_str(&format!(", SIP {status}"));
+    }
+    if let Some(q850) = ended.q850() {
+        detail.push_str(&format!(", Q.850 {q850}"));
+    }
+    LegEnd { cause, detail }
+}
+
+fn static_codec(payload_type: u8) -> Option<Codec> {
+    // RFC 3551 section 6.
+    match payload_type {
+        0 => Some(Codec::Pcmu),
+        8 => Some(Codec::Pcma),
+        9 => Some(Codec::G722),
+        _ => None,
+    }
+}
+
+fn to_audio(codec: Codec) -> AudioCodec {
+    match codec {
+        Codec::Pcmu => AudioCodec::Pcmu,
+        Codec::Pcma => AudioCodec::Pcma,
+        Codec::G722 => AudioCodec::G722,
+    }
+}
+
+fn from_audio(codec: AudioCodec) -> Codec {
+    match codec {
+        AudioCodec::Pcmu => Codec::Pcmu,
+        AudioCodec::Pcma => Codec::Pcma,
+        AudioCodec::G722 => Codec::G722,
+    }
+}

@@ -1,0 +1,475 @@
+//! Letting calls in, placing calls, and steering their legs: limits, routes, rights.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant, SystemTime};
+
+use sbc_config::{
+    Config, Dialled, Fallback, PersonId, PersonRole, Ringback, Route, Strategy, TenantId, TrunkId,
+};
+
+use crate::call::door::{Caller, Incoming, Order, Origin};
+use crate::call::rights::{Act, Actor, Denial, Principal, may};
+use crate::call::{
+    Address, Attempt, Call, CallId, CallerIs, Cause, Command, LegAction, LegId, Setup, Takeover, Target,
+};
+
+use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal};
+use super::live::{Leg, Live};
+use super::{Switchboard, told};
+
+/// How long somebody is rung when no route says so.
+const RING: Duration = Duration::from_secs(30);
+
+/// Calls of the last second, for the rate limit.
+#[derive(Debug, Default)]
+pub(super) struct Pace(VecDeque<Instant>);
+
+impl Pace {
+    /// Counts a new call unless the second is full.
+    pub(super) fn admit(&mut self, now: Instant, per_second: u32) -> bool {
+        while self.0.front().is_some_and(|first| now.duration_since(*first) >= Duration::from_secs(1)) {
+            self.0.pop_front();
+        }
+        let room = self.0.len() < per_second as usize;
+        if room {
+            self.0.push_back(now);
+        }
+        room
+    }
+}
+
+/// Where an incoming leg is to go.
+enum Way {
+    Call { attempts: Vec<Attempt>, when_exhausted: Option<Cause>, caller_is: CallerIs },
+    Supervision,
+    Nowhere(Cause, &'static str),
+}
+
+impl Switchboard {
+    pub(super) fn incoming(&mut self, now: Instant, incoming: Incoming) {
+        let config = self.config.load_full();
+        metrics::counter!("sidetone_calls_offered_total").increment(1);
+        if let Some((cause, why)) = self.over_limit(now, &config, &incoming) {
+            return self.turn_away(&incoming, cause, why);
+        }
+        match self.way(&config, &incoming) {
+            Way::Nowhere(cause, why) => self.turn_away(&incoming, cause, why),
+            Way::Supervision => self.supervisor_dials_in(now, &config, incoming),
+            Way::Call { attempts, when_exhausted, caller_is } => {
+                let id = new_call_id();
+                let (first_person, first_trunk) = match &incoming.origin {
+                    Origin::Person(person) => (Some(person.clone()), None),
+                    Origin::Trunk(trunk) => (None, Some(trunk.clone())),
+                };
+                let role = if caller_is == CallerIs::Agent { "agent" } else { "customer" };
+                let started_at = SystemTime::now();
+                let mut first = Leg::new(incoming.leg, incoming.from.number.clone(), role, started_at);
+                first.person = first_person.clone();
+                first.trunk = first_trunk.clone();
+                first.offered = incoming.codecs;
+                let setup = Setup {
+                    first: incoming.leg,
+                    first_is: caller_is,
+                    first_person,
+                    first_trunk: first_trunk.clone(),
+                    attempts,
+                    when_exhausted,
+                    takeover: takeover(&config),
+                    seed: random(),
+                };
+                let live = Live {
+                    id,
+                    call: Call::inbound(now, setup),
+                    tenant: incoming.tenant,
+                    direction: Direction::Inbound,
+                    from: incoming.from,
+                    to: incoming.to,
+                    trunk: first_trunk.clone(),
+                    started_at,
+                    answered_at: None,
+                    legs: vec![first],
+                    timer: None,
+                    waiting: Vec::new(),
+                    applied: 0,
+                };
+                if let Some(trunk) = first_trunk {
+                    *self.channels.entry(trunk).or_default() += 1;
+                }
+                self.by_leg.insert(incoming.leg, id);
+                self.begin(now, live);
+            }
+        }
+    }
+
+    fn begin(&mut self, now: Instant, live: Live) {
+        let id = live.id;
+        self.calls.insert(id, live);
+        metrics::gauge!("sidetone_calls_live").set(self.calls.len() as f64);
+        self.carry_out(now, id);
+    }
+
+    fn over_limit(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        incoming: &Incoming,
+    ) -> Option<(Cause, &'static str)> {
+        if self.draining {
+            return Some((Cause::ShuttingDown, "draining"));
+        }
+        if self.calls.len() >= config.limits.calls_max {
+            return Some((Cause::Congestion, "calls_max"));
+        }
+        if let Origin::Trunk(trunk) = &incoming.origin
+            && let Some(most) = config.trunk(trunk).and_then(|trunk| trunk.channels_max)
+            && self.channels.get(trunk).is_some_and(|up| *up >= most)
+        {
+            return Some((Cause::Congestion, "channels_max"));
+        }
+        if !self.pace.admit(now, config.limits.calls_per_second_max) {
+            return Some((Cause::Congestion, "calls_per_second_max"));
+        }
+        None
+    }
+
+    fn way(&self, config: &Config, incoming: &Incoming) -> Way {
+        let role = match &incoming.origin {
+            Origin::Trunk(_) => None,
+            Origin::Person(person) => config.person(person).map(|known| known.role),
+        };
+        if role == Some(PersonRole::Supervisor) {
+            return Way::Supervision;
+        }
+        let trunk = match &incoming.origin {
+            Origin::Trunk(trunk) => Some(trunk),
+            Origin::Person(_) => None,
+        };
+        let caller_is =
+            if role == Some(PersonRole::Agent) { CallerIs::Agent } else { CallerIs::Customer };
+        if let Ok(dialled) = Dialled::parse(&incoming.to)
+            && let Some(route) = config.routes.find(&incoming.tenant, trunk, &dialled)
+        {
+            let (attempts, when_exhausted) = attempts(config, route, &incoming.to);
+            return Way::Call { attempts, when_exhausted, caller_is };
+        }
+        // Our own telephones may dial each other by extension. A trunk may not: it reaches what
+        // routes give it.
+        let extension = match incoming.origin {
+            Origin::Person(_) => config.person_by_extension(&incoming.tenant, &incoming.to),
+            Origin::Trunk(_) => None,
+        };
+        match extension {
+            Some(person) if person.role != PersonRole::Supervisor => Way::Call {
+                attempts: vec![Attempt { targets: vec![to_person(&person.id)], ring: RING }],
+                when_exhausted: None,
+                caller_is,
+            },
+            _ => Way::Nowhere(Cause::NotFound, "no_route"),
+        }
+    }
+
+    /// Refuses a leg before it is a call: told as an event with its reason, and nothing is kept.
+    pub(super) fn turn_away(&mut self, incoming: &Incoming, cause: Cause, why: &'static str) {
+        metrics::counter!("sidetone_calls_refused_total", "reason" => why).increment(1);
+        let order = Order {
+            leg: incoming.leg,
+            action: LegAction::HangUp(cause),
+            media: None,
+            prefer: Vec::new(),
+            caller: None,
+        };
+        if self.sip.try_send(order).is_err() {
+            tracing::error!(leg = %incoming.leg, "could not turn a call away: the door takes no orders");
+        }
+        self.tell_turned_away(incoming, cause, why);
+    }
+
+    pub(super) fn originate(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        agent: &PersonId,
+        to: &str,
+        trunk: Option<TrunkId>,
+    ) -> Result<Answer, Refusal> {
+        let config = self.config.load_full();
+        let Some(person) = config.person(agent) else { return Err(Refusal::NotFound("person")) };
+        let scope = crate::call::rights::Scope {
+            people: vec![agent.clone()],
+            teams: person.teams.clone(),
+            joined_supervisors: Vec::new(),
+        };
+        self.allow(who, Act::Originate, &person.tenant, &scope, "originate", agent.as_str(), "person")?;
+        if person.role != PersonRole::Agent {
+            return Err(Refusal::Invalid {
+                code: "not_an_agent",
+                detail: format!("{agent} is not an agent; calls are placed for agents"),
+            });
+        }
+        if self.draining {
+            return Err(Refusal::Unavailable { code: "draining", detail: "the gateway takes no new calls".into() });
+        }
+        if self.calls.len() >= config.limits.calls_max {
+            return Err(Refusal::Unavailable {
+                code: "calls_max",
+                detail: format!("{} calls are up, as many as limits.calls_max allows", self.calls.len()),
+            });
+        }
+        if !self.pace.admit(now, config.limits.calls_per_second_max) {
+            return Err(Refusal::Unavailable {
+                code: "calls_per_second_max",
+                detail: "too many new calls in this second; try again in the next".into(),
+            });
+        }
+        let customer = customer_target(&config, &person.tenant, to, trunk)?;
+        let id = new_call_id();
+        let setup = Setup {
+            first: LegId(0),
+            first_is: CallerIs::Agent,
+            first_person: None,
+            first_trunk: None,
+            attempts: vec![Attempt { targets: vec![to_person(agent)], ring: RING }],
+            when_exhausted: None,
+            takeover: takeover(&config),
+            seed: random(),
+        };
+        let number = person.extension.as_deref().unwrap_or(agent.as_str()).to_owned();
+        let live = Live {
+            id,
+            call: Call::outbound(now, setup, Attempt { targets: vec![customer], ring: RING * 2 }),
+            tenant: person.tenant.clone(),
+            direction: Direction::Outbound,
+            from: Caller { number, name: person.display_name.as_deref().map(str::to_owned) },
+            to: to.to_owned(),
+            trunk: None,
+            started_at: SystemTime::now(),
+            answered_at: None,
+            legs: Vec::new(),
+            timer: None,
+            waiting: Vec::new(),
+            applied: 0,
+        };
+        self.begin(now, live);
+        self.calls.get(&id).map(|live| Answer::Call(live.view())).ok_or(Refusal::Unavailable {
+            code: "not_placed",
+            detail: "the call ended at once; see its events".into(),
+        })
+    }
+
+    pub(super) fn list(&self, who: &Principal) -> Vec<CallView> {
+        let config = self.config.load();
+        let visible =
+            |live: &&Live| may(&who.actor, Act::Read, &live.tenant, &live.scope(&config)).is_ok();
+        let mut calls: Vec<CallView> = self.calls.values().filter(visible).map(Live::view).collect();
+        calls.sort_by_key(|call| call.id);
+        calls.iter_mut().for_each(|call| hide_supervision(who, call));
+        calls
+    }
+
+    pub(super) fn view(&self, who: &Principal, call: CallId) -> Result<CallView, Refusal> {
+        let live = self.allowed(who, Act::Read, call, "read")?;
+        let mut view = live.view();
+        hide_supervision(who, &mut view);
+        Ok(view)
+    }
+
+    pub(super) fn hang_up(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        call: CallId,
+    ) -> Result<Answer, Refusal> {
+        self.allowed(who, Act::HangUp, call, "hang_up")?;
+        self.command(now, call, Command::HangUp(Cause::Normal)).map_err(told::conflict)?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn leg_act(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        call: CallId,
+        leg: LegId,
+        act: LegAct,
+    ) -> Result<Answer, Refusal> {
+        let right = if act == LegAct::HangUp { Act::HangUp } else { Act::Steer };
+        self.allowed(who, right, call, "steer")?;
+        let command = match act {
+            LegAct::Hold => Command::Hold(leg),
+            LegAct::Resume => Command::Resume(leg),
+            LegAct::Mute => Command::Mute(leg),
+            LegAct::Unmute => Command::Unmute(leg),
+            LegAct::HangUp => Command::HangUpLeg(leg),
+            LegAct::Dtmf { digits } => Command::SendDigits(leg, digits_checked(digits)?),
+        };
+        let hangs_up = matches!(command, Command::HangUpLeg(_));
+        self.command(now, call, command).map_err(told::conflict)?;
+        match self.calls.get(&call) {
+            Some(live) if !hangs_up => {
+                let mut view = live.view();
+                hide_supervision(who, &mut view);
+                Ok(Answer::Call(view))
+            }
+            _ => Ok(Answer::Done),
+        }
+    }
+
+    pub(super) fn drain(&mut self, who: &Principal) -> Result<Answer, Refusal> {
+        if !matches!(who.actor, Actor::Operator) {
+            let denial = Denial::RoleForbids;
+            self.audit_denied(who, who.actor.tenant(), "drain", "gateway", denial);
+            return Err(Refusal::Denied(denial));
+        }
+        self.draining = true;
+        tracing::info!(calls = self.calls.len(), "draining");
+        Ok(Answer::Draining { calls: self.calls.len() })
+    }
+
+    /// The call, if `who` may do `act` to it. A refusal is an audit record.
+    pub(super) fn allowed(
+        &self,
+        who: &Principal,
+        act: Act,
+        call: CallId,
+        name: &'static str,
+    ) -> Result<&Live, Refusal> {
+        let live = self.calls.get(&call).ok_or(Refusal::NotFound("call"))?;
+        let scope = live.scope(&self.config.load());
+        self.allow(who, act, &live.tenant, &scope, name, &call.to_string(), "call")?;
+        Ok(live)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "an audit line has this many columns")]
+    pub(super) fn allow(
+        &self,
+        who: &Principal,
+        act: Act,
+        tenant: &TenantId,
+        scope: &crate::call::rights::Scope,
+        name: &'static str,
+        target: &str,
+        what: &'static str,
+    ) -> Result<(), Refusal> {
+        let Err(denial) = may(&who.actor, act, tenant, scope) else { return Ok(()) };
+        self.audit_denied(who, Some(tenant), name, target, denial);
+        Err(match denial {
+            Denial::Foreign => Refusal::NotFound(what),
+            Denial::OutsideScope | Denial::RoleForbids => Refusal::Denied(denial),
+        })
+    }
+
+    /// Whether the caller of this call gets its ringing tone from us.
+    pub(super) fn wants_tone(&self, id: CallId) -> bool {
+        let Some(trunk) = self.calls.get(&id).and_then(|live| live.trunk.as_ref()) else { return false };
+        self.config.load().trunk(trunk).is_some_and(|trunk| trunk.ringback == Ringback::Tone)
+    }
+}
+
+/// An agent does not learn from the API that somebody listens in: that is the supervisor's to say.
+fn hide_supervision(who: &Principal, call: &mut CallView) {
+    if matches!(who.actor, Actor::Agent { .. }) {
+        call.legs.retain(|leg| leg.role != "supervisor");
+        call.supervisions.clear();
+    }
+}
+
+fn takeover(config: &Config) -> Takeover {
+    if config.supervision.takeover_releases_agent { Takeover::ReleasesAgent } else { Takeover::KeepsAgent }
+}
+
+fn to_person(person: &PersonId) -> Target {
+    Target { address: Address::Person(person.clone()), name: person.to_string() }
+}
+
+fn to_trunk(trunk: &TrunkId, number: &str) -> Target {
+    let address = Address::Trunk { trunk: trunk.clone(), number: number.to_owned() };
+    Target { address, name: number.to_owned() }
+}
+
+/// The attempts a route asks for.
+fn attempts(config: &Config, route: &Route, dialled: &str) -> (Vec<Attempt>, Option<Cause>) {
+    let expand = |target: &sbc_config::Target| -> Vec<Target> {
+        match target {
+            sbc_config::Target::Person(person) => vec![to_person(person)],
+            sbc_config::Target::Team(team) => config.agents_of(team).map(|p| to_person(&p.id)).collect(),
+            sbc_config::Target::Trunk(trunk) => vec![to_trunk(trunk, dialled)],
+        }
+    };
+    let targets = route.targets.iter().flat_map(&expand);
+    let mut attempts: Vec<Attempt> = match route.strategy {
+        Strategy::InOrder => targets.map(|target| Attempt { targets: vec![target], ring: route.ring }).collect(),
+        Strategy::AllAtOnce => vec![Attempt { targets: targets.collect(), ring: route.ring }],
+    };
+    let when_exhausted = match &route.fallback {
+        Fallback::Target(target) => {
+            attempts.extend(expand(target).into_iter().map(|t| Attempt { targets: vec![t], ring: route.ring }));
+            None
+        }
+        Fallback::Reject(480) => None, // the default: then the truest reason is told instead
+        Fallback::Reject(status) => Some(Cause::from_sip_status(*status)),
+    };
+    (attempts, when_exhausted)
+}
+
+/// Whom an agent's originated call dials: beyond the named trunk, where a route leads, or a colleague.
+fn customer_target(
+    config: &Config,
+    tenant: &TenantId,
+    to: &str,
+    trunk: Option<TrunkId>,
+) -> Result<Target, Refusal> {
+    let dialled = Dialled::parse(to).map_err(|error| Refusal::Invalid {
+        code: "number_invalid",
+        detail: format!("`to` cannot be dialled: {error}"),
+    })?;
+    if let Some(trunk) = trunk {
+        return match config.trunk(&trunk) {
+            Some(known) if known.tenant == *tenant && known.destination.is_some() => {
+                Ok(to_trunk(&trunk, dialled.as_str()))
+            }
+            Some(known) if known.tenant == *tenant => Err(Refusal::Invalid {
+                code: "trunk_inbound_only",
+                detail: format!("trunk {trunk} has no destination; give it one to place calls over it"),
+            }),
+            _ => Err(Refusal::NotFound("trunk")),
+        };
+    }
+    let route = config.routes.find(tenant, None, &dialled);
+    let by_route = route.and_then(|route| attempts(config, route, dialled.as_str()).0.into_iter().next());
+    if let Some(target) = by_route.and_then(|attempt| attempt.targets.into_iter().next()) {
+        return Ok(target);
+    }
+    match config.person_by_extension(tenant, to) {
+        Some(person) => Ok(to_person(&person.id)),
+        None => Err(Refusal::Invalid {
+            code: "no_route",
+            detail: "no route takes this number; name a trunk or add a route".into(),
+        }),
+    }
+}
+
+fn digits_checked(digits: String) -> Result<String, Refusal> {
+    let good = |c: char| matches!(c, '0'..='9' | '*' | '#' | 'A'..='D');
+    if digits.is_empty() || digits.len() > DTMF_DIGITS_MAX || !digits.chars().all(good) {
+        return Err(Refusal::Invalid {
+            code: "digits_invalid",
+            detail: format!("digits are 1 to {DTMF_DIGITS_MAX} of 0-9, *, # and A-D"),
+        });
+    }
+    Ok(digits)
+}
+
+/// A new call id: milliseconds since 1970, then randomness.
+pub(super) fn new_call_id() -> CallId {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let millis = (now.as_millis() as u64) & 0xffff_ffff_ffff;
+    CallId((u128::from(millis) << 80) | (u128::from(random()) << 16) | u128::from(random() & 0xffff))
+}
+
+/// 64 random bits from the operating system.
+pub(super) fn random() -> u64 {
+    let mut bytes = [0; 8];
+    // Without randomness ids could be guessed and collide: nothing sensible can go on.
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    u64::from_le_bytes(bytes)
+}

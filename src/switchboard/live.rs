@@ -1,0 +1,285 @@
+//! One live call: the pure [`Call`], and what the switchboard knows around it.
+
+use std::time::{Instant, SystemTime};
+
+use sbc_config::{Codec, Config, PersonId, PersonRole, TeamId, TenantId, TrunkId};
+use tokio::sync::oneshot;
+
+use crate::bridge::LegQuality;
+use crate::call::door::{AgreedMedia, Caller, MediaEnd};
+use crate::call::rights::Scope;
+use crate::call::{
+    Call, CallId, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId, Target,
+};
+use crate::observe::Audience;
+
+use super::desk::{
+    Answer, CallState, CallView, Direction, Follow, LegView, Refusal, SupervisionState, SupervisionView,
+};
+
+/// A call and its surroundings.
+pub(super) struct Live {
+    pub(super) id: CallId,
+    pub(super) call: Call,
+    pub(super) tenant: TenantId,
+    pub(super) direction: Direction,
+    pub(super) from: Caller,
+    pub(super) to: String,
+    /// The trunk the call came over or was placed by.
+    pub(super) trunk: Option<TrunkId>,
+    pub(super) started_at: SystemTime,
+    pub(super) answered_at: Option<SystemTime>,
+    pub(super) legs: Vec<Leg>,
+    /// The timer armed for the call.
+    pub(super) timer: Option<Instant>,
+    /// Who waits for a table to govern the media.
+    pub(super) waiting: Vec<Waiting>,
+    /// The newest table known to govern the media.
+    pub(super) applied: u64,
+}
+
+/// Somebody who asked for a change and is answered when it is heard.
+pub(super) struct Waiting {
+    pub(super) generation: u64,
+    pub(super) supervision: SupervisionId,
+    pub(super) answer: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// What is known of a leg besides its part in the call. Stays after the leg's end, for the record.
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) name: String,
+    pub(super) person: Option<PersonId>,
+    pub(super) trunk: Option<TrunkId>,
+    pub(super) role: &'static str,
+    pub(super) media: Option<MediaEnd>,
+    /// What the far end offered, while nothing is agreed.
+    pub(super) offered: Vec<Codec>,
+    pub(super) codec: Option<Codec>,
+    pub(super) started_at: SystemTime,
+    pub(super) answered_at: Option<SystemTime>,
+    pub(super) end: Option<LegEnd>,
+    /// Media figures, once its media is closed.
+    pub(super) quality: Option<LegQuality>,
+}
+
+impl Leg {
+    pub(super) fn new(id: LegId, name: String, role: &'static str, started_at: SystemTime) -> Leg {
+        Leg {
+            id,
+            name,
+            person: None,
+            trunk: None,
+            role,
+            media: None,
+            offered: Vec::new(),
+            codec: None,
+            started_at,
+            answered_at: None,
+            end: None,
+            quality: None,
+        }
+    }
+}
+
+impl Live {
+    pub(super) fn legs(&self) -> Vec<LegId> {
+        self.legs.iter().map(|leg| leg.id).collect()
+    }
+
+    pub(super) fn leg_mut(&mut self, leg: LegId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|known| known.id == leg)
+    }
+
+    pub(super) fn trunks(&self) -> impl Iterator<Item = &TrunkId> {
+        self.legs.iter().filter_map(|leg| leg.trunk.as_ref())
+    }
+
+    /// The call has begun to dial `target` on `leg`.
+    pub(super) fn dialled(&mut self, leg: LegId, target: &Target, at: SystemTime) {
+        let role = self.party(leg).map_or("unassigned", |party| role_label(party.seat().role));
+        let mut known = Leg::new(leg, target.name.clone(), role, at);
+        known.person = target.person().cloned();
+        known.trunk = target.trunk().cloned();
+        self.legs.push(known);
+    }
+
+    pub(super) fn note(&mut self, leg: LegId, event: &LegEvent) {
+        let now = SystemTime::now();
+        let Some(known) = self.legs.iter_mut().find(|known| known.id == leg) else { return };
+        match event {
+            LegEvent::Answered => {
+                known.answered_at.get_or_insert(now);
+            }
+            LegEvent::Ended(end) => known.end = Some(end.clone()),
+            _ => {}
+        }
+    }
+
+    pub(super) fn agreed(&mut self, leg: LegId, media: &AgreedMedia) {
+        if let Some(known) = self.leg_mut(leg) {
+            known.codec = Some(media.codec);
+        }
+    }
+
+    /// Whether every leg that had media has told its figures.
+    pub(super) fn is_measured(&self) -> bool {
+        self.legs.iter().all(|leg| leg.media.is_none() || leg.quality.is_some())
+    }
+
+    pub(super) fn is_supervisor(&self, leg: LegId) -> bool {
+        self.party(leg).is_some_and(|party| matches!(party.seat().role, Role::Supervisor { .. }))
+    }
+
+    fn party(&self, leg: LegId) -> Option<&Party> {
+        self.call.parties().iter().find(|party| party.seat().leg == leg)
+    }
+
+    /// What the rest of the call speaks, so that packets can be relayed as they are: agreed codecs
+    /// first, then what the others offered, conversation before supervisors.
+    pub(super) fn codecs_of_others(&self, leg: LegId) -> Vec<Codec> {
+        let mut others: Vec<&Leg> = self.legs.iter().filter(|l| l.id != leg && l.end.is_none()).collect();
+        others.sort_by_key(|other| self.is_supervisor(other.id));
+        let agreed = others.iter().filter_map(|other| other.codec);
+        let offered = others.iter().filter(|o| o.codec.is_none()).flat_map(|o| o.offered.iter().copied());
+        let mut codecs = Vec::new();
+        for codec in agreed.chain(offered) {
+            if !codecs.contains(&codec) {
+                codecs.push(codec);
+            }
+        }
+        codecs
+    }
+
+    /// Who is shown to the one who is dialled: the caller to an agent and a supervisor, the number
+    /// that was dialled for an agent's customer.
+    pub(super) fn caller_for(&self, leg: LegId) -> Caller {
+        let customer = self.party(leg).is_some_and(|party| party.seat().role == Role::Customer);
+        match (self.direction, customer) {
+            (Direction::Outbound, false) => Caller { number: self.to.clone(), name: None },
+            _ => self.from.clone(),
+        }
+    }
+
+    /// Who may see and steer this call.
+    pub(super) fn scope(&self, config: &Config) -> Scope {
+        let mut scope = Scope::default();
+        for leg in &self.legs {
+            let Some(person) = leg.person.as_ref() else { continue };
+            if !scope.people.contains(person) {
+                scope.people.push(person.clone());
+            }
+            if let Some(known) = config.person(person)
+                && known.role == PersonRole::Agent
+            {
+                add_teams(&mut scope.teams, &known.teams);
+            }
+        }
+        scope.joined_supervisors = self
+            .call
+            .supervisions()
+            .iter()
+            .filter(|s| s.started && matches!(s.role, Coaching::Barge | Coaching::TakenOver))
+            .map(|s| s.supervisor.clone())
+            .collect();
+        scope
+    }
+
+    pub(super) fn audience(&self, config: &Config) -> Audience {
+        let scope = self.scope(config);
+        // A supervisor sees by team, not by being on the line: an agent must not learn from an
+        // event stream that they are listened to.
+        let is_supervisor =
+            |p: &PersonId| config.person(p).is_some_and(|known| known.role == PersonRole::Supervisor);
+        let people = scope.people.into_iter().filter(|person| !is_supervisor(person)).collect();
+        Audience { people, teams: scope.teams }
+    }
+
+    pub(super) fn view(&self) -> CallView {
+        let state = if self.call.is_ending() {
+            CallState::Ending
+        } else if self.call.is_talking() {
+            CallState::Talking
+        } else {
+            CallState::Ringing
+        };
+        CallView {
+            id: self.id,
+            tenant: self.tenant.clone(),
+            direction: self.direction,
+            from: self.from.number.clone(),
+            to: self.to.clone(),
+            state,
+            started_at: self.started_at,
+            answered_at: self.answered_at,
+            legs: self.call.parties().iter().map(|party| self.leg_view(party)).collect(),
+            supervisions: self.call.supervisions().iter().map(|s| s.id).collect(),
+        }
+    }
+
+    fn leg_view(&self, party: &Party) -> LegView {
+        let seat = party.seat();
+        let coaching = match seat.role {
+            Role::Supervisor { coaching, .. } => Some(coaching),
+            _ => None,
+        };
+        LegView {
+            id: seat.leg,
+            role: role_label(seat.role),
+            coaching,
+            person: party.person().cloned(),
+            trunk: party.trunk().cloned(),
+            presence: seat.presence,
+            hold: seat.hold,
+            muted: seat.muted,
+            codec: self.legs.iter().find(|l| l.id == seat.leg).and_then(|l| l.codec).map(Codec::name),
+        }
+    }
+
+    pub(super) fn supervision_view(&self, id: SupervisionId) -> Option<SupervisionView> {
+        let supervision = self.call.supervisions().iter().find(|s| s.id == id)?;
+        Some(view_of(supervision, Some(self.id)))
+    }
+}
+
+pub(super) fn view_of(supervision: &Supervision, call: Option<CallId>) -> SupervisionView {
+    let state = match (call, supervision.started) {
+        (None, _) => SupervisionState::Waiting,
+        (Some(_), true) => SupervisionState::Active,
+        (Some(_), false) => SupervisionState::Requested,
+    };
+    SupervisionView {
+        id: supervision.id,
+        call,
+        supervisor: supervision.supervisor.clone(),
+        leg: supervision.leg,
+        agent: supervision.agent.clone(),
+        subject: call.map(|_| supervision.subject),
+        role: supervision.role,
+        allowed_roles: supervision.allowed_roles.clone(),
+        dtmf_control: supervision.dtmf_control,
+        follow: if supervision.follows { Follow::Agent } else { Follow::Call },
+        dial_in: supervision.leg.is_none().then(|| supervision.id.to_string()),
+        state,
+    }
+}
+
+pub(super) fn role_label(role: Role) -> &'static str {
+    match role {
+        Role::Unassigned => "unassigned",
+        Role::Customer => "customer",
+        Role::Agent => "agent",
+        Role::Expert => "expert",
+        Role::Supervisor { .. } => "supervisor",
+    }
+}
+
+fn add_teams(teams: &mut Vec<TeamId>, more: &[TeamId]) {
+    for team in more {
+        if !teams.contains(team) {
+            teams.push(team.clone());
+        }
+    }
+}
+
+pub(super) fn leg_format(_m: &AgreedMedia, _c: bool) -> crate::bridge::LegFormat { crate::bridge::LegFormat {} }

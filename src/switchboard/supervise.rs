@@ -1,0 +1,383 @@
+//! Supervision as asked for over the API or from a telephone: rights first, then the call.
+
+use std::time::{Instant, SystemTime};
+
+use sbc_config::{Config, PersonId, PersonRole, SupervisionRole, TeamId, TenantId};
+use tokio::sync::oneshot;
+
+use crate::bridge::AudioReport;
+use crate::call::door::{Incoming, Origin};
+use crate::call::rights::{Act, Actor, Denial, Principal, may};
+use crate::call::{
+    Address, Arrival, CallId, Cause, Coaching, Command, LegId, Supervise, SupervisionId, Target,
+};
+
+use super::admission::random;
+use super::desk::{
+    Answer, AudioView, EarView, Follow, Join, MouthView, Refusal, SuperviseRequest, SupervisionView,
+};
+use super::live::{Leg, Waiting, view_of};
+use super::{Switchboard, told};
+
+type Reply = oneshot::Sender<Result<Answer, Refusal>>;
+
+impl Switchboard {
+    pub(super) fn supervise(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        wanted: SuperviseRequest,
+    ) -> Result<Answer, Refusal> {
+        let config = self.config.load_full();
+        let call = wanted.call;
+        if let Err(refusal) = self.may_supervise(&config, who, call, &wanted.supervisor) {
+            self.tell_denied(who, call, &wanted.supervisor, wanted.role);
+            return Err(refusal);
+        }
+        let id = SupervisionId(random());
+        let by = match wanted.join {
+            Join::Dial => Arrival::Dial(Target {
+                address: Address::Person(wanted.supervisor.clone()),
+                name: wanted.supervisor.to_string(),
+            }),
+            Join::DialIn => Arrival::Expected,
+        };
+        let supervise = Supervise {
+            id,
+            supervisor: wanted.supervisor,
+            role: wanted.role,
+            subject: wanted.subject,
+            allowed_roles: allowed_roles(&config, wanted.allowed_roles),
+            dtmf_control: wanted.dtmf_control.unwrap_or(config.supervision.dtmf_control),
+            follows: wanted.follow == Follow::Agent,
+            by,
+        };
+        self.by_supervision.insert(id, call);
+        if let Err(error) = self.command(now, call, Command::Supervise(supervise)) {
+            self.by_supervision.remove(&id);
+            return Err(told::conflict(error));
+        }
+        let view = self.calls.get(&call).and_then(|live| live.supervision_view(id));
+        // It can be over already: the supervisor's telephone is not registered, no port was free.
+        let view = view.ok_or_else(|| Refusal::Conflict {
+            code: "supervisor_unreachable",
+            detail: "the supervisor's telephone could not be called; see the supervision.ended event".into(),
+        })?;
+        let tenant = self.calls.get(&call).map(|live| live.tenant.clone());
+        self.audit_allowed(who, tenant.as_ref(), "supervise", &id.to_string(), &view);
+        Ok(Answer::Supervision(view))
+    }
+
+    /// The asker may supervise this call, and the supervisor is one who answers for its agents.
+    fn may_supervise(
+        &self,
+        config: &Config,
+        who: &Principal,
+        call: CallId,
+        supervisor: &PersonId,
+    ) -> Result<(), Refusal> {
+        let live = self.allowed(who, Act::Supervise, call, "supervise")?;
+        let denied = |denial| {
+            self.audit_denied(who, Some(&live.tenant), "supervise", &call.to_string(), denial);
+            Err(Refusal::Denied(denial))
+        };
+        let known = config.person(supervisor).filter(|person| person.tenant == live.tenant);
+        let Some(known) = known else { return Err(Refusal::NotFound("person")) };
+        if known.role != PersonRole::Supervisor {
+            return denied(Denial::RoleForbids);
+        }
+        match &who.actor {
+            // Nobody listens in another's name, except software that says in whose.
+            Actor::Supervisor { person, .. } if person != supervisor => denied(Denial::OutsideScope),
+            Actor::Supervisor { .. } => Ok(()),
+            _ => {
+                let own = as_supervisor(&live.tenant, supervisor, &known.teams);
+                match may(&own, Act::Supervise, &live.tenant, &live.scope(config)) {
+                    Ok(()) => Ok(()),
+                    Err(denial) => denied(denial),
+                }
+            }
+        }
+    }
+
+    /// A supervisor's telephone has dialled us: the number of a supervision that expects them, or
+    /// a prefix and an agent's extension. Scope is checked like any request.
+    pub(super) fn supervisor_dials_in(&mut self, now: Instant, config: &Config, incoming: Incoming) {
+        let Origin::Person(person) = incoming.origin.clone() else {
+            return self.turn_away(&incoming, Cause::Forbidden, "not_a_supervisor");
+        };
+        let found = match incoming.to.parse::<SupervisionId>() {
+            Ok(id) => self.expected(&person, id).ok_or((Cause::NotFound, "no_such_supervision")),
+            Err(_) => self.supervise_by_number(now, config, &person, &incoming),
+        };
+        match found {
+            Ok((call, id)) => self.seat_dial_in(now, call, id, incoming),
+            Err((cause, why)) => self.turn_away(&incoming, cause, why),
+        }
+    }
+
+    fn expected(&self, person: &PersonId, id: SupervisionId) -> Option<(CallId, SupervisionId)> {
+        let call = *self.by_supervision.get(&id)?;
+        let view = self.calls.get(&call)?.supervision_view(id)?;
+        (view.supervisor == *person && view.leg.is_none()).then_some((call, id))
+    }
+
+    fn supervise_by_number(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        person: &PersonId,
+        incoming: &Incoming,
+    ) -> Result<(CallId, SupervisionId), (Cause, &'static str)> {
+        let (role, extension) =
+            config.supervision.dialled(&incoming.to).ok_or((Cause::NotFound, "no_supervision_prefix"))?;
+        let agent = config
+            .person_by_extension(&incoming.tenant, extension)
+            .ok_or((Cause::NotFound, "no_such_extension"))?;
+        let call = self.call_of_agent(&agent.id).ok_or((Cause::Unreachable, "agent_not_in_a_call"))?;
+        let teams = config.person(person).map(|known| known.teams.clone()).unwrap_or_default();
+        let who = Principal {
+            token: format!("telephone of {person}"),
+            actor: as_supervisor(&incoming.tenant, person, &teams),
+        };
+        let wanted = SuperviseRequest {
+            call,
+            supervisor: person.clone(),
+            role: coaching(role),
+            subject: self.leg_of_agent(call, &agent.id),
+            allowed_roles: Vec::new(),
+            dtmf_control: None,
+            follow: Follow::Call,
+            join: Join::DialIn,
+        };
+        match self.supervise(now, &who, wanted) {
+            Ok(Answer::Supervision(view)) => Ok((call, view.id)),
+            Ok(_) => Err((Cause::Internal, "supervise")),
+            Err(Refusal::Denied(_) | Refusal::NotFound(_)) => Err((Cause::Forbidden, "supervision_denied")),
+            Err(_) => Err((Cause::Unreachable, "agent_not_talking")),
+        }
+    }
+
+    fn seat_dial_in(&mut self, now: Instant, call: CallId, id: SupervisionId, incoming: Incoming) {
+        let Some(live) = self.calls.get_mut(&call) else {
+            return self.turn_away(&incoming, Cause::NotFound, "call_over");
+        };
+        let mut leg = Leg::new(incoming.leg, incoming.from.number.clone(), "supervisor", SystemTime::now());
+        if let Origin::Person(person) = &incoming.origin {
+            leg.person = Some(person.clone());
+        }
+        leg.offered = incoming.codecs.clone();
+        live.legs.push(leg);
+        self.by_leg.insert(incoming.leg, call);
+        if let Err(error) = self.command(now, call, Command::Seat(id, incoming.leg)) {
+            self.by_leg.remove(&incoming.leg);
+            tracing::info!(%call, %id, %error, "a supervisor dialled in too late");
+            self.turn_away(&incoming, Cause::NotFound, "supervision_over");
+        }
+    }
+
+    /// The call in which this agent has a leg; the youngest if there are several.
+    fn call_of_agent(&self, agent: &PersonId) -> Option<CallId> {
+        self.calls.values().filter(|l| self.leg_of_agent(l.id, agent).is_some()).map(|l| l.id).max()
+    }
+
+    pub(super) fn leg_of_agent(&self, call: CallId, agent: &PersonId) -> Option<LegId> {
+        let parties = self.calls.get(&call)?.call.parties();
+        let theirs = parties.iter().find(|party| {
+            party.person() == Some(agent) && party.seat().role == crate::call::Role::Agent
+        });
+        theirs.map(|party| party.seat().leg)
+    }
+
+    pub(super) fn supervision(
+        &self,
+        who: &Principal,
+        id: SupervisionId,
+    ) -> Result<SupervisionView, Refusal> {
+        if let Some(standby) = self.standby.get(&id) {
+            self.may_touch_standby(who, standby)?;
+            return Ok(view_of(&standby.supervision, None));
+        }
+        let call = self.by_supervision.get(&id).copied().ok_or(Refusal::NotFound("supervision"))?;
+        self.may_see_supervision(who, call)?;
+        let view = self.calls.get(&call).and_then(|live| live.supervision_view(id));
+        view.ok_or(Refusal::NotFound("supervision"))
+    }
+
+    fn may_see_supervision(&self, who: &Principal, call: CallId) -> Result<(), Refusal> {
+        self.allowed(who, Act::Read, call, "read_supervision")?;
+        if matches!(who.actor, Actor::Agent { .. }) {
+            return Err(Refusal::Denied(Denial::RoleForbids));
+        }
+        Ok(())
+    }
+
+    pub(super) fn supervisions(
+        &self,
+        who: &Principal,
+        call: CallId,
+    ) -> Result<Vec<SupervisionView>, Refusal> {
+        self.may_see_supervision(who, call)?;
+        let live = self.calls.get(&call).ok_or(Refusal::NotFound("call"))?;
+        Ok(live.call.supervisions().iter().map(|s| view_of(s, Some(call))).collect())
+    }
+
+    /// The call of a supervision that `who` may steer: their own, or anyone's for software.
+    fn own(
+        &self,
+        who: &Principal,
+        id: SupervisionId,
+        act: &'static str,
+    ) -> Result<(CallId, SupervisionView), Refusal> {
+        let call = self.by_supervision.get(&id).copied().ok_or(Refusal::NotFound("supervision"))?;
+        let not_found = |refusal| match refusal {
+            Refusal::NotFound(_) => Refusal::NotFound("supervision"),
+            other => other,
+        };
+        let live = self.allowed(who, Act::Supervise, call, act).map_err(not_found)?;
+        let view = live.supervision_view(id).ok_or(Refusal::NotFound("supervision"))?;
+        if let Actor::Supervisor { person, .. } = &who.actor
+            && *person != view.supervisor
+        {
+            self.audit_denied(who, Some(&live.tenant), act, &id.to_string(), Denial::OutsideScope);
+            return Err(Refusal::Denied(Denial::OutsideScope));
+        }
+        Ok((call, view))
+    }
+
+    /// Switches the role, and answers when the new table governs the media.
+    pub(super) fn switch_role(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        id: SupervisionId,
+        to: Coaching,
+        answer: Reply,
+    ) {
+        let act = if to == Coaching::TakenOver { "take_over" } else { "switch_role" };
+        let done = self.own(who, id, act).and_then(|(call, before)| {
+            self.command(now, call, Command::SwitchRole(id, to)).map_err(told::conflict)?;
+            Ok((call, before))
+        });
+        let (call, before) = match done {
+            Ok(done) => done,
+            Err(refusal) => {
+                // A caller who went away is no error; the refusal is in the audit.
+                let _gone = answer.send(Err(refusal));
+                return;
+            }
+        };
+        let Some(live) = self.calls.get_mut(&call) else {
+            let _gone = answer.send(Err(Refusal::NotFound("supervision")));
+            return;
+        };
+        let generation = live.call.table().0;
+        let tenant = live.tenant.clone();
+        let applied = live.applied >= generation;
+        live.waiting.push(Waiting { generation, supervision: id, answer });
+        self.audit_allowed(who, Some(&tenant), act, &id.to_string(), &before);
+        if applied {
+            self.applied(call, generation);
+        }
+    }
+
+    /// The bridge has taken a table into force: answers those who waited for it.
+    pub(super) fn applied(&mut self, call: CallId, generation: u64) {
+        let effective_at = SystemTime::now();
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        live.applied = live.applied.max(generation);
+        let (ready, waiting) = std::mem::take(&mut live.waiting)
+            .into_iter()
+            .partition(|waiting| waiting.generation <= generation);
+        live.waiting = waiting;
+        let ready: Vec<Waiting> = ready;
+        for Waiting { supervision, answer, .. } in ready {
+            let view = live.supervision_view(supervision);
+            let bridge = self.bridge.clone();
+            tokio::spawn(async move {
+                let reply = match view {
+                    Some(supervision) => {
+                        let audio = audio_view(call, generation, bridge.audio(call).await);
+                        Ok(Answer::Switched { supervision, effective_at, audio })
+                    }
+                    None => Err(Refusal::NotFound("supervision")),
+                };
+                // A caller who no longer waits has gone; the switch is done all the same.
+                let _gone = answer.send(reply);
+            });
+        }
+    }
+
+    pub(super) fn audio(&self, who: &Principal, call: CallId, answer: Reply) {
+        let allowed = self.allowed(who, Act::Read, call, "read_audio").and_then(|_| {
+            let agent = matches!(who.actor, Actor::Agent { .. });
+            // The table names supervisors, whom an agent must not discover.
+            if agent { Err(Refusal::Denied(Denial::RoleForbids)) } else { Ok(()) }
+        });
+        if let Err(refusal) = allowed {
+            let _gone = answer.send(Err(refusal));
+            return;
+        }
+        let generation = self.calls.get(&call).map_or(0, |live| live.call.table().0);
+        let bridge = self.bridge.clone();
+        tokio::spawn(async move {
+            let view = audio_view(call, generation, bridge.audio(call).await);
+            // As above.
+            let _gone = answer.send(Ok(Answer::Audio(view)));
+        });
+    }
+
+    pub(super) fn end_supervision(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        id: SupervisionId,
+    ) -> Result<Answer, Refusal> {
+        if let Some(standby) = self.standby.get(&id) {
+            self.may_touch_standby(who, standby)?;
+            self.release_standby(id, Cause::Normal);
+            return Ok(Answer::Done);
+        }
+        let (call, view) = self.own(who, id, "end_supervision")?;
+        let tenant = self.calls.get(&call).map(|live| live.tenant.clone());
+        self.command(now, call, Command::EndSupervision(id)).map_err(told::conflict)?;
+        self.by_supervision.remove(&id);
+        self.audit_allowed(who, tenant.as_ref(), "end_supervision", &id.to_string(), &view);
+        Ok(Answer::Done)
+    }
+}
+
+fn as_supervisor(tenant: &TenantId, person: &PersonId, teams: &[TeamId]) -> Actor {
+    Actor::Supervisor { tenant: tenant.clone(), person: person.clone(), teams: teams.to_vec() }
+}
+
+fn coaching(role: SupervisionRole) -> Coaching {
+    match role {
+        SupervisionRole::Monitor => Coaching::Monitor,
+        SupervisionRole::Whisper => Coaching::Whisper,
+        SupervisionRole::Barge => Coaching::Barge,
+        SupervisionRole::Takeover => Coaching::TakenOver,
+    }
+}
+
+fn allowed_roles(config: &Config, wanted: Vec<Coaching>) -> Vec<Coaching> {
+    if wanted.is_empty() {
+        config.supervision.allowed_roles.iter().map(|role| coaching(*role)).collect()
+    } else {
+        wanted
+    }
+}
+
+fn audio_view(call: CallId, generation: u64, report: Option<AudioReport>) -> AudioView {
+    let Some(report) = report else { return AudioView { call, generation, ears: Vec::new() } };
+    let ears = report.ears.into_iter().map(|ear| EarView {
+        leg: ear.leg,
+        plan: ear.plan.name(),
+        mouths: ear
+            .mouths
+            .into_iter()
+            .map(|mouth| MouthView { leg: mouth.leg, level_dbfs: mouth.level_dbfs })
+            .collect(),
+    });
+    AudioView { call, generation: report.generation, ears: ears.collect() }
+}

@@ -1,0 +1,360 @@
+//! Telling: a call's typed news as events, the record of a finished call, and the audit.
+
+use std::time::{Instant, SystemTime};
+
+use sbc_config::{PersonId, TenantId, TrunkId};
+use serde_json::{Value, json};
+
+use crate::bridge::LegQuality;
+use crate::call::door::{Incoming, Origin};
+use crate::call::rights::{Actor, Denial, Principal};
+use crate::call::{CallEvent, CallId, Cause, Coaching, CommandError, LegId};
+use crate::observe::{AuditRecord, Audience, CallRecord, Event};
+
+use super::{Closing, Switchboard};
+use super::desk::{Direction, Refusal, SupervisionView};
+use super::live::Live;
+use super::standby::Standby;
+
+impl Switchboard {
+    /// Tells of a call, and does what the switchboard itself does on that news.
+    pub(super) fn tell(&mut self, now: Instant, id: CallId, event: &CallEvent) {
+        let config = self.config.load_full();
+        let Some(live) = self.calls.get_mut(&id) else { return };
+        let at = SystemTime::now();
+        if matches!(event, CallEvent::Answered { .. }) {
+            live.answered_at.get_or_insert(at);
+        }
+        let mut audience = live.audience(&config);
+        if event.kind().starts_with("supervision.") {
+            audience.people.clear(); // an agent is not told that they are listened to
+        }
+        let data = data_of(live, event);
+        self.journal.event(Event {
+            kind: event.kind(),
+            tenant: live.tenant.clone(),
+            call: Some(id),
+            audience,
+            at,
+            data,
+        });
+        match event {
+            CallEvent::Bridged => self.followers_join(now, id),
+            CallEvent::SupervisionEnded { id, .. } => {
+                self.by_supervision.remove(id);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn tell_failed(&self, live: &Live) {
+        self.journal.event(Event {
+            kind: "call.ended",
+            tenant: live.tenant.clone(),
+            call: Some(live.id),
+            audience: live.audience(&self.config.load()),
+            at: SystemTime::now(),
+            data: json!({ "cause": Cause::Internal }),
+        });
+    }
+
+    pub(super) fn tell_turned_away(&self, incoming: &Incoming, cause: Cause, why: &'static str) {
+        let trunk = match &incoming.origin {
+            Origin::Trunk(trunk) => Some(trunk.to_string()),
+            Origin::Person(_) => None,
+        };
+        self.journal.event(Event {
+            kind: "call.refused",
+            tenant: incoming.tenant.clone(),
+            call: None,
+            audience: Audience::default(),
+            at: SystemTime::now(),
+            data: json!({
+                "from": incoming.from.number, "to": incoming.to, "trunk": trunk,
+                "cause": cause, "reason": why,
+            }),
+        });
+    }
+
+    pub(super) fn tell_denied(&self, who: &Principal, call: CallId, supervisor: &PersonId, role: Coaching) {
+        let Some(live) = self.calls.get(&call) else { return };
+        if who.actor.tenant() != Some(&live.tenant) {
+            return; // a foreign tenant's attempt is the audit's affair
+        }
+        let audience = Audience { people: Vec::new(), teams: live.audience(&self.config.load()).teams };
+        self.journal.event(Event {
+            kind: "supervision.denied",
+            tenant: live.tenant.clone(),
+            call: Some(call),
+            audience,
+            at: SystemTime::now(),
+            data: json!({ "supervisor": supervisor, "role": coaching_label(role), "token": who.token }),
+        });
+    }
+
+    pub(super) fn tell_standby_ended(&self, standby: &Standby, cause: Cause) {
+        let supervision = &standby.supervision;
+        let config = self.config.load();
+        let teams = config.person(&supervision.supervisor).map(|p| p.teams.clone()).unwrap_or_default();
+        self.journal.event(Event {
+            kind: "supervision.ended",
+            tenant: standby.tenant.clone(),
+            call: None,
+            audience: Audience { people: Vec::new(), teams },
+            at: SystemTime::now(),
+            data: json!({ "supervision": supervision.id, "supervisor": supervision.supervisor, "cause": cause }),
+        });
+    }
+
+    pub(super) fn tell_trunk(&self, trunk: &TrunkId, up: bool, detail: &str) {
+        let config = self.config.load();
+        let Some(known) = config.trunk(trunk) else { return };
+        metrics::gauge!("sidetone_trunk_up", "trunk" => trunk.to_string()).set(if up { 1.0 } else { 0.0 });
+        self.journal.event(Event {
+            kind: if up { "trunk.up" } else { "trunk.down" },
+            tenant: known.tenant.clone(),
+            call: None,
+            audience: Audience::default(),
+            at: SystemTime::now(),
+            data: json!({ "trunk": trunk, "detail": detail }),
+        });
+    }
+
+    /// Media figures of a leg whose media is closed. The last of an ended call completes its record.
+    pub(super) fn quality(&mut self, call: CallId, leg: LegId, quality: LegQuality) {
+        let config = self.config.load_full();
+        let live = match self.calls.get_mut(&call) {
+            Some(live) => live,
+            None => match self.closing.get_mut(&call) {
+                Some(closing) => &mut closing.live,
+                None => return,
+            },
+        };
+        let mut audience = live.audience(&config);
+        if live.leg_mut(leg).is_some_and(|known| known.role == "supervisor") {
+            audience.people.clear();
+        }
+        self.journal.event(Event {
+            kind: "leg.quality",
+            tenant: live.tenant.clone(),
+            call: Some(call),
+            audience,
+            at: SystemTime::now(),
+            data: quality_data(leg, &quality),
+        });
+        if let Some(known) = live.leg_mut(leg) {
+            known.quality = Some(quality);
+        }
+        if self.closing.get(&call).is_some_and(|closing| closing.live.is_measured()) {
+            self.close_record(call);
+        }
+    }
+
+    /// Writes the record of an ended call, measured or not.
+    pub(super) fn close_record(&mut self, call: CallId) {
+        let Some(Closing { live, cause, by, until }) = self.closing.remove(&call) else { return };
+        self.timers.remove(&(until, call));
+        self.record(live, cause, by);
+    }
+
+    fn record(&mut self, live: Live, cause: Cause, by: Option<LegId>) {
+        let audience = live.audience(&self.config.load());
+        let legs: Vec<Value> = live
+            .legs
+            .iter()
+            .map(|leg| {
+                json!({
+                    "leg": leg.id,
+                    "role": leg.role,
+                    "name": leg.name,
+                    "person": leg.person,
+                    "trunk": leg.trunk,
+                    "codec": leg.codec.map(sbc_config::Codec::name),
+                    "started_at": rfc3339(leg.started_at),
+                    "answered_at": leg.answered_at.map(rfc3339),
+                    "cause": leg.end.as_ref().map(|end| end.cause),
+                    "detail": leg.end.as_ref().map(|end| end.detail.clone()),
+                    "media": leg.quality,
+                    "ended_call": by == Some(leg.id),
+                })
+            })
+            .collect();
+        self.journal.record(CallRecord {
+            call: live.id,
+            tenant: live.tenant,
+            audience,
+            direction: match live.direction {
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
+            },
+            from: live.from.number,
+            to: live.to,
+            trunk: live.trunk,
+            started_at: live.started_at,
+            answered_at: live.answered_at,
+            ended_at: SystemTime::now(),
+            cause,
+            legs: Value::Array(legs),
+        });
+    }
+
+    pub(super) fn audit_denied(
+        &self,
+        who: &Principal,
+        tenant: Option<&TenantId>,
+        act: &'static str,
+        target: &str,
+        denial: Denial,
+    ) {
+        self.audit(who, tenant, act, target, denial_code(denial).to_owned(), Value::Null);
+    }
+
+    pub(super) fn audit_allowed(
+        &self,
+        who: &Principal,
+        tenant: Option<&TenantId>,
+        act: &'static str,
+        target: &str,
+        supervision: &SupervisionView,
+    ) {
+        let detail = json!({
+            "supervisor": supervision.supervisor,
+            "call": supervision.call,
+            "role": coaching_label(supervision.role),
+        });
+        self.audit(who, tenant, act, target, "allowed".to_owned(), detail);
+    }
+
+    fn audit(
+        &self,
+        who: &Principal,
+        tenant: Option<&TenantId>,
+        act: &'static str,
+        target: &str,
+        outcome: String,
+        detail: Value,
+    ) {
+        let person = match &who.actor {
+            Actor::Agent { person, .. } | Actor::Supervisor { person, .. } => Some(person.clone()),
+            Actor::TenantAdmin { .. } | Actor::Integration { .. } | Actor::Operator => None,
+        };
+        self.journal.audit(AuditRecord {
+            at: SystemTime::now(),
+            tenant: tenant.cloned(),
+            token: who.token.clone(),
+            person,
+            act,
+            target: target.to_owned(),
+            outcome,
+            detail,
+        });
+    }
+}
+
+fn data_of(live: &Live, event: &CallEvent) -> Value {
+    let who = |leg: &LegId| {
+        let known = live.legs.iter().find(|known| known.id == *leg);
+        json!({
+            "leg": leg,
+            "role": known.map(|known| known.role),
+            "person": known.and_then(|known| known.person.clone()),
+            "trunk": known.and_then(|known| known.trunk.clone()),
+        })
+    };
+    match event {
+        CallEvent::Initiated => json!({
+            "direction": live.direction, "from": live.from.number, "to": live.to, "trunk": live.trunk,
+        }),
+        CallEvent::Ringing { leg } | CallEvent::Answered { leg } => who(leg),
+        CallEvent::Bridged => json!({}),
+        CallEvent::AttemptFailed { leg, end } => {
+            let mut data = who(leg);
+            data["cause"] = json!(end.cause);
+            data["detail"] = json!(end.detail);
+            data
+        }
+        CallEvent::Held { leg, by_peer } | CallEvent::Resumed { leg, by_peer } => {
+            let mut data = who(leg);
+            data["by_peer"] = json!(by_peer);
+            data
+        }
+        CallEvent::Ended { cause, by } => json!({ "cause": cause, "by": by }),
+        CallEvent::SupervisionRequested { id, supervisor, role, subject } => json!({
+            "supervision": id, "supervisor": supervisor, "role": coaching_label(*role), "subject": subject,
+        }),
+        CallEvent::SupervisionStarted { id, leg, role } => {
+            json!({ "supervision": id, "leg": leg, "role": coaching_label(*role) })
+        }
+        CallEvent::RoleChanged { id, from, to, by } => json!({
+            "supervision": id, "from": coaching_label(*from), "to": coaching_label(*to), "by": by,
+        }),
+        CallEvent::SupervisionEnded { id, cause } => json!({ "supervision": id, "cause": cause }),
+    }
+}
+
+fn quality_data(leg: LegId, quality: &LegQuality) -> Value {
+    let mut data = serde_json::to_value(quality).unwrap_or_default();
+    if let Value::Object(fields) = &mut data {
+        fields.insert("leg".into(), json!(leg));
+    }
+    data
+}
+
+/// The word for a supervision role on the wire.
+pub(crate) fn coaching_label(role: Coaching) -> &'static str {
+    match role {
+        Coaching::Monitor => "monitor",
+        Coaching::Whisper => "whisper",
+        Coaching::Barge => "barge",
+        Coaching::TakenOver => "takeover",
+    }
+}
+
+/// The word for a cause in metrics: the same as in events.
+pub(super) fn cause_label(cause: Cause) -> String {
+    match serde_json::to_value(cause) {
+        Ok(Value::String(word)) => word,
+        _ => "internal".to_owned(),
+    }
+}
+
+fn denial_code(denial: Denial) -> &'static str {
+    match denial {
+        Denial::Foreign => "foreign",
+        Denial::OutsideScope => "outside_scope",
+        Denial::RoleForbids => "role_forbids",
+    }
+}
+
+fn rfc3339(at: SystemTime) -> String {
+    jiff::Timestamp::try_from(at).map(|at| at.to_string()).unwrap_or_default()
+}
+
+/// A command the call could not carry out, as the API tells it.
+pub(super) fn conflict(error: CommandError) -> Refusal {
+    let code = match error {
+        CommandError::NoSuchLeg => return Refusal::NotFound("leg"),
+        CommandError::NoSuchSupervision => return Refusal::NotFound("supervision"),
+        CommandError::NotTalking => "leg_not_talking",
+        CommandError::AlreadyHeld => "already_held",
+        CommandError::NotHeld => "not_held",
+        CommandError::NoSubject => "no_subject",
+        CommandError::RoleNotAllowed => "role_not_allowed",
+        CommandError::TakenOver => "taken_over",
+        CommandError::SupervisorNotThere => "supervisor_not_there",
+        CommandError::SupervisedAlready => "supervised_already",
+        CommandError::Full => "call_full",
+        CommandError::Over => "call_over",
+    };
+    Refusal::Conflict { code, detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_has_the_same_word_in_metrics_as_in_events() {
+        assert_eq!(cause_label(Cause::NoAnswer), "no_answer");
+    }
+}
