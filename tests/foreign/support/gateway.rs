@@ -53,7 +53,7 @@ impl Gateway {
 
         let log = File::create(dir.path().join("log")).expect("a log file");
         let process = Command::new(env!("CARGO_BIN_EXE_sidetone"))
-            .args(["serve", "--log", "info,sidetone=debug", "--config"])
+            .args(["serve", "--log", "info,sidetone=debug", "--log-format", "json", "--config"])
             .arg(&file)
             .current_dir(dir.path())
             .stdin(Stdio::null())

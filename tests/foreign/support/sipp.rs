@@ -1,11 +1,11 @@
 //! SIPp: carriers and telephones by scenario.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use super::patience::until;
+use super::patience::{until, until_true};
 use super::ports;
 
 /// The address telephones of SIPp live at. The carrier's is the trunk's.
@@ -46,6 +46,7 @@ pub(crate) struct Sipp {
     process: Child,
     scenario: &'static str,
     errors: PathBuf,
+    complaints: PathBuf,
 }
 
 /// How a carrier calls.
@@ -65,10 +66,10 @@ pub(crate) const ONCE: Calls = Calls { count: 1, rate: 1, over: Over::Udp };
 impl Sipp {
     /// A telephone at `port` of [`PHONE_IP`] that plays its scenario `count` times.
     pub(crate) fn telephone(dir: &Path, scenario: &'static str, port: u16, count: u32, over: Over) -> Sipp {
-        let sipp = Sipp::start(dir, scenario, PHONE_IP, port, over, |command| {
+        let mut sipp = Sipp::start(dir, scenario, PHONE_IP, port, over, |command| {
             command.args(["-m", &count.to_string()]);
         });
-        wait_for_listener(port, over);
+        sipp.wait_until_listening(port, over);
         sipp
     }
 
@@ -97,6 +98,7 @@ impl Sipp {
     ) -> Sipp {
         let errors = dir.join(format!("{scenario}-{port}.errors"));
         let messages = dir.join(format!("{scenario}-{port}.messages"));
+        let complaints = dir.join(format!("{scenario}-{port}.stderr"));
         let media = ports::block(MEDIA_PORTS);
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/foreign/sipp/{scenario}.xml"));
         let mut command = Command::new("sipp");
@@ -104,12 +106,7 @@ impl Sipp {
             .arg("-sf")
             .arg(file)
             .args(["-i", ip, "-p", &port.to_string(), "-mi", ip])
-            .args([
-                "-min_rtp_port",
-                &media.to_string(),
-                "-max_rtp_port",
-                &(media + MEDIA_PORTS - 1).to_string(),
-            ])
+            .args(["-mp", &media.to_string()])
             .args([
                 "-t",
                 over.mode(),
@@ -128,9 +125,29 @@ impl Sipp {
             .current_dir(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(File::create(&complaints).expect("a log file"));
         more(&mut command);
-        Sipp { process: command.spawn().expect("sipp starts"), scenario, errors }
+        Sipp { process: command.spawn().expect("sipp starts"), scenario, errors, complaints }
+    }
+
+    /// A telephone that is called before it listens would make the story fail for nothing.
+    fn wait_until_listening(&mut self, port: u16, over: Over) {
+        let (table, listening) = match over {
+            Over::Udp => ("/proc/net/udp", "07"),
+            Over::Tcp => ("/proc/net/tcp", "0A"),
+        };
+        let wanted = format!(":{port:04X}");
+        until_true(&format!("{} listens on port {port}", self.scenario), || {
+            if let Some(status) = self.process.try_wait().expect("a child can be asked") {
+                panic!("{} did not start ({status}):\n{}", self.scenario, self.said());
+            }
+            let table = fs::read_to_string(table).unwrap_or_default();
+            table.lines().skip(1).any(|line| {
+                let mut columns = line.split_whitespace().skip(1);
+                let local = columns.next().is_some_and(|local| local.ends_with(&wanted));
+                local && columns.nth(1) == Some(listening)
+            })
+        });
     }
 
     /// Waits for the end of the scenario, and that every one of its calls went as it says.
@@ -138,8 +155,12 @@ impl Sipp {
         let status = until(&format!("the end of {}", self.scenario), || {
             self.process.try_wait().expect("a child can be asked")
         });
-        let errors = fs::read_to_string(&self.errors).unwrap_or_default();
-        assert!(status.success(), "{} failed ({status}):\n{errors}", self.scenario);
+        assert!(status.success(), "{} failed ({status}):\n{}", self.scenario, self.said());
+    }
+
+    fn said(&self) -> String {
+        let said = [&self.errors, &self.complaints].map(|file| fs::read_to_string(file).unwrap_or_default());
+        said.concat()
     }
 }
 
@@ -149,25 +170,4 @@ impl Drop for Sipp {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// A telephone that is called before it listens would make the story fail for nothing.
-fn wait_for_listener(port: u16, over: Over) {
-    let (table, listening) = match over {
-        Over::Udp => ("/proc/net/udp", "07"),
-        Over::Tcp => ("/proc/net/tcp", "0A"),
-    };
-    let wanted = format!(":{port:04X}");
-    until(&format!("a telephone listens on port {port}"), || {
-        let table = fs::read_to_string(table).unwrap_or_default();
-        table
-            .lines()
-            .skip(1)
-            .any(|line| {
-                let mut columns = line.split_whitespace().skip(1);
-                let local = columns.next().is_some_and(|local| local.ends_with(&wanted));
-                local && columns.nth(1) == Some(listening)
-            })
-            .then_some(())
-    });
 }
