@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use sbc_config::Config;
+use sidetone_media::tone::RingbackTone;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -114,8 +115,7 @@ impl Gateway {
 
         let (bridge_events_in, bridge_events) = mpsc::channel(BRIDGE_EVENTS_MAX);
         let bridge = Bridge::start(bridge_config(&config, source.directory())?, bridge_events_in)?;
-        let limits =
-            Limits { connections: config.sip.tcp_connections_max, idle: config.sip.tcp_idle };
+        let limits = Limits { connections: config.sip.tcp_connections_max, idle: config.sip.tcp_idle };
         let wires = Wires::bind(config.sip.udp, config.sip.tcp, limits).await?;
         let (sip_udp, sip_tcp) = (wires.udp_addr(), wires.tcp_addr());
         let http = TcpListener::bind(config.api.listen)
@@ -124,9 +124,8 @@ impl Gateway {
         let api_addr = http.local_addr().unwrap_or(config.api.listen);
 
         let tokens: SharedTokens = Arc::new(ArcSwap::from_pointee(Tokens::from(&config.tokens[..])));
-        let webhooks = Arc::new(
-            Webhooks::new(ledger.clone(), Patience::default()).map_err(GatewayError::Webhooks)?,
-        );
+        let webhooks =
+            Arc::new(Webhooks::new(ledger.clone(), Patience::default()).map_err(GatewayError::Webhooks)?);
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
         let api_config = ApiConfig::from(&config.api);
         let endpoint = endpoint_config(&config, sip_udp, sip_tcp);
@@ -156,8 +155,14 @@ impl Gateway {
             config: config.clone(),
         }));
         tasks.spawn(keep_names(config.clone(), dns_names, stopped.clone()));
-        let state =
-            ApiState::new(desk.clone(), tokens.clone(), ledger.clone(), readiness.clone(), metrics, api_config);
+        let state = ApiState::new(
+            desk.clone(),
+            tokens.clone(),
+            ledger.clone(),
+            readiness.clone(),
+            metrics,
+            api_config,
+        );
         let until = stopped.clone();
         tasks.spawn(async move {
             if let Err(error) = api::serve(http, state, told_to_stop(until)).await {
@@ -239,11 +244,7 @@ async fn until_stopped(task: impl Future<Output = ()>, stop: watch::Receiver<boo
     }
 }
 
-async fn keep_names(
-    config: Arc<ArcSwap<Config>>,
-    names: Arc<ArcSwap<Names>>,
-    stop: watch::Receiver<bool>,
-) {
+async fn keep_names(config: Arc<ArcSwap<Config>>, names: Arc<ArcSwap<Names>>, stop: watch::Receiver<bool>) {
     let refresh = async {
         loop {
             tokio::time::sleep(dns::REFRESH).await;
@@ -295,17 +296,16 @@ fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, Gateway
         ports: media.ports.first..=media.ports.last,
         shards: media.shards.unwrap_or(1),
         media_timeout: media.timeout,
-        ringback: media.ringback,
+        ringback: match media.ringback {
+            sbc_config::RingbackTone::Us => RingbackTone::Us,
+            sbc_config::RingbackTone::Eu => RingbackTone::Eu,
+        },
         music,
-        jitter_max: media.jitter_max,
+        behind_max: media.jitter_max,
     })
 }
 
-fn endpoint_config(
-    config: &Config,
-    udp: Option<SocketAddr>,
-    tcp: Option<SocketAddr>,
-) -> EndpointConfig {
+fn endpoint_config(config: &Config, udp: Option<SocketAddr>, tcp: Option<SocketAddr>) -> EndpointConfig {
     let sip = &config.sip;
     let advertised = |bound: Option<SocketAddr>| -> Option<(Host, u16)> {
         let bound = bound?;

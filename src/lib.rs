@@ -6,5 +6,7 @@ pub mod call;
 pub mod config;
 pub mod gateway;
 pub mod observe;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod sip;
 pub mod switchboard;

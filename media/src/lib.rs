@@ -19,4 +19,8 @@
 
 pub mod codec;
 pub mod frame;
+pub mod mix;
+pub mod resample;
+pub mod stream;
 pub mod time;
+pub mod tone;

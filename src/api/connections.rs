@@ -133,3 +133,33 @@ impl AsyncWrite for Connection {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_nobody_writes_to_is_closed_however_much_it_sends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut door = Door::new(listener, 1);
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = door.accept().await;
+        let begun = Instant::now();
+        advance(IDLE_MAX / 2).await;
+        connection.write_all(b"HTTP/1.1 200 OK").await.unwrap();
+        let answered = Instant::now();
+        // A head that never ends, a byte now and then.
+        for _ in 0..3 {
+            advance(IDLE_MAX / 4).await;
+            client.write_all(b"G").await.unwrap();
+            assert_eq!(connection.read(&mut [0; 16]).await.unwrap(), 1);
+        }
+        let error = connection.read(&mut [0; 16]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(answered.elapsed() >= IDLE_MAX && begun.elapsed() < 2 * IDLE_MAX);
+    }
+}

@@ -17,14 +17,13 @@ use futures_util::stream::{self, Stream};
 use metrics::gauge;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use utoipa::IntoParams;
 
-use super::ApiState;
 use super::auth::Caller;
 use super::extract::Asked;
 use super::problem::Problem;
+use super::{ApiState, StreamPlace};
 use crate::call::rights::{Act, Actor, Denial, Scope, may};
 use crate::observe::{Follower, Kept, Page, metrics as names};
 
@@ -149,7 +148,7 @@ struct Watch {
     follower: Follower,
     ready: VecDeque<Told>,
     kind: &'static str,
-    _permit: OwnedSemaphorePermit,
+    _place: StreamPlace,
 }
 
 /// One thing to tell a follower.
@@ -186,16 +185,16 @@ impl Watch {
         let Some(tenant) = caller.principal.actor.tenant().cloned() else {
             return Err(state.refused(&caller, "follow_events", "events", Denial::RoleForbids));
         };
-        let permit = state.stream_permit().ok_or_else(|| {
+        let place = state.stream_place(&caller).ok_or_else(|| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too_many_streams",
-                "too many event streams are open",
+                "too many event streams are open, of this token or of all",
             )
         })?;
         let follower = state.ledger().follow(after, Some(tenant));
         gauge!(names::API_STREAMS, "kind" => kind).increment(1.0);
-        Ok(Watch { state: state.clone(), caller, follower, ready: VecDeque::new(), kind, _permit: permit })
+        Ok(Watch { state: state.clone(), caller, follower, ready: VecDeque::new(), kind, _place: place })
     }
 
     /// The next thing to tell; none when the stream is over. Dropping the future loses nothing.

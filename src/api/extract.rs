@@ -36,6 +36,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                     Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", "the body did not arrive whole")
                 }
             })?;
+        // Serde would also read a struct from an array, by position; nobody should depend on that.
+        let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|byte| *byte != b'{') {
+            return Err(Problem::invalid("body_invalid", "the body is a JSON object"));
+        }
         serde_json::from_slice(&bytes).map(Body).map_err(|error| {
             if error.is_data() {
                 Problem::invalid("body_invalid", error.to_string())

@@ -1,7 +1,9 @@
 //! `Idempotency-Key`: a write sent again is carried out once and answered the same.
 //!
 //! The key belongs to the token. It is claimed in the store before the request is carried out, so
-//! two copies that arrive together, or one that arrives after a restart, still make one act.
+//! two copies that arrive together, or one that arrives after a restart, still make one act. While
+//! the store fails the promise cannot be kept, so a write with a key is answered 503; one without a
+//! key goes through.
 
 use std::time::{Duration, SystemTime};
 

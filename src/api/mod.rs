@@ -22,9 +22,10 @@ mod records;
 mod service;
 mod supervise;
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request as HttpRequest, State};
@@ -35,7 +36,7 @@ use axum::{Json, Router};
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -54,6 +55,9 @@ pub use service::Readiness;
 
 /// Open event streams. Each is a task and a socket, and reads every event of its tenant.
 const STREAMS_MAX: usize = 512;
+/// Open event streams of one token, so that a client that reconnects without closing cannot take
+/// everybody's.
+const STREAMS_PER_TOKEN_MAX: usize = 64;
 /// How long open requests may take when the gateway stops.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
 /// How often old idempotency keys are forgotten and histograms are condensed.
@@ -100,7 +104,8 @@ struct Inner {
     readiness: Arc<Readiness>,
     metrics: PrometheusHandle,
     config: ApiConfig,
-    streams: Arc<Semaphore>,
+    /// Open event streams by token.
+    streams: Mutex<HashMap<String, usize>>,
     closing: watch::Sender<bool>,
 }
 
@@ -121,7 +126,7 @@ impl ApiState {
             readiness,
             metrics,
             config,
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streams: Mutex::new(HashMap::new()),
             closing: watch::Sender::new(false),
         }))
     }
@@ -150,8 +155,16 @@ impl ApiState {
         self.0.metrics.render()
     }
 
-    fn stream_permit(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.streams.clone().try_acquire_owned().ok()
+    /// A place for one more event stream of this caller, if there is one.
+    fn stream_place(&self, caller: &Caller) -> Option<StreamPlace> {
+        let mut streams = self.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = &caller.principal.token;
+        let own = streams.get(token).copied().unwrap_or(0);
+        if own >= STREAMS_PER_TOKEN_MAX || streams.values().sum::<usize>() >= STREAMS_MAX {
+            return None;
+        }
+        streams.insert(token.clone(), own + 1);
+        Some(StreamPlace { state: self.clone(), token: token.clone() })
     }
 
     fn closing(&self) -> bool {
@@ -207,6 +220,24 @@ impl ApiState {
     }
 }
 
+/// The place of an open event stream, free again when dropped.
+struct StreamPlace {
+    state: ApiState,
+    token: String,
+}
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        let mut streams = self.state.0.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = streams.get_mut(&self.token) {
+            *own -= 1;
+            if *own == 0 {
+                streams.remove(&self.token);
+            }
+        }
+    }
+}
+
 /// All routes, with the document that describes them.
 fn routes() -> OpenApiRouter<ApiState> {
     let guarded = guarded_routes();
@@ -252,8 +283,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/healthz", axum::routing::get(service::healthz))
         .route("/readyz", axum::routing::get(service::readyz))
         .route("/metrics", axum::routing::get(service::metrics));
-    guarded
-        .merge(open)
+    around(guarded.merge(open), &state).with_state(state)
+}
+
+/// The layers around all routes, the innermost first.
+fn around(routes: Router<ApiState>, state: &ApiState) -> Router<ApiState> {
+    routes
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(state.config().body_bytes_max))
         .layer(RequestBodyLimitLayer::new(state.config().body_bytes_max))
@@ -266,7 +301,6 @@ pub fn router(state: ApiState) -> Router {
         .layer(from_fn_with_state(state.clone(), in_time))
         .layer(from_fn(problem::render))
         .layer(from_fn(count))
-        .with_state(state)
 }
 
 /// Answers 503 when a request takes too long. The act may still happen: its key tells.
@@ -350,4 +384,41 @@ async fn upkeep(state: ApiState) {
 fn timestamp(at: SystemTime) -> jiff::Timestamp {
     // Out of range only beyond the year 9999.
     jiff::Timestamp::try_from(at).unwrap_or(jiff::Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::{LedgerSettings, Store};
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_one_problem_and_the_rest_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("store").display())).await.unwrap();
+        let (ledger, _writer) = Ledger::open(store, LedgerSettings::default()).await.unwrap();
+        let metrics = crate::observe::metrics::install().unwrap();
+        let (desk, _inbox) = Desk::new();
+        let readiness = Arc::new(Readiness::default());
+        let state =
+            ApiState::new(desk, SharedTokens::default(), ledger, readiness, metrics, ApiConfig::default());
+        async fn panics() -> StatusCode {
+            panic!("a mistake of ours")
+        }
+        let routes = Router::new()
+            .route("/panics", axum::routing::get(panics))
+            .route("/works", axum::routing::get(|| async { "fine" }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let app = around(routes, &state).with_state(state);
+        tokio::spawn(async move { axum::serve(listener, app).await });
+
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = reqwest::Client::new();
+        let answer = http.get(format!("{base}/panics")).send().await.unwrap();
+        assert_eq!(answer.status(), 500);
+        let problem: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!((&problem["code"], &problem["instance"]), (&"internal".into(), &"/panics".into()));
+        assert!(!problem.to_string().contains("mistake"), "what went wrong inside stays inside");
+        assert_eq!(http.get(format!("{base}/works")).send().await.unwrap().status(), 200);
+    }
 }

@@ -15,7 +15,9 @@ use super::extract::{Body, id, named};
 use super::problem::Problem;
 use crate::call::rights::Actor;
 use crate::call::{Coaching, SupervisionId};
-use crate::switchboard::desk::{Answer, Follow, Join, Request, SupervisionState, SupervisionView, SuperviseRequest};
+use crate::switchboard::desk::{
+    Answer, Follow, Join, Request, SuperviseRequest, SupervisionState, SupervisionView,
+};
 
 /// The most roles a request may allow: there are four.
 const ALLOWED_ROLES_MAX: usize = 4;

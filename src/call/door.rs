@@ -3,7 +3,7 @@
 //! A door turns these into its protocol and its protocol into these. It allots the ids of legs
 //! that reach it; legs that it is told to dial come with theirs.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sbc_config::{Codec, PersonId, TenantId, TrunkId};
 
@@ -111,7 +111,7 @@ pub struct AgreedMedia {
     pub sends: bool,
     /// Whether the far end may send.
     pub receives: bool,
-    /// Whether the far end may sit behind an address translator, so that its packets may come from
-    /// another port than its description says.
-    pub behind_nat: bool,
+    /// The host that signalling came from, if media is promised from another: the far end sits
+    /// behind an address translator there, and its packets come from a port nobody could announce.
+    pub nat_host: Option<IpAddr>,
 }

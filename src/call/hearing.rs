@@ -4,20 +4,55 @@
 //! A [`Hearing`] has private fields and one maker, and the bridge takes nothing but a `Hearing`,
 //! so no other code can connect a mouth to an ear:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! use sidetone::call::hearing::Hearing;
 //! let forged = Hearing { ears: Default::default(), warm: Default::default() };
 //! ```
 //!
-//! ```compile_fail
+//! ```compile_fail,E0451
 //! use sidetone::call::{LegId, hearing::{Ear, Hears}};
 //! let forged = Ear { leg: LegId(1), hears: Hears::One(LegId(2)) };
 //! ```
 //!
-//! ```compile_fail
+//! A finished table cannot be edited either, as a whole or by the row:
+//!
+//! ```compile_fail,E0616
 //! # let seats: Vec<sidetone::call::Seat> = Vec::new();
 //! let mut table = sidetone::call::hearing::hearing(&seats);
-//! table.ears.clear(); // private: a finished table cannot be edited either
+//! table.ears.clear();
+//! ```
+//!
+//! ```compile_fail,E0616
+//! # use sidetone::call::{LegId, hearing::{Hears, hearing}};
+//! let mut table = hearing(&[]);
+//! let mut row = table.ears()[0].clone();
+//! row.hears = Hears::One(LegId(2));
+//! ```
+//!
+//! Nor can the seats of a call be changed behind its back, which would change its next table:
+//!
+//! ```compile_fail,E0616
+//! # use sidetone::call::{Call, Coaching, LegId, Party, Role};
+//! fn promote(party: &mut Party, subject: LegId) {
+//!     party.seat.role = Role::Supervisor { coaching: Coaching::Barge, subject };
+//! }
+//! ```
+//!
+//! What can be had by anybody is a table with nobody in it, in which nobody hears anything, and
+//! seats of one's own. This compiles, so the refusals above are about privacy and not about names:
+//!
+//! ```
+//! use sidetone::call::{Coaching, Hold, LegId, Party, Presence, Role, Seat};
+//! use sidetone::call::hearing::{Ear, Hearing, Hears, hearing};
+//!
+//! let [customer, agent] = [(1, Role::Customer), (2, Role::Agent)].map(|(leg, role)| Seat {
+//!     leg: LegId(leg), role, presence: Presence::Talking, hold: Hold::None, muted: false,
+//! });
+//! let table: Hearing = hearing(&[customer, agent]);
+//! let row: &Ear = &table.ears()[0];
+//! assert_eq!(row.hears(), &Hears::One(LegId(2)));
+//! assert_eq!(Hearing::default().hears(LegId(1)), &Hears::Silence);
+//! let _may_be_read: fn(&Party) -> Seat = Party::seat;
 //! ```
 //!
 //! The table is closed and denies by default: a party hears another only where a line below says so.
@@ -177,8 +212,10 @@ fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
         (_, Presence::Waiting | Presence::Ringing | Presence::Early, _) => Hears::Silence,
         (_, Presence::Talking, Hold::Held) => Hears::Music,
         (_, Presence::Talking, Hold::None) => {
-            let put_on_hold =
-                others().any(|other| other.presence == Presence::Talking && other.hold == Hold::Holding);
+            // By somebody it would hear: what a silent listener's telephone does must not be noticed.
+            let put_on_hold = others().any(|other| {
+                other.presence == Presence::Talking && other.hold == Hold::Holding && roles(ear, other)
+            });
             if put_on_hold {
                 Hears::Music
             } else if rings() {

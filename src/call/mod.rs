@@ -368,7 +368,10 @@ impl Call {
             LegEvent::Held => self.peer_hold(leg, Hold::Holding),
             LegEvent::Resumed => self.peer_hold(leg, Hold::None),
             LegEvent::Digit(digit) => self.digit(leg, digit),
-            LegEvent::MediaLost => self.leg_failed(now, leg, Cause::MediaTimeout),
+            LegEvent::MediaLost => {
+                self.hang_up(leg, Cause::MediaTimeout);
+                self.gone(now, leg, LegEnd::of(Cause::MediaTimeout));
+            }
             LegEvent::Ended(_) => unreachable!("handled above"),
         }
     }
@@ -382,6 +385,7 @@ impl Call {
                 }
                 for leg in silent {
                     self.hang_up(leg, Cause::NoAnswer);
+                    self.tell(CallEvent::AttemptFailed { leg, end: LegEnd::of(Cause::NoAnswer) });
                 }
                 self.ring_next(now);
             }
@@ -404,7 +408,7 @@ impl Call {
             };
             let mut rung = 0;
             for target in targets {
-                if self.parties.len() >= MAX_PARTIES {
+                if self.is_full() {
                     break;
                 }
                 let leg = self.dial(target, self.rung_as);
@@ -444,7 +448,7 @@ impl Call {
             return;
         }
         self.tell(CallEvent::Ringing { leg });
-        self.to_the_waiting(LegAction::Alert);
+        self.act_for_caller(LegAction::Alert);
     }
 
     fn early_media(&mut self, leg: LegId) {
@@ -453,18 +457,19 @@ impl Call {
             return;
         }
         party.seat.presence = Presence::Early;
-        self.to_the_waiting(LegAction::OpenEarly);
+        self.act_for_caller(LegAction::OpenEarly);
     }
 
-    fn to_the_waiting(&mut self, action: LegAction) {
-        let waiting: Vec<LegId> = self
-            .parties
-            .iter()
-            .filter(|p| p.seat.presence == Presence::Waiting)
-            .map(|p| p.seat.leg)
-            .collect();
-        for leg in waiting {
-            self.act(leg, action.clone());
+    /// To the caller who waits for somebody to answer. A supervisor who dials in also waits, but for
+    /// nobody else's answer.
+    fn act_for_caller(&mut self, action: LegAction) {
+        let waits = |p: &&Party| {
+            p.is_here()
+                && p.seat.presence == Presence::Waiting
+                && !matches!(p.seat.role, Role::Supervisor { .. })
+        };
+        if let Some(leg) = self.parties.iter().find(waits).map(|p| p.seat.leg) {
+            self.act(leg, action);
         }
     }
 
@@ -498,7 +503,7 @@ impl Call {
             }
             None => {
                 self.state = State::Talking;
-                self.to_the_waiting(LegAction::Answer);
+                self.act_for_caller(LegAction::Answer);
             }
         }
     }
@@ -509,29 +514,24 @@ impl Call {
         }
     }
 
-    fn leg_failed(&mut self, now: Instant, leg: LegId, cause: Cause) {
-        self.hang_up(leg, cause);
-        self.left(now, leg, cause);
+    fn leg_ended(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        let Some(party) = self.party_mut(leg) else { return };
+        // If we hung it up, its leaving has been dealt with.
+        if !std::mem::replace(&mut party.leaving, true) {
+            self.gone(now, leg, end);
+        }
+        self.parties.retain(|p| p.seat.leg != leg);
+        if let State::Ending { cause, by, .. } = self.state
+            && self.parties.is_empty()
+        {
+            self.over(cause, by);
+        }
     }
 
-    fn leg_ended(&mut self, now: Instant, leg: LegId, end: LegEnd) {
-        let Some(place) = self.parties.iter().position(|p| p.seat.leg == leg) else { return };
-        let party = self.parties.remove(place);
-        if let State::Ending { cause, by, .. } = self.state {
-            if self.parties.is_empty() {
-                self.over(cause, by);
-            }
-            return;
-        }
-        if party.leaving {
-            return; // its leaving has been dealt with
-        }
-        if matches!(party.seat.presence, Presence::Ringing | Presence::Early)
-            && !matches!(party.seat.role, Role::Supervisor { .. })
-        {
-            return self.attempt_failed(now, leg, end);
-        }
-        self.left(now, leg, end.cause);
+    /// A party is gone or going, by itself or by our hand: one that was being rung, or one that was here.
+    fn gone(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        let Some(party) = self.party(leg) else { return };
+        if party.is_rung() { self.attempt_failed(now, leg, end) } else { self.left(now, leg, end.cause) }
     }
 
     fn attempt_failed(&mut self, now: Instant, leg: LegId, end: LegEnd) {
@@ -549,13 +549,18 @@ impl Call {
         if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(leg)).map(|s| s.id) {
             self.supervision_over(id, cause);
         } else {
-            self.subject_left(leg);
+            self.retarget(leg);
+        }
+        if !self.somebody_talks() {
+            self.leave_to_barging();
         }
         let is_here = |role| self.parties.iter().any(|p| p.is_here() && p.seat.role == role);
         let customers = is_here(Role::Customer);
         let over = match &self.state {
             // Somebody waits for the one who is rung: the caller, or the agent of an originated call.
-            State::Hunting(_) if self.rung_as == Role::Customer => !is_here(Role::Agent),
+            State::Hunting(_) if self.rung_as == Role::Customer => {
+                !is_here(Role::Agent) && !self.somebody_talks()
+            }
             State::Hunting(_) => !customers && self.then_ring.is_none(),
             State::Talking => !customers || !self.somebody_talks(),
             State::Ending { .. } | State::Over => false,
@@ -565,16 +570,15 @@ impl Call {
         }
     }
 
-    /// Whether anybody is left whom a customer hears.
+    /// Whether anybody is left who has the call with the customer. One who barges has it only with
+    /// an agent, or takes it over: see `leave_to_barging`.
     fn somebody_talks(&self) -> bool {
         self.parties.iter().any(|p| {
             p.is_here()
                 && p.seat.presence == Presence::Talking
                 && matches!(
                     p.seat.role,
-                    Role::Agent
-                        | Role::Expert
-                        | Role::Supervisor { coaching: Coaching::TakenOver | Coaching::Barge, .. }
+                    Role::Agent | Role::Expert | Role::Supervisor { coaching: Coaching::TakenOver, .. }
                 )
         })
     }
@@ -584,14 +588,9 @@ impl Call {
         if party.leaving {
             return Err(CommandError::NotTalking);
         }
-        let ringing = matches!(party.seat.presence, Presence::Ringing | Presence::Early);
-        let supervisor = matches!(party.seat.role, Role::Supervisor { .. });
+        let cause = if party.is_rung() { Cause::Cancelled } else { Cause::Normal };
         self.hang_up(leg, Cause::Normal);
-        if ringing && !supervisor {
-            self.attempt_failed(now, leg, LegEnd::of(Cause::Cancelled));
-        } else {
-            self.left(now, leg, Cause::Normal);
-        }
+        self.gone(now, leg, LegEnd::of(cause));
         Ok(())
     }
 
@@ -656,9 +655,17 @@ impl Call {
     }
 
     fn customer_and_agent_talk(&self) -> bool {
-        let talks =
-            |role| self.parties.iter().any(|p| p.seat.role == role && p.seat.presence == Presence::Talking);
-        talks(Role::Customer) && talks(Role::Agent)
+        let customer =
+            |p: &Party| p.is_here() && p.seat.role == Role::Customer && p.seat.presence == Presence::Talking;
+        self.parties.iter().any(customer) && self.somebody_talks()
+    }
+
+    /// Whether nobody else can come: those here and those expected are as many as a call can hold.
+    /// A leg that is leaving has given up its place, however long its door takes.
+    fn is_full(&self) -> bool {
+        let here = self.parties.iter().filter(|p| p.is_here()).count();
+        let expected = self.supervisions.iter().filter(|s| s.leg.is_none()).count();
+        here + expected >= MAX_PARTIES
     }
 
     fn party(&self, leg: LegId) -> Option<&Party> {
@@ -681,6 +688,12 @@ impl Call {
 impl Party {
     fn is_here(&self) -> bool {
         !self.leaving
+    }
+
+    /// A target of the search for an agent or a customer, that has not answered.
+    fn is_rung(&self) -> bool {
+        matches!(self.seat.presence, Presence::Ringing | Presence::Early)
+            && !matches!(self.seat.role, Role::Supervisor { .. })
     }
 }
 

@@ -118,10 +118,11 @@ pub enum Hold {
     /// In the conversation.
     #[default]
     None,
-    /// The gateway was asked to hold this party: it hears music and is heard by nobody.
+    /// The gateway was asked to hold this party: it hears music (a supervisor silence) and is heard
+    /// by nobody.
     Held,
-    /// The party's own telephone put the gateway on hold: it listens to nothing, and a party left
-    /// with nobody to hear gets music.
+    /// The party's own telephone put the gateway on hold: it listens to nothing, and a party that
+    /// would hear it, and is left with nobody to hear, gets music.
     Holding,
 }
 

@@ -14,8 +14,8 @@
 use sbc_config::PersonId;
 
 use super::{
-    Call, CallEvent, Cause, ChangedBy, Coaching, CommandError, Hold, LegAction, LegId, MAX_PARTIES, Output,
-    Presence, Role, SupervisionId, Takeover, Target,
+    Call, CallEvent, Cause, ChangedBy, Coaching, CommandError, Hold, LegAction, LegId, Output, Presence,
+    Role, SupervisionId, Takeover, Target,
 };
 
 /// A wish to supervise, checked by rights before it comes here.
@@ -84,8 +84,7 @@ impl Call {
         if self.supervisions.iter().any(|s| s.supervisor == wanted.supervisor) {
             return Err(CommandError::SupervisedAlready);
         }
-        let expected = self.supervisions.iter().filter(|s| s.leg.is_none()).count();
-        if self.parties.len() + expected >= MAX_PARTIES {
+        if self.is_full() {
             return Err(CommandError::Full);
         }
         let mut allowed_roles = wanted.allowed_roles;
@@ -201,27 +200,41 @@ impl Call {
         if from == Coaching::TakenOver {
             return Err(CommandError::TakenOver);
         }
-        supervision.role = to;
+        self.change_role(id, to, by);
+        Ok(())
+    }
+
+    fn change_role(&mut self, id: SupervisionId, to: Coaching, by: ChangedBy) {
+        let Some(supervision) = self.supervision_mut(id) else { return };
+        let from = std::mem::replace(&mut supervision.role, to);
         let (leg, subject) = (supervision.leg, supervision.subject);
         if let Some(party) = leg.and_then(|leg| self.party_mut(leg)) {
             party.seat.role = Role::Supervisor { coaching: to, subject };
         }
         self.tell(CallEvent::RoleChanged { id, from, to, by });
-        if to == Coaching::TakenOver && self.takeover == Takeover::ReleasesAgent {
-            // In this order: the customer hears the supervisor before the agent is gone.
-            self.give_back_held_customer();
-            self.hang_up(subject, Cause::Released);
-            self.retarget(subject);
+        if to == Coaching::TakenOver {
+            self.take_over(leg, subject);
         }
-        Ok(())
     }
 
-    /// A taken-over customer must not stay on a hold that only the agent knew of.
-    fn give_back_held_customer(&mut self) {
+    /// In this order: the customer hears the supervisor before the agent is gone.
+    fn take_over(&mut self, supervisor: Option<LegId>, agent: LegId) {
+        self.give_back_held(supervisor);
+        if self.takeover == Takeover::ReleasesAgent {
+            self.settle();
+            self.hang_up(agent, Cause::Released);
+            self.retarget(agent);
+        }
+    }
+
+    /// A taken-over customer must not stay on a hold that only the agent knew of, nor may the one
+    /// they are left to.
+    fn give_back_held(&mut self, supervisor: Option<LegId>) {
         let held: Vec<LegId> = self
             .parties
             .iter()
-            .filter(|p| p.seat.role == Role::Customer && p.seat.hold == Hold::Held && !p.leaving)
+            .filter(|p| p.is_here() && p.seat.hold == Hold::Held)
+            .filter(|p| p.seat.role == Role::Customer || Some(p.seat.leg) == supervisor)
             .map(|p| p.seat.leg)
             .collect();
         for leg in held {
@@ -230,25 +243,24 @@ impl Call {
         }
     }
 
-    /// The agent of some supervisions is leaving by himself. A barging supervisor is a party the
-    /// customer hears, so they keep the call, if they may take over at all.
-    pub(super) fn subject_left(&mut self, subject: LegId) {
+    /// The last talker is gone. A barging supervisor is somebody the customer hears, so they have
+    /// the call now. That is no switch of theirs, so no allowed role is asked for: hanging up on the
+    /// customer would be the only other way.
+    pub(super) fn leave_to_barging(&mut self) {
         let barging: Vec<SupervisionId> = self
             .supervisions
             .iter()
-            .filter(|s| s.subject == subject && s.started && s.role == Coaching::Barge)
+            .filter(|s| s.started && s.role == Coaching::Barge)
             .map(|s| s.id)
             .collect();
         for id in barging {
-            // Not allowed to take over: then the call ends with its agent, as asked for.
-            let _refused = self.switch_role(id, Coaching::TakenOver, ChangedBy::AgentLeft);
+            self.change_role(id, Coaching::TakenOver, ChangedBy::AgentLeft);
         }
-        self.retarget(subject);
     }
 
-    /// Supervisions of an agent who leaves turn to another talking agent, or, having nobody left
-    /// to listen to, end. One that has taken over stays.
-    fn retarget(&mut self, gone: LegId) {
+    /// Supervisions of an agent who leaves turn to another talking agent. Where there is none they
+    /// go on hearing whoever remains, and a whisper reaches nobody.
+    pub(super) fn retarget(&mut self, gone: LegId) {
         let next = self
             .parties
             .iter()
@@ -299,6 +311,10 @@ impl Call {
             .partition(|s| s.follows && s.started && s.role != Coaching::TakenOver);
         self.supervisions = rest;
         for supervision in followers {
+            if let Some(leg) = supervision.leg {
+                // The next call knows nothing of a hold in this one. Not held: nothing to resume.
+                let _not_held = self.resume(leg);
+            }
             self.parties.retain(|p| Some(p.seat.leg) != supervision.leg || p.leaving);
             self.outputs.push_back(Output::Keep(supervision));
         }

@@ -103,7 +103,13 @@ pub(crate) fn run() -> ExitCode {
         #[cfg(feature = "sim")]
         Command::Demo(demo) => demo::run(demo),
         Command::Openapi => {
-            println!("{}", sidetone::api::openapi_json());
+            match sidetone::api::openapi_document().to_pretty_json() {
+                Ok(document) => println!("{document}"),
+                Err(error) => {
+                    complain(&error);
+                    return ExitCode::from(2);
+                }
+            }
             ExitCode::SUCCESS
         }
     }

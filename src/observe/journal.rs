@@ -44,8 +44,10 @@ const WINDOW_MIN: usize = 4_096;
 /// The most of each kind in one transaction: large enough to amortise it, small enough that readers
 /// of the database see events within milliseconds.
 const BATCH_MAX: usize = 512;
-/// How long the writer lets a batch gather. Followers do not wait for it: they read the window.
-const GATHER: Duration = Duration::from_millis(5);
+/// How long the writer lets a batch gather: what a transaction costs is shared by all in it, and a
+/// crash of the process loses at most this much. Nobody waits for it: followers read the window, and
+/// readers of records hurry the writer.
+const GATHER: Duration = Duration::from_millis(25);
 /// Pause after a failed write; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between tries: how stale `readyz` may be once the disk has room again.
@@ -202,6 +204,8 @@ struct Shared {
     /// Events, records and lines that no longer wait: written, or given up.
     done: watch::Sender<u64>,
     wake: Notify,
+    /// Somebody waits for what was told so far: see [`Ledger::settled`].
+    hurry: Notify,
     failing: AtomicBool,
     closing: AtomicBool,
 }
@@ -285,6 +289,7 @@ impl Ledger {
             latest: watch::Sender::new(last),
             done: watch::Sender::new(0),
             wake: Notify::new(),
+            hurry: Notify::new(),
             failing: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }));
@@ -375,12 +380,16 @@ impl Ledger {
         if !self.store_is_well() {
             return;
         }
+        if *done.borrow() < accepted {
+            self.0.hurry.notify_one();
+        }
         let _ = timeout(SETTLE_MAX, done.wait_for(|done| *done >= accepted)).await;
     }
 
     /// Tells the writer to write what waits and end.
     pub fn close(&self) {
         self.0.closing.store(true, Ordering::Release);
+        self.0.hurry.notify_one();
         self.0.wake.notify_one();
     }
 
@@ -516,7 +525,7 @@ impl LedgerWriter {
                 }
                 self.ledger.0.wake.notified().await;
                 if !self.ledger.0.closing.load(Ordering::Acquire) {
-                    tokio::time::sleep(GATHER).await;
+                    let _ = timeout(GATHER, self.ledger.0.hurry.notified()).await;
                 }
                 continue;
             }
@@ -628,5 +637,128 @@ impl LedgerWriter {
             tracing::error!(error = %error, source, waiting, "the store fails; events wait in memory, calls go on");
             gauge!(names::STORE_UP).set(0.0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+    use crate::call::Cause;
+
+    struct Desk {
+        url: String,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Desk {
+        fn new() -> Desk {
+            let dir = tempfile::tempdir().unwrap();
+            Desk { url: format!("sqlite:{}", dir.path().join("store").display()), _dir: dir }
+        }
+
+        async fn open(&self, keep_events: u64) -> (Ledger, LedgerWriter) {
+            let store = Store::open(&self.url).await.unwrap();
+            Ledger::open(store, LedgerSettings { keep_events, ..LedgerSettings::default() }).await.unwrap()
+        }
+    }
+
+    fn happens(ledger: &Ledger) -> u64 {
+        ledger.event(Event {
+            kind: "call.held",
+            tenant: TenantId::new("acme").unwrap(),
+            call: Some(CallId(1)),
+            audience: Audience::default(),
+            at: UNIX_EPOCH,
+            data: json!({}),
+        });
+        ledger.latest()
+    }
+
+    async fn all_after(ledger: &Ledger, mut after: u64) -> (Vec<u64>, bool) {
+        let (mut seen, mut gap) = (Vec::new(), false);
+        while after < ledger.latest() {
+            let page = ledger.page(after, 100, None).await.unwrap();
+            gap |= page.gap;
+            seen.extend(page.events.iter().map(|event| event.seq));
+            after = page.upto;
+        }
+        (seen, gap)
+    }
+
+    #[tokio::test]
+    async fn numbers_go_on_after_a_good_end_and_skip_after_a_crash() {
+        let desk = Desk::new();
+        let (ledger, writer) = desk.open(1_000).await;
+        let first = happens(&ledger);
+        ledger.close();
+        writer.run().await;
+        let (ledger, writer) = desk.open(1_000).await;
+        let second = happens(&ledger);
+        assert_eq!(second, first + 1);
+        drop(writer); // the process dies with a told but unwritten event
+        let (ledger, _writer) = desk.open(1_000).await;
+        let third = happens(&ledger);
+        assert!(third > second, "a number told once is never given again: {third}");
+        assert_eq!(all_after(&ledger, 0).await.0, [first, third]);
+    }
+
+    #[tokio::test]
+    async fn old_events_are_forgotten_and_who_asks_for_them_is_told() {
+        let desk = Desk::new();
+        let (ledger, writer) = desk.open(10).await;
+        let writing = tokio::spawn(writer.run());
+        for _ in 0..25 {
+            for _ in 0..20 {
+                happens(&ledger);
+            }
+            ledger.settled().await;
+        }
+        ledger.close();
+        writing.await.unwrap();
+        let (ledger, _writer) = desk.open(10).await;
+        let (seen, gap) = all_after(&ledger, 1).await;
+        assert!(gap && seen.len() < 500 && seen.len() >= 10, "{seen:?}");
+        assert_eq!(seen.last(), Some(&500));
+        assert_eq!(all_after(&ledger, 499).await, (vec![500], false));
+    }
+
+    /// The writer never runs: a store that never answers.
+    #[tokio::test]
+    async fn what_waits_is_bounded_and_the_oldest_goes_first() {
+        let desk = Desk::new();
+        let (ledger, _writer) = desk.open(1_000_000).await;
+        for _ in 0..EVENTS_WAITING_MAX + 10 {
+            happens(&ledger);
+        }
+        let state = ledger.state();
+        assert_eq!(state.window.len(), EVENTS_WAITING_MAX);
+        assert_eq!(state.window.front().unwrap().seq, 11);
+        assert_eq!((state.written, *ledger.0.done.borrow()), (10, 10), "ten are counted as gone");
+    }
+
+    #[tokio::test]
+    async fn an_end_while_the_store_fails_does_not_wait_for_ever() {
+        let desk = Desk::new();
+        let (ledger, writer) = desk.open(1_000).await;
+        ledger.store().close().await;
+        ledger.record(CallRecord {
+            call: CallId(1),
+            tenant: TenantId::new("acme").unwrap(),
+            audience: Audience::default(),
+            direction: "inbound",
+            from: String::new(),
+            to: String::new(),
+            trunk: None,
+            started_at: UNIX_EPOCH,
+            answered_at: None,
+            ended_at: UNIX_EPOCH,
+            cause: Cause::Normal,
+            legs: json!([]),
+        });
+        ledger.close();
+        timeout(CLOSING_MAX * 2, writer.run()).await.unwrap();
+        assert!(!ledger.store_is_well());
     }
 }

@@ -11,9 +11,9 @@ mod store;
 pub mod webhook;
 
 pub use event::{Audience, AuditRecord, CallRecord, Event, Journal};
-pub use logging::{LogFormat, init as init_logging};
 pub use journal::{
     AUDITS_WAITING_MAX, EVENTS_WAITING_MAX, Follower, Kept, Ledger, LedgerSettings, LedgerWriter, Page,
     RECORDS_WAITING_MAX, TIMELINE_MAX,
 };
+pub use logging::{LogFormat, init as init_logging};
 pub use store::{Claim, KeptAudit, KeptRecord, Replay, Store, StoreError, from_micros, micros};

@@ -158,6 +158,7 @@ impl Webhooks {
                 ledger: self.ledger.clone(),
                 client: self.client.clone(),
                 patience: self.patience.clone(),
+                set_at: self.ledger.latest(),
                 stopped,
             };
             let task = tokio::spawn(async move {
@@ -173,7 +174,8 @@ impl Webhooks {
         }
     }
 
-    /// Ends all deliveries and waits until what was delivered is written down, up to `patience`.
+    /// Ends all deliveries and waits for requests in flight and until what was delivered is written
+    /// down, up to `patience`.
     pub async fn close(&self, patience: Duration) {
         let running = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
         for one in running.values() {
@@ -197,6 +199,8 @@ struct Courier {
     ledger: Ledger,
     client: reqwest::Client,
     patience: Patience,
+    /// Where a webhook begins that was never seen before: with what happens after it was set.
+    set_at: u64,
     stopped: watch::Receiver<bool>,
 }
 
@@ -272,11 +276,10 @@ impl Courier {
         self.keep(delivered, false, &mut kept).await;
     }
 
-    /// Where to go on; a new webhook begins with what happens from now on.
+    /// Where to go on, and whether the receiver said it wants no more. None when stopped meanwhile.
     async fn begin(&self) -> Option<(u64, bool)> {
-        let now = self.ledger.latest();
         loop {
-            match self.known(now).await {
+            match self.known().await {
                 Ok(known) => return Some(known),
                 Err(_) => tokio::select! {
                     () = sleep(STORE_PAUSE) => {}
@@ -286,13 +289,13 @@ impl Courier {
         }
     }
 
-    async fn known(&self, now: u64) -> Result<(u64, bool), StoreError> {
+    async fn known(&self) -> Result<(u64, bool), StoreError> {
         let store = self.ledger.store();
         if let Some(known) = store.webhook(&self.webhook.name, &self.fingerprint).await? {
             return Ok(known);
         }
-        store.set_webhook(&self.webhook.name, &self.fingerprint, now, false).await?;
-        Ok((now, false))
+        store.set_webhook(&self.webhook.name, &self.fingerprint, self.set_at, false).await?;
+        Ok((self.set_at, false))
     }
 
     async fn keep(&self, delivered: u64, disabled: bool, kept: &mut u64) {
@@ -312,10 +315,8 @@ impl Courier {
         let body = event.cloud_event(self.ledger.source());
         let mut pause = self.patience.retry_min;
         for attempt in 1..=self.patience.tries_max {
-            let outcome = tokio::select! {
-                outcome = self.post(&body) => outcome,
-                () = self.stopped() => return Outcome::Stopped,
-            };
+            // Not cut off by a stop: what the receiver has taken should not be sent again.
+            let outcome = self.post(&body).await;
             counter!(names::WEBHOOK_ATTEMPTS, "webhook" => self.webhook.name.clone(), "outcome" => outcome.label())
                 .increment(1);
             match outcome {

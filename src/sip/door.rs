@@ -20,15 +20,15 @@ use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
 
 use super::endpoint::{self, Endpoint, EndpointConfig, OptionsId, OptionsOutcome, Output};
 use super::flow::{ConnectionId, Destination, Peer, Transport};
-use super::header::{NameAddr, Name};
+use super::header::{Name, NameAddr};
 use super::leg::{Leg, end_of};
 use super::message::Request;
 use super::names::Names;
 use super::people::People;
 use super::random::Random;
 use super::register::{Expiry, Registrar};
-use super::transport::Arrival;
 use super::session::{Dial, NextHop, Refusal, Reliable, SessionEvent, SessionId, SessionTimers};
+use super::transport::Arrival;
 use super::uri::{Host, Uri};
 
 /// Retry-After of a refusal for want of capacity, in seconds.
@@ -113,8 +113,7 @@ impl Door {
     /// A connection is gone, or could not be made.
     pub fn gone(&mut self, now: Instant, connection: ConnectionId, remote: SocketAddr) {
         self.endpoint.connection_closed(connection);
-        let to =
-            Destination { transport: Transport::Tcp, remote, local: None, connection: Some(connection) };
+        let to = Destination { transport: Transport::Tcp, remote, local: None, connection: Some(connection) };
         self.endpoint.transport_failed(now, to);
         self.drain(now);
     }
@@ -188,7 +187,7 @@ impl Door {
         let caller = order.caller.clone().unwrap_or(Caller { number: "anonymous".into(), name: None });
         let from = self.from(&way.destination, &caller)?;
         let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
-        leg.behind_nat = way.behind_nat;
+        leg.signalled_from = way.behind_nat.then_some(way.destination.remote.ip());
         leg.set_media(order.media);
         let offer = leg.offer(&order.prefer).map_err(internal)?;
         let dial = Dial {
@@ -500,7 +499,7 @@ impl Door {
                 return self.refuse(now, incoming.session, &Refusal::new(488));
             }
         };
-        leg.behind_nat = matches!(origin, Origin::Person(_));
+        leg.signalled_from = matches!(origin, Origin::Person(_)).then_some(incoming.peer.remote.ip());
         leg.reliable = reliable;
         let id = LegId(self.random.bits());
         let report = Incoming {
@@ -546,7 +545,8 @@ impl Door {
         for trunk in self.trunks.due(now, &config) {
             let Some(destination) = &trunk.destination else { continue };
             let asked = self.resolve(destination).and_then(|to| {
-                let uri = Uri::sip(None, &host(&destination.host), Some(destination.port)).map_err(internal)?;
+                let uri =
+                    Uri::sip(None, &host(&destination.host), Some(destination.port)).map_err(internal)?;
                 let from = self.from(&to, &Caller { number: "sidetone".into(), name: None })?;
                 self.endpoint.options(now, &uri, &from, to).map_err(internal)
             });
@@ -608,7 +608,9 @@ fn dialled(request: &Request) -> String {
 fn caller(request: &Request, origin: &Origin) -> Caller {
     let headers = request.headers();
     let asserted = match origin {
-        Origin::Trunk(_) => headers.name_addrs(Name::PAssertedIdentity).ok().and_then(|all| all.into_iter().next()),
+        Origin::Trunk(_) => {
+            headers.name_addrs(Name::PAssertedIdentity).ok().and_then(|all| all.into_iter().next())
+        }
         Origin::Person(_) => None,
     };
     let shown = asserted.or_else(|| headers.from().ok());

@@ -412,7 +412,7 @@ impl Endpoint {
         let id = self.hub.layer.open(keys.transaction, keys.origin.filter(|_| !merged), invite, path);
         let question = Question { id, peer, request };
         if *question.request.method() == Method::Cancel {
-            return self.on_cancel(now, &question, &keys.cancelled);
+            return self.on_cancel(now, &question, &keys.invite);
         }
         if let Some(refused) = self.refusal(&question, merged) {
             let tag = self.stray_tag();
@@ -543,7 +543,7 @@ impl Endpoint {
     }
 
     fn on_ack(&mut self, now: Instant, keys: &Keys, request: &Request) {
-        if let Some(id) = self.hub.layer.server(&keys.cancelled)
+        if let Some(id) = self.hub.layer.server(&keys.invite)
             && self.hub.layer.acknowledged(now, id)
         {
             return;
@@ -727,8 +727,8 @@ struct Keys {
     via: Via,
     /// RFC 3261 section 17.2.3.
     transaction: Box<[u8]>,
-    /// The INVITE that a CANCEL or an ACK of these headers means.
-    cancelled: Box<[u8]>,
+    /// The INVITE that a CANCEL or an ACK means; empty for other requests.
+    invite: Box<[u8]>,
     /// RFC 3261 section 8.2.2.2, for requests outside a dialog.
     origin: Option<Box<[u8]>>,
 }
@@ -761,8 +761,9 @@ impl Keys {
         let out_of_dialog = !inside && !matches!(request.method(), Method::Ack | Method::Cancel);
         let origin =
             out_of_dialog.then(|| joined(&[method.as_bytes(), from_tag.as_bytes(), &call_id, &number]));
-        let (transaction, cancelled) = (key(method), key("INVITE"));
-        Some(Keys { via, transaction, cancelled, origin })
+        let needs_invite = matches!(request.method(), Method::Ack | Method::Cancel);
+        let (transaction, invite) = (key(method), if needs_invite { key("INVITE") } else { Box::default() });
+        Some(Keys { via, transaction, invite, origin })
     }
 }
 

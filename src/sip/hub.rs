@@ -62,6 +62,7 @@ impl Hub {
         match (advertised, to.local) {
             (Some((host, port)), _) => (host.clone(), Some(*port)),
             (None, Some(local)) => (Host::from(local.ip()), Some(local.port())),
+            // Nobody knows our address; answers still find the way back by rport.
             (None, None) => (Host::from(std::net::IpAddr::from([127, 0, 0, 1])), None),
         }
     }

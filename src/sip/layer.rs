@@ -99,6 +99,8 @@ struct Server<S> {
 struct Clock {
     resend: Option<(Timer, Instant, Duration)>,
     end: Option<(Timer, Instant)>,
+    /// Nobody waits for the answer beyond this.
+    abandoned: Option<Instant>,
 }
 
 impl<C: Copy, S: Copy> Layer<C, S> {
@@ -173,6 +175,16 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         }
         self.settle_client(now, id);
         matches!(effect, Effect::Pass | Effect::PassAndAck)
+    }
+
+    /// Puts an end to an INVITE whose answer nobody waits for any longer: what comes within 64*T1 is still
+    /// acknowledged. Without this, a peer that said 100 and fell silent would keep the transaction for ever.
+    pub(super) fn abandon(&mut self, now: Instant, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if client.clock.abandoned.is_none() {
+            client.clock.abandoned = Some(now + Timer::B.first(true));
+            self.settle_client(now, id);
+        }
     }
 
     /// Ends a client transaction whose answer nobody waits for any longer.
@@ -412,7 +424,13 @@ impl Clock {
             }
         }
         match timers.end {
-            None => self.end = None,
+            None => {
+                let until = self.abandoned.filter(|_| matches!(machine, Machine::InviteClient(_)));
+                if let Some(until) = until.filter(|until| self.end != Some((Timer::B, *until))) {
+                    alarms.set(until, (who, Which::End));
+                }
+                self.end = until.map(|until| (Timer::B, until));
+            }
             Some(timer) if self.end.is_some_and(|(running, _)| running == timer) => {}
             Some(timer) => {
                 let runs = timer.first(reliable);

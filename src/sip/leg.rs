@@ -4,6 +4,8 @@
 //! here for every way a description can travel: in the INVITE, in a provisional response, in the
 //! 200, in the ACK, and in re-INVITEs of either side.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use sbc_config::Codec;
 
@@ -26,8 +28,9 @@ const PTIME_MS: u8 = 20;
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) session: SessionId,
-    /// The far end may sit behind an address translator.
-    pub(super) behind_nat: bool,
+    /// The host that a telephone's signalling comes from; its media may have to come from there
+    /// too. A trunk keeps to its description.
+    pub(super) signalled_from: Option<IpAddr>,
     /// Whether it came to us and is not answered: then it is refused, not hung up.
     pub(super) unanswered: bool,
     /// Whether early media has been opened towards it.
@@ -63,7 +66,7 @@ impl Leg {
     pub(super) fn new(session: SessionId, seed: u64, codecs: Vec<Codec>) -> Leg {
         Leg {
             session,
-            behind_nat: false,
+            signalled_from: None,
             unanswered: false,
             early: false,
             reliable: false,
@@ -194,7 +197,7 @@ impl Leg {
         Ok(Capabilities {
             codecs: preferred.chain(rest).copied().map(to_audio).collect(),
             telephone_event: Some(TELEPHONE_EVENT),
-            comfort_noise: false,
+            comfort_noise: true,
             ptime: PTIME_MS,
             rtp: media.rtp,
             rtcp_mux: false,
@@ -215,7 +218,9 @@ impl Leg {
             rtcp_mux: agreed.rtcp_mux,
             sends: matches!(agreed.direction, Direction::SendRecv | Direction::SendOnly),
             receives: matches!(agreed.direction, Direction::SendRecv | Direction::RecvOnly),
-            behind_nat: self.behind_nat,
+            nat_host: self
+                .signalled_from
+                .filter(|host| agreed.remote_rtp.is_some_and(|remote| remote.ip() != *host)),
         };
         self.agreed = Some(agreed);
         media

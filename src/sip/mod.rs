@@ -16,22 +16,22 @@ pub mod text;
 pub mod uri;
 
 pub mod alarm;
-pub mod door;
-mod leg;
-pub mod names;
-mod people;
-pub mod transport;
-mod trunk;
 pub mod dialog;
+pub mod door;
 pub mod endpoint;
 pub mod flow;
 mod hub;
 mod layer;
+mod leg;
 pub mod login;
+pub mod names;
+mod people;
 pub mod random;
 pub mod register;
 pub mod session;
 pub mod transaction;
+pub mod transport;
+mod trunk;
 
 #[cfg(test)]
 mod stories;

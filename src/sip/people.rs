@@ -30,7 +30,9 @@ impl Accounts for People {
         let person = config.person_by_username(user)?;
         let Reach::Register(credentials) = &person.reach else { return None };
         match &credentials.password {
-            Password::Clear(password) => Some(Ha1::new(algorithm, user, &config.sip.realm, password.expose())),
+            Password::Clear(password) => {
+                Some(Ha1::new(algorithm, user, &config.sip.realm, password.expose()))
+            }
             Password::Hashed { md5, sha256 } => {
                 let stored = match algorithm {
                     Algorithm::Md5 => md5.as_ref(),

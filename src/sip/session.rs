@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::flow::Destination;
+use super::flow::{Destination, Peer};
 use super::header::{MediaType, NameAddr, Reason};
 use super::hub::{Hub, Question};
 use super::layer::ClientId;
@@ -65,8 +65,8 @@ pub enum SessionEvent {
         /// The far end's tag.
         fork: Text,
     },
-    /// Our INVITE was accepted. With `is_answer` the description answers our offer (none when a reliable provisional response
-    /// had brought it already) and the ACK has been sent. Without, it is an offer, and
+    /// Our INVITE was accepted. With `is_answer` the description answers our offer (none when a provisional response of this
+    /// fork had brought it already: that one holds) and the ACK has been sent. Without, it is an offer, and
     /// [`acknowledge`](super::endpoint::Endpoint::acknowledge) must bring the answer.
     Answered {
         /// The description of the far end.
@@ -266,7 +266,7 @@ impl Refusal {
 /// The timers of a session, beside those of its transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ring {
-    /// Outgoing: the callee has rung long enough.
+    /// Outgoing: the callee has rung long enough. Incoming: nobody here has answered.
     RungTooLong,
     /// Outgoing: no final answer followed our CANCEL.
     CancelIgnored,
@@ -619,6 +619,15 @@ struct Way {
 }
 
 impl Way {
+    /// A request inside the dialog came by another way than before: a phone whose connection broke and was made anew,
+    /// or whose NAT gave it another port. Whoever knows both tags and the Call-ID is the peer.
+    fn heard_from(&mut self, peer: Peer) {
+        let by_flow = self.next_hop == NextHop::Pinned || self.flow.connection.is_some();
+        if by_flow && peer.transport == self.flow.transport {
+            self.flow = Destination::from(peer);
+        }
+    }
+
     /// RFC 3261 section 12.2.1.1: the address of the first route or of the target, when it is one.
     fn to(&self, uri: &Uri) -> Destination {
         let (NextHop::Follow, Some(host)) = (self.next_hop, uri.host()) else { return self.flow };
@@ -662,8 +671,11 @@ pub(super) struct UnknownBody;
 /// Most parts looked at in a multipart body. SIP-I has two, PIDF-LO calls three.
 const MAX_PARTS: usize = 16;
 
+/// RFC 2046 section 5.1.1, and two quotes. It also bounds the search.
+const MAX_BOUNDARY: usize = 72;
+
 fn sdp_part(kind: &MediaType, body: &Bytes) -> Result<Option<Bytes>, UnknownBody> {
-    let boundary = kind.params.value("boundary").ok_or(UnknownBody)?;
+    let boundary = kind.params.value("boundary").filter(|b| b.len() <= MAX_BOUNDARY).ok_or(UnknownBody)?;
     let mut marker = b"--".to_vec();
     marker.extend_from_slice(boundary.as_str().trim_matches('"').as_bytes());
     let mut rest = &body[..];

@@ -188,7 +188,8 @@ impl InviteClient {
         use InviteClient::*;
         match (self, happened) {
             (Calling, Fired(Timer::A)) => (Calling, Effect::SendAgain),
-            (Calling, Fired(Timer::B)) => (Terminated, Effect::TimedOut),
+            // Once a provisional response has come B runs only if the user has given up waiting.
+            (Calling | Proceeding, Fired(Timer::B)) => (Terminated, Effect::TimedOut),
             (Calling | Proceeding, Response(Provisional)) => (Proceeding, Effect::Pass),
             (Calling | Proceeding | Accepted, Response(Success)) => (Accepted, Effect::Pass),
             (Calling | Proceeding, Response(Failure)) => (Completed, Effect::PassAndAck),

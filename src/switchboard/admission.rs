@@ -144,8 +144,7 @@ impl Switchboard {
             Origin::Trunk(trunk) => Some(trunk),
             Origin::Person(_) => None,
         };
-        let caller_is =
-            if role == Some(PersonRole::Agent) { CallerIs::Agent } else { CallerIs::Customer };
+        let caller_is = if role == Some(PersonRole::Agent) { CallerIs::Agent } else { CallerIs::Customer };
         if let Ok(dialled) = Dialled::parse(&incoming.to)
             && let Some(route) = config.routes.find(&incoming.tenant, trunk, &dialled)
         {
@@ -207,7 +206,10 @@ impl Switchboard {
             });
         }
         if self.draining {
-            return Err(Refusal::Unavailable { code: "draining", detail: "the gateway takes no new calls".into() });
+            return Err(Refusal::Unavailable {
+                code: "draining",
+                detail: "the gateway takes no new calls".into(),
+            });
         }
         if self.calls.len() >= config.limits.calls_max {
             return Err(Refusal::Unavailable {
@@ -258,8 +260,7 @@ impl Switchboard {
 
     pub(super) fn list(&self, who: &Principal) -> Vec<CallView> {
         let config = self.config.load();
-        let visible =
-            |live: &&Live| may(&who.actor, Act::Read, &live.tenant, &live.scope(&config)).is_ok();
+        let visible = |live: &&Live| may(&who.actor, Act::Read, &live.tenant, &live.scope(&config)).is_ok();
         let mut calls: Vec<CallView> = self.calls.values().filter(visible).map(Live::view).collect();
         calls.sort_by_key(|call| call.id);
         calls.iter_mut().for_each(|call| hide_supervision(who, call));
@@ -273,12 +274,7 @@ impl Switchboard {
         Ok(view)
     }
 
-    pub(super) fn hang_up(
-        &mut self,
-        now: Instant,
-        who: &Principal,
-        call: CallId,
-    ) -> Result<Answer, Refusal> {
+    pub(super) fn hang_up(&mut self, now: Instant, who: &Principal, call: CallId) -> Result<Answer, Refusal> {
         self.allowed(who, Act::HangUp, call, "hang_up")?;
         self.command(now, call, Command::HangUp(Cause::Normal)).map_err(told::conflict)?;
         Ok(Answer::Done)
@@ -397,12 +393,15 @@ fn attempts(config: &Config, route: &Route, dialled: &str) -> (Vec<Attempt>, Opt
     };
     let targets = route.targets.iter().flat_map(&expand);
     let mut attempts: Vec<Attempt> = match route.strategy {
-        Strategy::InOrder => targets.map(|target| Attempt { targets: vec![target], ring: route.ring }).collect(),
+        Strategy::InOrder => {
+            targets.map(|target| Attempt { targets: vec![target], ring: route.ring }).collect()
+        }
         Strategy::AllAtOnce => vec![Attempt { targets: targets.collect(), ring: route.ring }],
     };
     let when_exhausted = match &route.fallback {
         Fallback::Target(target) => {
-            attempts.extend(expand(target).into_iter().map(|t| Attempt { targets: vec![t], ring: route.ring }));
+            attempts
+                .extend(expand(target).into_iter().map(|t| Attempt { targets: vec![t], ring: route.ring }));
             None
         }
         Fallback::Reject(480) => None, // the default: then the truest reason is told instead

@@ -281,5 +281,3 @@ fn add_teams(teams: &mut Vec<TeamId>, more: &[TeamId]) {
         }
     }
 }
-
-pub(super) fn leg_format(_m: &AgreedMedia, _c: bool) -> crate::bridge::LegFormat { crate::bridge::LegFormat {} }

@@ -31,7 +31,8 @@ use tokio::sync::mpsc;
 use crate::bridge::{Bridge, BridgeEvent};
 use crate::call::door::{MediaEnd, Order, Report};
 use crate::call::{
-    CallId, Cause, Coaching, Command, CommandError, Input, LegAction, LegEnd, LegEvent, LegId, Output, SupervisionId,
+    CallId, Cause, Coaching, Command, CommandError, Input, LegAction, LegEnd, LegEvent, LegId, Output,
+    SupervisionId,
 };
 use crate::observe::Journal;
 
@@ -183,12 +184,12 @@ impl Switchboard {
         let Some(live) = self.calls.get_mut(&call) else { return };
         live.agreed(leg, media);
         let consume_digits = live.is_supervisor(leg);
-        self.bridge.negotiate(call, leg, live::leg_format(media, consume_digits));
+        self.bridge.agree(call, leg, media.clone(), consume_digits);
     }
 
     fn bridge_event(&mut self, now: Instant, event: BridgeEvent) {
         match event {
-            BridgeEvent::Digit { call, leg, digit, .. } => {
+            BridgeEvent::Digit { call, leg, digit } => {
                 self.drive(now, call, |c| c.handle(now, Input::Leg(leg, LegEvent::Digit(digit))));
             }
             BridgeEvent::MediaTimeout { call, leg } => {
@@ -197,10 +198,10 @@ impl Switchboard {
                 }
                 self.drive(now, call, |c| c.handle(now, Input::Leg(leg, LegEvent::MediaLost)));
             }
-            BridgeEvent::HearingApplied { call, generation, .. } => self.applied(call, generation),
+            BridgeEvent::HearingApplied { call, generation } => self.applied(call, generation),
             BridgeEvent::Closed { call, leg, quality } => self.quality(call, leg, quality),
             BridgeEvent::CallFailed { call } => self.fail(now, call, "its media failed"),
-            BridgeEvent::FirstMedia { .. } | BridgeEvent::Quality { .. } => {}
+            BridgeEvent::FirstMedia { .. } => {}
         }
     }
 

@@ -14,10 +14,10 @@ use crate::call::{
     SupervisionId,
 };
 
+use super::Switchboard;
 use super::admission::new_call_id;
 use super::desk::Refusal;
-use super::live::{Leg, leg_format};
-use super::Switchboard;
+use super::live::Leg;
 
 /// One follower between calls.
 pub(super) struct Standby {
@@ -131,7 +131,7 @@ impl Switchboard {
 
     pub(super) fn standby_agreed(&mut self, leg: LegId, media: &AgreedMedia) {
         if let Some(standby) = self.standby_of(leg).and_then(|id| self.standby.get(&id)) {
-            self.bridge.negotiate(standby.place, leg, leg_format(media, true));
+            self.bridge.agree(standby.place, leg, media.clone(), true);
         }
     }
 

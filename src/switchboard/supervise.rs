@@ -183,17 +183,13 @@ impl Switchboard {
 
     pub(super) fn leg_of_agent(&self, call: CallId, agent: &PersonId) -> Option<LegId> {
         let parties = self.calls.get(&call)?.call.parties();
-        let theirs = parties.iter().find(|party| {
-            party.person() == Some(agent) && party.seat().role == crate::call::Role::Agent
-        });
+        let theirs = parties
+            .iter()
+            .find(|party| party.person() == Some(agent) && party.seat().role == crate::call::Role::Agent);
         theirs.map(|party| party.seat().leg)
     }
 
-    pub(super) fn supervision(
-        &self,
-        who: &Principal,
-        id: SupervisionId,
-    ) -> Result<SupervisionView, Refusal> {
+    pub(super) fn supervision(&self, who: &Principal, id: SupervisionId) -> Result<SupervisionView, Refusal> {
         if let Some(standby) = self.standby.get(&id) {
             self.may_touch_standby(who, standby)?;
             return Ok(view_of(&standby.supervision, None));

@@ -9,12 +9,12 @@ use crate::bridge::LegQuality;
 use crate::call::door::{Incoming, Origin};
 use crate::call::rights::{Actor, Denial, Principal};
 use crate::call::{CallEvent, CallId, Cause, Coaching, CommandError, LegId};
-use crate::observe::{AuditRecord, Audience, CallRecord, Event};
+use crate::observe::{Audience, AuditRecord, CallRecord, Event};
 
-use super::{Closing, Switchboard};
 use super::desk::{Direction, Refusal, SupervisionView};
 use super::live::Live;
 use super::standby::Standby;
+use super::{Closing, Switchboard};
 
 impl Switchboard {
     /// Tells of a call, and does what the switchboard itself does on that news.
@@ -174,7 +174,7 @@ impl Switchboard {
                     "answered_at": leg.answered_at.map(rfc3339),
                     "cause": leg.end.as_ref().map(|end| end.cause),
                     "detail": leg.end.as_ref().map(|end| end.detail.clone()),
-                    "media": leg.quality,
+                    "media": leg.quality.as_ref().map(quality_fields),
                     "ended_call": by == Some(leg.id),
                 })
             })
@@ -293,11 +293,26 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
 }
 
 fn quality_data(leg: LegId, quality: &LegQuality) -> Value {
-    let mut data = serde_json::to_value(quality).unwrap_or_default();
-    if let Value::Object(fields) = &mut data {
-        fields.insert("leg".into(), json!(leg));
-    }
+    let mut data = quality_fields(quality);
+    data["leg"] = json!(leg);
     data
+}
+
+fn quality_fields(quality: &LegQuality) -> Value {
+    json!({
+        "packets_sent": quality.packets_sent,
+        "octets_sent": quality.octets_sent,
+        "packets_received": quality.packets_received,
+        "packets_lost": quality.lost,
+        "packets_late": quality.late,
+        "packets_duplicate": quality.duplicate,
+        "jitter_ms": quality.jitter_ms,
+        "round_trip_ms": quality.round_trip_ms,
+        "remote_fraction_lost": quality.remote_fraction_lost,
+        "remote_lost": quality.remote_lost,
+        "remote_jitter_ms": quality.remote_jitter_ms,
+        "concealed_ms": quality.concealed_ms,
+    })
 }
 
 /// The word for a supervision role on the wire.

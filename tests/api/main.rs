@@ -4,6 +4,7 @@
 
 mod events;
 mod idempotency;
+mod logs;
 mod problems;
 mod records;
 mod rights;

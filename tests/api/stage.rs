@@ -39,7 +39,6 @@ pub struct Stage {
     pub http: reqwest::Client,
     pub tokens: SharedTokens,
     pub ledger: Ledger,
-    pub readiness: Arc<Readiness>,
     pub board: Arc<Board>,
     pub url: String,
     serving: JoinHandle<std::io::Result<()>>,
@@ -81,7 +80,7 @@ impl Stage {
         let readiness = Arc::new(Readiness::default());
         readiness.set_listeners_up(true);
         let handle = metrics::install().unwrap();
-        let state = ApiState::new(desk, tokens.clone(), ledger.clone(), readiness.clone(), handle, config);
+        let state = ApiState::new(desk, tokens.clone(), ledger.clone(), readiness, handle, config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -91,7 +90,7 @@ impl Stage {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
         let stop = Some(stop);
-        Stage { base, http, tokens, ledger, readiness, board, url, serving, stop, writing, _dir: dir }
+        Stage { base, http, tokens, ledger, board, url, serving, stop, writing, _dir: dir }
     }
 
     /// Stops everything in good order.
@@ -275,7 +274,7 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
             }
             if *act == LegAct::HangUp { Answer::Done } else { Answer::Call(call_view()) }
         }
-        Request::Supervise { call, role, .. } => {
+        Request::Supervise(SuperviseRequest { call, role, .. }) => {
             of_call(call, Act::Supervise).map(|()| Answer::Supervision(supervision_view(*role)))?
         }
         Request::GetSupervision(id) => of_supervision(id, Act::Supervise)

@@ -90,23 +90,17 @@ impl SendLine {
         let sequence = Sequence(theirs.sequence.0.wrapping_add(source.add_sequence));
         let timestamp = RtpTimestamp(theirs.timestamp.0.wrapping_add(source.add_timestamp));
         self.note(now, sequence, timestamp, units);
-        Line {
-            marker: theirs.marker || switched,
-            payload_type,
-            sequence,
-            timestamp,
-            ssrc: self.ssrc,
-        }
+        Line { marker: theirs.marker || switched, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }
 
     /// The place of a packet of our own making: music, ringback, a mix that is in step with nobody.
     /// `who` tells the making apart from others, so that a change is marked.
     pub fn make(&mut self, now: Instant, who: u64, payload_type: u8, units: u32) -> Line {
-        let going_on =
-            self.source.is_some_and(|source| source == Source { who, ssrc: 0, add_sequence: 0, add_timestamp: 0 });
+        let going_on = self
+            .source
+            .is_some_and(|source| source == Source { who, ssrc: 0, add_sequence: 0, add_timestamp: 0 });
         let (sequence, timestamp) = match self.newest {
             None => self.first,
-            Some(newest) if going_on => (newest.sequence.next(), newest.end),
             Some(newest) => (newest.sequence.next(), newest.end.plus(self.gap(now, newest))),
         };
         self.source = Some(Source { who, ssrc: 0, add_sequence: 0, add_timestamp: 0 });
@@ -123,8 +117,9 @@ impl SendLine {
         {
             source.add_sequence = source.add_sequence.wrapping_add(1);
         }
-        let end = self.newest.map_or(timestamp, |newest| newest.end);
-        self.newest = Some(Newest { sequence, end, at: now });
+        // The audio's clock goes on from where the audio was: what passes meanwhile is a gap in it.
+        let (end, at) = self.newest.map_or((timestamp, now), |newest| (newest.end, newest.at));
+        self.newest = Some(Newest { sequence, end, at });
         self.packets = self.packets.wrapping_add(1);
         Line { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }
@@ -170,7 +165,13 @@ impl SendLine {
         self.packets = self.packets.wrapping_add(1);
         let newer = self.newest.is_none_or(|newest| sequence.is_newer(newest.sequence));
         if newer {
-            self.newest = Some(Newest { sequence, end: timestamp.plus(units), at: now });
+            // An event's timestamp is where it began: the line has come further by then.
+            let end = timestamp.plus(units);
+            let end = match self.newest {
+                Some(newest) if units == 0 && newest.end.is_newer(end) => newest.end,
+                _ => end,
+            };
+            self.newest = Some(Newest { sequence, end, at: now });
         }
     }
 }

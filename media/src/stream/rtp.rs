@@ -66,6 +66,11 @@ impl Header {
         packet.get(usize::from(self.payload_start)..usize::from(self.payload_end)).unwrap_or_default()
     }
 
+    /// Where the payload lies in the packet this header was read from.
+    pub fn payload_range(&self) -> std::ops::Range<usize> {
+        usize::from(self.payload_start)..usize::from(self.payload_end)
+    }
+
     /// Whether the header is the plain twelve octets and the payload all the rest: then a rewrite
     /// of the twelve octets makes it ours.
     pub fn is_plain(&self, packet: &[u8]) -> bool {
@@ -141,12 +146,12 @@ mod tests {
     #[test]
     fn lengths_that_lie_make_no_header() {
         for (first, rest) in [
-            (0x40, &[0; 20][..]),                    // version 1
-            (0x8f, &[0; 20][..]),                    // fifteen CSRCs, room for five
-            (0x90, &[0xbe, 0xde, 0xff, 0xff][..]),   // an extension longer than the packet
-            (0x90, &[0xbe][..]),                     // an extension cut short
-            (0xa0, &[0, 0, 0][..]),                  // padding of nothing
-            (0xa0, &[200][..]),                      // padding longer than the packet
+            (0x40, &[0; 20][..]),                  // version 1
+            (0x8f, &[0; 20][..]),                  // fifteen CSRCs, room for five
+            (0x90, &[0xbe, 0xde, 0xff, 0xff][..]), // an extension longer than the packet
+            (0x90, &[0xbe][..]),                   // an extension cut short
+            (0xa0, &[0, 0, 0][..]),                // padding of nothing
+            (0xa0, &[200][..]),                    // padding longer than the packet
         ] {
             assert_eq!(Header::parse(&packet(first, rest)), None);
         }

@@ -88,8 +88,8 @@ struct Ours {
     id: ClientId,
     cseq: u32,
     wanted: Wanted,
-    /// It was challenged once and signed anew.
-    signed_anew: bool,
+    /// It was sent anew because the refusal said how: that is done once.
+    second: bool,
 }
 
 /// A re-INVITE to send.
@@ -229,10 +229,12 @@ impl Established {
             hub.answer(now, &question, StatusCode::SERVER_INTERNAL_ERROR, &tag);
             return Next::Stay;
         }
+        self.way.heard_from(question.peer);
         match question.request.method() {
             Method::Bye => {
                 hub.answer(now, &question, StatusCode::OK, &tag);
                 self.drop_theirs(common, hub, now);
+                self.abandon_ours(hub, now);
                 common.end(hub, Ended::new(By::Peer, How::Bye).with_reasons(question.headers()));
                 Next::Over
             }
@@ -273,6 +275,8 @@ impl Established {
             hub.respond(now, &question, response.header(Name::MinSe, min.to_string()));
             return;
         }
+        // The user may have to ask somebody else first.
+        hub.respond(now, &question, question.response(StatusCode::TRYING));
         hub.layer.own(question.id, common.id);
         self.dialog.refresh_target(question.headers());
         self.theirs = Some(Theirs { question, has_offer: offer.is_some() });
@@ -339,6 +343,12 @@ impl Established {
         }
     }
 
+    fn abandon_ours(&mut self, hub: &mut Hub, now: Instant) {
+        if let Some(ours) = &self.ours {
+            hub.layer.abandon(now, ours.id);
+        }
+    }
+
     // --- our re-INVITE
 
     pub(super) fn reinvite(
@@ -350,9 +360,7 @@ impl Established {
     ) {
         // The latest wish replaces an earlier one that could not be sent yet.
         self.wanted = Some(Wanted { offer, is_refresh: false });
-        if !common.rings.iter().any(|(ring, _)| *ring == Ring::Retry) {
-            self.go_on(common, hub, now);
-        }
+        self.go_on(common, hub, now);
     }
 
     /// Sends the re-INVITE that waits, if nothing stands in its way (RFC 3261 section 14.1).
@@ -360,11 +368,12 @@ impl Established {
         self.send_wanted(common, hub, now, false);
     }
 
-    fn send_wanted(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, signed_anew: bool) {
+    fn send_wanted(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, second: bool) {
         let busy = self.theirs.is_some()
             || self.ours.is_some()
             || self.unacknowledged.is_some()
-            || self.owed_ack.is_some();
+            || self.owed_ack.is_some()
+            || common.rings.iter().any(|(ring, _)| *ring == Ring::Retry);
         if busy {
             return;
         }
@@ -388,7 +397,7 @@ impl Established {
             }
         });
         match id {
-            Some(id) => self.ours = Some(Ours { id, cseq, wanted, signed_anew }),
+            Some(id) => self.ours = Some(Ours { id, cseq, wanted, second }),
             None => common.tell(hub, SessionEvent::ReinviteFailed { status: 500 }),
         }
     }
@@ -458,26 +467,35 @@ impl Established {
                 )
             }
             StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED
-                if !ours.signed_anew
-                    && self.login.as_mut().is_some_and(|login| login.refreshed(response)) =>
+                if !ours.second && self.login.as_mut().is_some_and(|login| login.refreshed(response)) =>
             {
                 self.wanted.get_or_insert(ours.wanted);
                 self.send_wanted(common, hub, now, true);
                 Next::Stay
             }
+            // RFC 4028 section 7.3: the refresh once more, with the interval that is long enough.
+            StatusCode::SESSION_INTERVAL_TOO_SMALL if !ours.second && self.lengthen(headers) => {
+                self.wanted.get_or_insert(ours.wanted);
+                self.send_wanted(common, hub, now, true);
+                Next::Stay
+            }
             _ => {
-                if let (StatusCode::SESSION_INTERVAL_TOO_SMALL, Ok(Some(min)), Some(agreed)) =
-                    (status, headers.min_se(), &mut self.refresh)
-                    && min > agreed.seconds
-                {
-                    agreed.seconds = min;
-                    self.wanted.get_or_insert(ours.wanted);
-                } else if !ours.wanted.is_refresh {
+                if !ours.wanted.is_refresh {
                     common.tell(hub, SessionEvent::ReinviteFailed { status: status.as_u16() });
                 }
                 self.go_on(common, hub, now);
                 Next::Stay
             }
+        }
+    }
+
+    fn lengthen(&mut self, headers: &Headers) -> bool {
+        match (headers.min_se(), &mut self.refresh) {
+            (Ok(Some(min)), Some(agreed)) if min > agreed.seconds => {
+                agreed.seconds = min;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -565,6 +583,10 @@ impl Established {
         let peer_supports =
             headers.has_token(Name::Supported, "timer") || headers.has_token(Name::Require, "timer");
         let asked = headers.session_expires().ok().flatten();
+        // A peer that does not know the extension, and nobody on the way who asks for it: no timer.
+        if !peer_supports && asked.is_none() {
+            return None;
+        }
         let floor = headers.min_se().ok().flatten().unwrap_or(0).max(timers.min);
         let seconds = match &asked {
             Some(asked) => asked.seconds.min(timers.interval).max(floor),
@@ -665,6 +687,7 @@ impl Established {
     ) -> Next {
         common.end(hub, ended);
         self.drop_theirs(common, hub, now);
+        self.abandon_ours(hub, now);
         for ring in [Ring::Retry, Ring::Refresh, Ring::Expire] {
             common.stop(ring);
         }

@@ -22,6 +22,9 @@ use crate::sip::transaction::{T1, T1_TIMES_64};
 /// RFC 3261 section 13.3.1.1: a provisional response every minute keeps proxies from cancelling.
 const STILL_RINGING_EVERY: Duration = Duration::from_secs(60);
 
+/// A guard, not a ring time-out: the core has its own. A call that the core forgot must not stay for ever.
+const UNANSWERED_MAX: Duration = Duration::from_secs(600);
+
 /// Provisional responses that may wait for the PRACK of an earlier one. A call has one or two.
 const MAX_WAITING: usize = 8;
 
@@ -74,6 +77,7 @@ impl Incoming {
         let way = Way { flow: Destination::from(invite.peer), next_hop: next_hop(&invite, &dialog) };
         let no_offer = matches!(sdp_of(invite.headers(), invite.request.body()), Ok(None));
         hub.layer.own(invite.id, common.id);
+        common.set(hub, Ring::RungTooLong, now + UNANSWERED_MAX);
         Some(Incoming {
             invite,
             dialog,
@@ -350,6 +354,12 @@ impl Incoming {
                     common.set(hub, ring, now + pause);
                 }
                 Next::Stay
+            }
+            Ring::RungTooLong => {
+                let status = StatusCode::TEMPORARILY_UNAVAILABLE;
+                let _ = self.refuse(common, hub, now, status, &Refusal::default());
+                common.end(hub, Ended::new(By::Us, How::NoAnswer).with_status(status.as_u16()));
+                Next::Over
             }
             Ring::NoPrack => {
                 let status = StatusCode::SERVER_TIMEOUT;

@@ -14,6 +14,16 @@ use super::session::{Dial, Ended, NextHop, Reliable, SessionEvent, SessionId};
 use super::uri::Uri;
 
 mod calls;
+mod chaos;
+mod forks;
+mod limits;
+mod login;
+mod registrar;
+mod reinvite;
+mod reliable;
+mod requests;
+mod routes;
+mod timers;
 
 pub(super) const OFFER: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
@@ -276,4 +286,200 @@ impl Wire {
             endpoint.assert_empty();
         }
     }
+}
+
+/// One endpoint and a peer that speaks by hand.
+pub(super) struct Solo {
+    pub(super) now: Instant,
+    pub(super) endpoint: Endpoint,
+    pub(super) peer: Peer,
+    pub(super) sent: Vec<(Destination, Said)>,
+    pub(super) incoming: Vec<Incoming>,
+    pub(super) events: Vec<(SessionId, SessionEvent)>,
+    pub(super) registered: Vec<Change>,
+}
+
+/// A message that the endpoint sent, read for its words.
+#[derive(Debug, Clone)]
+pub(super) struct Said(pub(super) String);
+
+impl Said {
+    pub(super) fn line(&self) -> &str {
+        self.0.lines().next().unwrap_or_default()
+    }
+
+    /// The values of a header, one per line.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        let head = self.0.split("\r\n\r\n").next().unwrap_or_default();
+        let lines = head.lines().filter_map(|line| line.split_once(": "));
+        lines.filter(|(n, _)| *n == name).map(|(_, value)| value).collect()
+    }
+
+    pub(super) fn get(&self, name: &str) -> &str {
+        self.all(name).first().copied().unwrap_or_default()
+    }
+
+    pub(super) fn body(&self) -> &str {
+        self.0.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default()
+    }
+
+    /// The tag of a From or To value.
+    pub(super) fn tag(&self, name: &str) -> String {
+        self.get(name)
+            .split(";tag=")
+            .nth(1)
+            .unwrap_or_default()
+            .split(';')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    /// This request answered: status line, the copied headers and `more`.
+    pub(super) fn answered(&self, status: &str, to_tag: &str, more: &str) -> String {
+        let to = self.get("To");
+        let to = if to_tag.is_empty() || to.contains(";tag=") {
+            to.to_owned()
+        } else {
+            format!("{to};tag={to_tag}")
+        };
+        format!(
+            "SIP/2.0 {status}\nVia: {}\nFrom: {}\nTo: {to}\nCall-ID: {}\nCSeq: {}\n{more}",
+            self.get("Via"),
+            self.get("From"),
+            self.get("Call-ID"),
+            self.get("CSeq"),
+        )
+    }
+}
+
+impl Solo {
+    pub(super) fn new() -> Solo {
+        Solo::with(EndpointConfig::default())
+    }
+
+    pub(super) fn with(config: EndpointConfig) -> Solo {
+        Solo {
+            now: Instant::now(),
+            endpoint: Endpoint::new(config, [3; 32]),
+            peer: Peer {
+                transport: Transport::Udp,
+                remote: Alice.address(),
+                local: Bob.address(),
+                connection: None,
+            },
+            sent: Vec::new(),
+            incoming: Vec::new(),
+            events: Vec::new(),
+            registered: Vec::new(),
+        }
+    }
+
+    /// The peer says this: lines end with \n here, and Content-Length is added with the body after an empty line.
+    pub(super) fn hears(&mut self, message: &str) -> Vec<Said> {
+        let (head, body) = message.split_once("\n\n").unwrap_or((message.trim_end(), ""));
+        let head = head.trim_end().replace('\n', "\r\n");
+        let whole = format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        self.hears_octets(whole.as_bytes())
+    }
+
+    pub(super) fn hears_octets(&mut self, octets: &[u8]) -> Vec<Said> {
+        let (now, peer) = (self.now, self.peer);
+        self.endpoint.receive(now, peer, Bytes::copy_from_slice(octets));
+        self.collect()
+    }
+
+    /// What the endpoint sent since the last look.
+    pub(super) fn collect(&mut self) -> Vec<Said> {
+        let mut fresh = Vec::new();
+        while let Some(output) = self.endpoint.poll() {
+            match output {
+                Output::Transmit { to, bytes } => {
+                    let message = Said(text(&bytes));
+                    self.sent.push((to, message.clone()));
+                    fresh.push(message);
+                }
+                Output::Incoming(incoming) => self.incoming.push(*incoming),
+                Output::Event(id, event) => self.events.push((id, event)),
+                Output::Registered(change) => self.registered.push(change),
+                Output::Outcome(..) => {}
+            }
+        }
+        fresh
+    }
+
+    pub(super) fn pass(&mut self, span: Duration) -> Vec<Said> {
+        let until = self.now + span;
+        let mut all = self.collect();
+        while let Some(at) = self.endpoint.poll_timeout().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.endpoint.handle_timeout(self.now);
+            all.extend(self.collect());
+        }
+        self.now = until;
+        all
+    }
+
+    /// A call of ours to the peer, and its INVITE.
+    pub(super) fn dials(&mut self, change: impl FnOnce(&mut Dial)) -> (SessionId, Said) {
+        let mut dial = Dial {
+            target: uri("sip:carol@192.0.2.1"),
+            destination: Destination::from(self.peer),
+            next_hop: NextHop::Follow,
+            from: NameAddr::new(uri("sip:us@192.0.2.2")),
+            to: None,
+            routes: Vec::new(),
+            offer: Some(sdp(OFFER)),
+            headers: Vec::new(),
+            reliable: Reliable::No,
+            timers: None,
+            credentials: None,
+        };
+        change(&mut dial);
+        let id = self.endpoint.dial(self.now, dial).unwrap();
+        let invite = self.collect().remove(0);
+        (id, invite)
+    }
+
+    /// A call from the peer that is up; gives its session and our To tag.
+    pub(super) fn is_called(&mut self) -> (SessionId, String) {
+        self.hears(&an_invite("a", ""));
+        let id = self.incoming.last().unwrap().session;
+        self.endpoint.accept(self.now, id, sdp(ANSWER)).unwrap();
+        let ok = self.collect().remove(0);
+        let tag = ok.tag("To");
+        self.hears(&a_request("ACK", "a-ack", &tag, 1, ""));
+        (id, tag)
+    }
+
+    pub(super) fn ended(&self, id: SessionId) -> Option<&Ended> {
+        self.events.iter().find_map(|(session, event)| match event {
+            SessionEvent::Ended(ended) if *session == id => Some(ended),
+            _ => None,
+        })
+    }
+
+    pub(super) fn assert_nothing_is_left(&mut self) {
+        self.pass(Duration::from_secs(140));
+        self.endpoint.assert_empty();
+    }
+}
+
+/// An INVITE by hand; `more` are further header lines. It carries an offer.
+pub(super) fn an_invite(branch: &str, more: &str) -> String {
+    format!("{}{more}Content-Type: application/sdp\n\n{OFFER}", head("INVITE", branch, "", 1))
+}
+
+/// A request by hand, inside the dialog when `tag` is ours.
+pub(super) fn a_request(method: &str, branch: &str, tag: &str, cseq: u32, more: &str) -> String {
+    format!("{}{more}", head(method, branch, tag, cseq))
+}
+
+fn head(method: &str, branch: &str, tag: &str, cseq: u32) -> String {
+    let tag = if tag.is_empty() { String::new() } else { format!(";tag={tag}") };
+    format!(
+        "{method} sip:bob@192.0.2.2 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK{branch};rport\n\
+         Max-Forwards: 70\nFrom: <sip:carol@192.0.2.1>;tag=carol\nTo: <sip:bob@192.0.2.2>{tag}\n\
+         Call-ID: by-hand\nCSeq: {cseq} {method}\nContact: <sip:carol@192.0.2.1:5060>\n"
+    )
 }

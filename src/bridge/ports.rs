@@ -1,0 +1,152 @@
+//! The pool of media ports: pairs of UDP sockets, RTP on the even port, RTCP above it.
+
+use std::collections::{HashSet, VecDeque};
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Pairs tried before the pool says that it is exhausted although some look free: other programs
+/// may sit on some of them, but hardly on this many in a row.
+const TRIES_MAX: usize = 256;
+
+/// Why no pair of ports could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PortsError {
+    /// All are in use.
+    #[error("all {0} pairs of media ports are in use; widen media.ports")]
+    Exhausted(usize),
+    /// The kernel refuses.
+    #[error("a media socket could not be opened")]
+    Socket(#[source] io::Error),
+}
+
+/// The pool. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Ports(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    bind: IpAddr,
+    pairs: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Even ports, the longest unused first: a packet that is late for an old call finds nobody.
+    free: VecDeque<u16>,
+    used: HashSet<u16>,
+}
+
+/// Two sockets and the promise to give their ports back.
+#[derive(Debug)]
+pub(super) struct PortPair {
+    pub(super) rtp: UdpSocket,
+    pub(super) rtcp: UdpSocket,
+    port: u16,
+    pool: Ports,
+}
+
+impl Ports {
+    /// A pool over `ports`, beginning at a place that `random` chooses.
+    pub(super) fn new(bind: IpAddr, ports: RangeInclusive<u16>, random: u64) -> Ports {
+        let first = u32::from(*ports.start()).next_multiple_of(2);
+        let last = u32::from(*ports.end());
+        let mut free: VecDeque<u16> =
+            (first..last).step_by(2).filter_map(|port| u16::try_from(port).ok()).collect();
+        let pairs = free.len();
+        if pairs > 0 {
+            free.rotate_left((random % pairs as u64) as usize);
+        }
+        Ports(Arc::new(Pool { bind, pairs, state: Mutex::new(State { free, used: HashSet::new() }) }))
+    }
+
+    /// Opens a pair. Ports that another program holds are passed over and tried again later.
+    pub(super) fn open(&self) -> Result<PortPair, PortsError> {
+        let mut busy = None;
+        for _ in 0..TRIES_MAX {
+            let Some(port) = self.take() else { break };
+            match self.bind(port) {
+                Ok((rtp, rtcp)) => return Ok(PortPair { rtp, rtcp, port, pool: self.clone() }),
+                Err(error) => {
+                    self.give_back(port);
+                    if error.kind() != io::ErrorKind::AddrInUse {
+                        return Err(PortsError::Socket(error));
+                    }
+                    busy = Some(error);
+                }
+            }
+        }
+        tracing::warn!(cause = ?busy, "no pair of media ports is free");
+        Err(PortsError::Exhausted(self.0.pairs))
+    }
+
+    /// Pairs in use.
+    pub(super) fn in_use(&self) -> usize {
+        self.state().used.len()
+    }
+
+    fn take(&self) -> Option<u16> {
+        let mut state = self.state();
+        let port = state.free.pop_front()?;
+        state.used.insert(port);
+        Some(port)
+    }
+
+    fn give_back(&self, port: u16) {
+        let mut state = self.state();
+        if state.used.remove(&port) {
+            state.free.push_back(port);
+        }
+    }
+
+    fn bind(&self, port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
+        let open = |port: u16| -> io::Result<UdpSocket> {
+            let socket = UdpSocket::bind(SocketAddr::new(self.0.bind, port))?;
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        };
+        Ok((open(port)?, open(port + 1)?))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for PortPair {
+    fn drop(&mut self) {
+        self.pool.give_back(self.port);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_come_back_when_dropped_and_an_empty_pool_says_so() {
+        let ports = Ports::new([127, 0, 0, 1].into(), 47_310..=47_315, 1);
+        let pairs: Vec<_> = (0..3).map(|_| ports.open().unwrap()).collect();
+        assert_eq!(ports.in_use(), 3);
+        for pair in &pairs {
+            let rtp = pair.rtp.local_addr().unwrap().port();
+            assert_eq!(rtp % 2, 0);
+            assert_eq!(pair.rtcp.local_addr().unwrap().port(), rtp + 1);
+        }
+        assert!(matches!(ports.open(), Err(PortsError::Exhausted(3))));
+        drop(pairs);
+        assert_eq!(ports.in_use(), 0);
+        assert!(ports.open().is_ok());
+    }
+
+    #[test]
+    fn a_port_of_another_program_is_passed_over() {
+        let other = UdpSocket::bind("127.0.0.1:47330").unwrap();
+        let ports = Ports::new([127, 0, 0, 1].into(), 47_330..=47_333, 0);
+        let pair = ports.open().unwrap();
+        assert_eq!(pair.rtp.local_addr().unwrap().port(), 47_332);
+        drop(other);
+    }
+}

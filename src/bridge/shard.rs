@@ -1,0 +1,636 @@
+//! One media thread: an epoll loop over the sockets of its calls.
+//!
+//! One wake-up reads the clock once and one packet of each ready socket; a relayed packet is one
+//! read and one write. Once a socket's peer is certain, the socket is connected to it: the kernel
+//! then needs no route lookup per packet, and drops strangers' packets before we see them.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use sidetone_media::stream::rtcp::{self, Interval};
+use sidetone_media::stream::rtp::MAX_PACKET_BYTES;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::call::door::AgreedMedia;
+use crate::call::{CallId, Hearing, LegId};
+
+use super::ports::PortPair;
+use super::room::{Entering, House, Moving, Room, Wire};
+use super::{AudioReport, BridgeEvent};
+
+/// Ready sockets taken in one wake-up.
+const READY_MAX: usize = 256;
+
+/// How often rooms are asked what has stopped and what is due.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Events that may wait for the switchboard. Beyond it the oldest are dropped, and that is counted:
+/// a switchboard this far behind is not coming back.
+const BACKLOG_MAX: usize = 65_536;
+
+/// The epoll token of the wake-up.
+const WAKE: u64 = u64::MAX;
+
+/// What a shard is told.
+pub(super) enum Command {
+    Open { call: CallId, pair: PortPair, entering: Entering },
+    Agree { call: CallId, leg: LegId, agreed: Box<AgreedMedia>, consume_digits: bool },
+    Hearing { call: CallId, generation: u64, hearing: Hearing },
+    Digit { call: CallId, leg: LegId, digit: char },
+    Close { call: CallId, leg: LegId },
+    CloseCall { call: CallId },
+    MoveOut { call: CallId, leg: LegId, to: CallId, target: ShardHandle },
+    MoveIn { call: CallId, moving: Box<(Moving, PortPair)> },
+    Report { call: CallId, answer: oneshot::Sender<Option<AudioReport>> },
+}
+
+/// The way to a shard. The thread ends when the last handle is gone.
+#[derive(Clone)]
+pub(super) struct ShardHandle {
+    // Before `wake`, so that the thread finds the queue closed when it is woken for the last time.
+    commands: Sender<Command>,
+    wake: Arc<Wake>,
+}
+
+struct Wake(OwnedFd);
+
+impl Wake {
+    fn ring(&self) {
+        // The counter is far from full, and a write that would block means it is rung already.
+        let _rung = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.ring();
+    }
+}
+
+impl ShardHandle {
+    pub(super) fn send(&self, command: Command) {
+        if self.commands.send(command).is_err() {
+            tracing::error!("a media thread is gone");
+            return;
+        }
+        self.wake.ring();
+    }
+}
+
+/// One media thread's state.
+pub(super) struct Shard {
+    epoll: OwnedFd,
+    woken: OwnedFd,
+    commands: Receiver<Command>,
+    events: mpsc::Sender<BridgeEvent>,
+    house: House,
+    rooms: HashMap<CallId, Entry>,
+    sockets: Sockets,
+    timers: BinaryHeap<Reverse<(Instant, CallId)>>,
+    next_sweep: Instant,
+    backlog: VecDeque<BridgeEvent>,
+    news: Vec<BridgeEvent>,
+    random: u64,
+}
+
+struct Entry {
+    room: Room,
+    /// Which socket a slot of the room has.
+    by_slot: Vec<Option<usize>>,
+    /// The earliest timer in the heap for it.
+    armed: Option<Instant>,
+}
+
+#[derive(Default)]
+struct Sockets {
+    all: Vec<Option<Socket>>,
+    free: Vec<usize>,
+}
+
+struct Socket {
+    pair: PortPair,
+    call: CallId,
+    leg: LegId,
+    slot: usize,
+    /// The peer the kernel has been told of.
+    connected: Option<SocketAddr>,
+    report: Interval,
+}
+
+impl Shard {
+    /// Starts the thread.
+    pub(super) fn start(
+        number: usize,
+        house: House,
+        events: mpsc::Sender<BridgeEvent>,
+        random: u64,
+    ) -> io::Result<ShardHandle> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let woken = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let wake = Arc::new(Wake(woken.try_clone()?));
+        epoll::add(&epoll, &woken, EventData::new_u64(WAKE), EventFlags::IN)?;
+        let (commands_in, commands) = channel();
+        let shard = Shard {
+            epoll,
+            woken,
+            commands,
+            events,
+            house,
+            rooms: HashMap::new(),
+            sockets: Sockets::default(),
+            timers: BinaryHeap::new(),
+            next_sweep: Instant::now() + SWEEP,
+            backlog: VecDeque::new(),
+            news: Vec::new(),
+            random,
+        };
+        std::thread::Builder::new().name(format!("media-{number}")).spawn(move || shard.run())?;
+        Ok(ShardHandle { commands: commands_in, wake })
+    }
+
+    fn run(mut self) {
+        let mut ready = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; READY_MAX];
+        let mut packet = [0; MAX_PACKET_BYTES + 1];
+        loop {
+            let timeout = self.patience(Instant::now());
+            let count = match epoll::wait(&self.epoll, &mut ready, Some(&timeout)) {
+                Ok(count) => count,
+                Err(rustix::io::Errno::INTR) => 0,
+                Err(error) => {
+                    tracing::error!(%error, "the media thread cannot wait for packets");
+                    return;
+                }
+            };
+            let now = Instant::now();
+            let mut told = false;
+            for event in &ready[..count] {
+                match event.data.u64() {
+                    WAKE => told = true,
+                    token => self.readable(now, token, &mut packet),
+                }
+            }
+            if told && !self.obey(now) {
+                return;
+            }
+            self.run_timers(now);
+            if now >= self.next_sweep {
+                self.sweep(now);
+            }
+            self.tell();
+        }
+    }
+
+    fn patience(&self, now: Instant) -> Timespec {
+        let mut until = self.next_sweep;
+        if let Some(Reverse((at, _))) = self.timers.peek() {
+            until = until.min(*at);
+        }
+        let mut patience = until.saturating_duration_since(now);
+        if !self.backlog.is_empty() {
+            patience = patience.min(Duration::from_millis(5));
+        }
+        Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: i64::from(patience.subsec_nanos()) }
+    }
+
+    // --- packets
+
+    fn readable(&mut self, now: Instant, token: u64, packet: &mut [u8]) {
+        let (index, is_rtcp) = ((token >> 1) as usize, token & 1 == 1);
+        let Some(socket) = self.sockets.get(index) else { return };
+        let (call, slot) = (socket.call, socket.slot);
+        let (from, length) = match read(socket, is_rtcp, packet) {
+            Some(read) => read,
+            None => return,
+        };
+        if length > MAX_PACKET_BYTES {
+            return;
+        }
+        let octets = &mut packet[..length];
+        if is_rtcp {
+            return self.rtcp_in(now, call, slot, from, octets);
+        }
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
+        let (house, news) = (&self.house, &mut self.news);
+        let room = &mut entry.room;
+        let step = AssertUnwindSafe(|| room.rtp(now, slot, octets, from, house, &mut wire, news));
+        if catch_unwind(step).is_err() {
+            return self.fail(now, call);
+        }
+        let wanted = entry.room.poll_timeout();
+        arm(&mut self.timers, &mut entry.armed, call, wanted);
+    }
+
+    fn rtcp_in(&mut self, now: Instant, call: CallId, slot: usize, from: SocketAddr, octets: &[u8]) {
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        // The address first, as with RTP.
+        if entry.room.rtcp_target(slot) != Some(from) {
+            return;
+        }
+        let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
+        match rtcp::read(octets, line.ssrc(), wall_ntp()) {
+            Ok(heard) => {
+                if let Some(sender) = heard.sender {
+                    receive.sender_report(now, sender.ssrc, sender.ntp);
+                }
+                if let Some(about_us) = heard.about_us {
+                    entry.room.note_remote(slot, about_us);
+                }
+            }
+            Err(error) => tracing::trace!(%call, %error, "RTCP not understood"),
+        }
+    }
+
+    // --- commands
+
+    /// Does what it was told. False when nobody is left to tell it anything.
+    fn obey(&mut self, now: Instant) -> bool {
+        let mut count = [0; 8];
+        // Reading resets the wake-up; it is nonblocking, and there may be nothing to reset.
+        let _reset = rustix::io::read(&self.woken, &mut count);
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.carry_out(now, command),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Open { call, pair, entering } => {
+                let leg = entering.id;
+                let entry = self.entry(call);
+                let slot = entry.room.enter(now, entering);
+                self.plug_in(now, call, leg, slot, pair);
+            }
+            Command::Agree { call, leg, agreed, consume_digits } => {
+                self.with_leg(now, call, leg, |room, slot, house, wire| {
+                    room.agree(now, slot, *agreed, consume_digits, house, wire);
+                });
+            }
+            Command::Hearing { call, generation, hearing } => {
+                if let Some(entry) = self.rooms.get_mut(&call) {
+                    entry.room.set_hearing(now, generation, hearing, &self.house);
+                    let wanted = entry.room.poll_timeout();
+                    arm(&mut self.timers, &mut entry.armed, call, wanted);
+                }
+                // A call without media yet obeys every table.
+                self.news.push(BridgeEvent::HearingApplied { call, generation });
+            }
+            Command::Digit { call, leg, digit } => {
+                self.with_leg(now, call, leg, |room, slot, _, _| room.send_digit(now, slot, digit));
+            }
+            Command::Close { call, leg } => self.close(now, call, leg),
+            Command::CloseCall { call } => {
+                let legs: Vec<LegId> =
+                    self.sockets.iter().filter(|s| s.call == call).map(|s| s.leg).collect();
+                legs.into_iter().for_each(|leg| self.close(now, call, leg));
+                self.rooms.remove(&call);
+            }
+            Command::MoveOut { call, leg, to, target } => self.move_out(now, call, leg, to, &target),
+            Command::MoveIn { call, moving } => {
+                let (moving, pair) = *moving;
+                let leg = moving.id();
+                let house = self.house.clone();
+                let slot = self.entry(call).room.move_in(now, moving, &house);
+                self.plug_in(now, call, leg, slot, pair);
+            }
+            Command::Report { call, answer } => {
+                // Whoever asked may have gone.
+                let _gone = answer.send(self.rooms.get(&call).map(|entry| entry.room.report()));
+            }
+        }
+    }
+
+    fn entry(&mut self, call: CallId) -> &mut Entry {
+        self.rooms.entry(call).or_insert_with(|| Entry {
+            room: Room::new(call),
+            by_slot: Vec::new(),
+            armed: None,
+        })
+    }
+
+    fn with_leg(
+        &mut self,
+        _now: Instant,
+        call: CallId,
+        leg: LegId,
+        act: impl FnOnce(&mut Room, usize, &House, &mut Out<'_>),
+    ) {
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        let Some(slot) = entry.room.slot(leg) else { return };
+        let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
+        act(&mut entry.room, slot, &self.house, &mut wire);
+        let wanted = entry.room.poll_timeout();
+        arm(&mut self.timers, &mut entry.armed, call, wanted);
+    }
+
+    fn plug_in(&mut self, now: Instant, call: CallId, leg: LegId, slot: usize, pair: PortPair) {
+        let random = self.random();
+        let socket = Socket { pair, call, leg, slot, connected: None, report: Interval::new(now, random) };
+        let index = self.sockets.add(socket);
+        let Some(socket) = self.sockets.get(index) else { return };
+        let token = (index as u64) << 1;
+        let listened = epoll::add(&self.epoll, &socket.pair.rtp, EventData::new_u64(token), EventFlags::IN)
+            .and_then(|()| {
+                epoll::add(&self.epoll, &socket.pair.rtcp, EventData::new_u64(token | 1), EventFlags::IN)
+            });
+        if let Err(error) = listened {
+            tracing::error!(%call, %leg, %error, "a media socket cannot be listened to");
+        }
+        let entry = self.entry(call);
+        if entry.by_slot.len() <= slot {
+            entry.by_slot.resize(slot + 1, None);
+        }
+        entry.by_slot[slot] = Some(index);
+        let wanted = entry.room.poll_timeout();
+        if let Some(entry) = self.rooms.get_mut(&call) {
+            arm(&mut self.timers, &mut entry.armed, call, wanted);
+        }
+    }
+
+    /// Takes a leg's socket away from epoll and from the table.
+    fn unplug(&mut self, call: CallId, slot: usize) -> Option<Socket> {
+        let entry = self.rooms.get_mut(&call)?;
+        let index = entry.by_slot.get_mut(slot)?.take()?;
+        let socket = self.sockets.remove(index)?;
+        for fd in [&socket.pair.rtp, &socket.pair.rtcp] {
+            // It goes with the descriptor in any case; a moved one must not ring here any more.
+            let _gone = epoll::delete(&self.epoll, fd);
+        }
+        Some(socket)
+    }
+
+    fn close(&mut self, now: Instant, call: CallId, leg: LegId) {
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        let Some(slot) = entry.room.slot(leg) else { return };
+        self.say_goodbye(now, call, slot);
+        let socket = self.unplug(call, slot);
+        drop(socket);
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        if let Some(quality) = entry.room.leave(now, slot, &self.house) {
+            self.news.push(BridgeEvent::Closed { call, leg, quality });
+        }
+        if entry.room.is_empty() {
+            self.rooms.remove(&call);
+        } else {
+            let wanted = entry.room.poll_timeout();
+            arm(&mut self.timers, &mut entry.armed, call, wanted);
+        }
+    }
+
+    fn move_out(&mut self, now: Instant, call: CallId, leg: LegId, to: CallId, target: &ShardHandle) {
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        let Some(slot) = entry.room.slot(leg) else { return };
+        let Some(socket) = self.unplug(call, slot) else { return };
+        if socket.connected.is_some() {
+            disconnect(&socket.pair.rtp);
+        }
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        let Some(moving) = entry.room.move_out(now, slot, &self.house) else { return };
+        if entry.room.is_empty() {
+            self.rooms.remove(&call);
+        }
+        target.send(Command::MoveIn { call: to, moving: Box::new((moving, socket.pair)) });
+    }
+
+    // --- time
+
+    fn run_timers(&mut self, now: Instant) {
+        while let Some(Reverse((at, call))) = self.timers.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.timers.pop();
+            let Some(entry) = self.rooms.get_mut(&call) else { continue };
+            if entry.armed != Some(at) {
+                continue; // armed anew since
+            }
+            entry.armed = None;
+            if entry.room.poll_timeout().is_some_and(|wanted| wanted <= now) {
+                let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
+                let (room, house) = (&mut entry.room, &self.house);
+                if catch_unwind(AssertUnwindSafe(|| room.handle_timeout(now, house, &mut wire))).is_err() {
+                    self.fail(now, call);
+                    continue;
+                }
+            }
+            let wanted = entry.room.poll_timeout();
+            arm(&mut self.timers, &mut entry.armed, call, wanted);
+        }
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        self.next_sweep = now + SWEEP;
+        for entry in self.rooms.values_mut() {
+            entry.room.sweep(now, &self.house, &mut self.news);
+        }
+        let due: Vec<(CallId, usize)> =
+            self.sockets.iter().filter(|s| s.report.due() <= now).map(|s| (s.call, s.slot)).collect();
+        for (call, slot) in due {
+            self.report(now, call, slot, rtcp::report);
+        }
+        metrics::gauge!("sidetone_media_legs").set(self.sockets.iter().count() as f64);
+    }
+
+    fn say_goodbye(&mut self, now: Instant, call: CallId, slot: usize) {
+        self.report(now, call, slot, rtcp::goodbye);
+    }
+
+    /// Sends a leg's report, and sets when the next is due.
+    fn report(&mut self, now: Instant, call: CallId, slot: usize, write: WriteReport) {
+        let random = self.random();
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        let Some(index) = entry.by_slot.get(slot).copied().flatten() else { return };
+        let Some(socket) = self.sockets.get_mut(index) else { return };
+        socket.report.next(now, random);
+        let Some(to) = entry.room.rtcp_target(slot) else { return };
+        let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
+        let mut octets = [0; rtcp::MAX_REPORT_BYTES];
+        // RFC 3550 section 6.5.1 wants a name that lasts for the session; RFC 7022: and no more.
+        let cname = socket.leg.to_string();
+        let length = write(now, wall_ntp(), line, receive, &cname, &mut octets);
+        if length > 0 {
+            // Reports are repeated; one that is not sent is not missed.
+            let _sent = socket.pair.rtcp.send_to(&octets[..length], to);
+        }
+    }
+
+    /// Ends the media of a call in which a defect showed.
+    fn fail(&mut self, now: Instant, call: CallId) {
+        let legs: Vec<usize> =
+            self.sockets.iter().filter(|socket| socket.call == call).map(|socket| socket.slot).collect();
+        for slot in legs {
+            drop(self.unplug(call, slot));
+        }
+        self.rooms.remove(&call);
+        self.news.push(BridgeEvent::CallFailed { call });
+        let _ = now;
+    }
+
+    /// Hands news on; what does not fit waits here.
+    fn tell(&mut self) {
+        self.backlog.extend(self.news.drain(..));
+        while let Some(event) = self.backlog.pop_front() {
+            match self.events.try_send(event) {
+                Ok(()) => {}
+                Err(TrySendError::Full(event)) => {
+                    self.backlog.push_front(event);
+                    break;
+                }
+                Err(TrySendError::Closed(_)) => self.backlog.clear(),
+            }
+        }
+        if self.backlog.len() > BACKLOG_MAX {
+            let lost = self.backlog.len() - BACKLOG_MAX;
+            self.backlog.drain(..lost);
+            metrics::counter!("sidetone_media_events_lost_total").increment(lost as u64);
+        }
+    }
+
+    /// A SplitMix64 sequence: only spreads reports over time.
+    fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+type WriteReport = fn(
+    Instant,
+    u64,
+    &sidetone_media::stream::line::SendLine,
+    &mut sidetone_media::stream::receive::Receive,
+    &str,
+    &mut [u8],
+) -> usize;
+
+impl Sockets {
+    fn add(&mut self, socket: Socket) -> usize {
+        match self.free.pop() {
+            Some(index) => {
+                self.all[index] = Some(socket);
+                index
+            }
+            None => {
+                self.all.push(Some(socket));
+                self.all.len() - 1
+            }
+        }
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Socket> {
+        let socket = self.all.get_mut(index)?.take()?;
+        self.free.push(index);
+        Some(socket)
+    }
+
+    fn get(&self, index: usize) -> Option<&Socket> {
+        self.all.get(index)?.as_ref()
+    }
+
+    fn get_mut(&mut self, index: usize) -> Option<&mut Socket> {
+        self.all.get_mut(index)?.as_mut()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Socket> {
+        self.all.iter().flatten()
+    }
+}
+
+/// A room's way to its sockets.
+struct Out<'a> {
+    sockets: &'a mut Sockets,
+    by_slot: &'a [Option<usize>],
+}
+
+impl Out<'_> {
+    fn socket(&mut self, slot: usize) -> Option<&mut Socket> {
+        let index = self.by_slot.get(slot).copied().flatten()?;
+        self.sockets.get_mut(index)
+    }
+}
+
+impl Wire for Out<'_> {
+    fn rtp(&mut self, slot: usize, to: SocketAddr, octets: &[u8]) {
+        let Some(socket) = self.socket(slot) else { return };
+        let rtp = &socket.pair.rtp;
+        let sent = if socket.connected == Some(to) { rtp.send(octets) } else { rtp.send_to(octets, to) };
+        if let Err(error) = sent
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
+            // That was the ICMP answer to an earlier packet; this one has not been sent yet.
+            let _lost = if socket.connected == Some(to) { rtp.send(octets) } else { rtp.send_to(octets, to) };
+        }
+    }
+
+    fn locked(&mut self, slot: usize, to: Option<SocketAddr>) {
+        let Some(socket) = self.socket(slot) else { return };
+        match to {
+            Some(to) => {
+                if socket.pair.rtp.connect(to).is_ok() {
+                    socket.connected = Some(to);
+                }
+            }
+            None => {
+                if socket.connected.take().is_some() {
+                    disconnect(&socket.pair.rtp);
+                }
+            }
+        }
+    }
+}
+
+fn disconnect(socket: &UdpSocket) {
+    if let Err(error) = rustix::net::connect_unspec(socket) {
+        tracing::warn!(%error, "a media socket keeps its old peer");
+    }
+}
+
+/// One datagram, and who sent it. `None` if there is none after all.
+fn read(socket: &Socket, is_rtcp: bool, packet: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    if is_rtcp {
+        let (length, from) = socket.pair.rtcp.recv_from(packet).ok()?;
+        return Some((from, length));
+    }
+    match socket.connected {
+        // The kernel has looked at the address already.
+        Some(peer) => Some((peer, socket.pair.rtp.recv(packet).ok()?)),
+        None => {
+            let (length, from) = socket.pair.rtp.recv_from(packet).ok()?;
+            Some((from, length))
+        }
+    }
+}
+
+/// Puts a timer into the heap unless an earlier one of the call is there.
+fn arm(
+    timers: &mut BinaryHeap<Reverse<(Instant, CallId)>>,
+    armed: &mut Option<Instant>,
+    call: CallId,
+    wanted: Option<Instant>,
+) {
+    let Some(at) = wanted else { return };
+    if armed.is_none_or(|armed| at < armed) {
+        *armed = Some(at);
+        timers.push(Reverse((at, call)));
+    }
+}
+
+fn wall_ntp() -> u64 {
+    rtcp::ntp(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}

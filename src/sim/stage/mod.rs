@@ -1,0 +1,519 @@
+//! A whole gateway on loopback and the people around it: a customer behind a carrier, agents and supervisors.
+//!
+//! The gateway runs in this process with free ports and a store in a folder of its own; everything it is asked goes
+//! over its public interfaces, SIP, RTP and HTTP. Each person hums a tone of their own (a quarter tone beside every note of
+//! a scale, so that no music is mistaken for a voice), and [`levels`] measures who hears whom.
+
+pub mod api;
+pub mod levels;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
+use sbc_config::{Config, Finding, SecretError, SecretSource};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use thiserror::Error;
+use tokio::time::MissedTickBehavior;
+
+use super::phone::{Options, Phone, PhoneError};
+use super::voice::Voice;
+use super::{HUNG_AFTER, Hung, random, random_token};
+use crate::gateway::{Gateway, GatewayError, Source};
+use crate::sip::uri::{Uri, UriError};
+use api::{Api, ApiError, Call, Events, Supervision};
+use levels::{Expected, Heard, LISTEN_PACKETS, LevelError};
+
+/// The number of the agents' line: Alice, and nobody else.
+pub const ALICES_NUMBER: &str = "+15550100";
+/// Alice, and Bob when she cannot.
+pub const TEAM_NUMBER: &str = "+15550101";
+/// Dave, who has never registered.
+pub const ABSENT_NUMBER: &str = "+15550102";
+/// A number no route takes.
+pub const UNKNOWN_NUMBER: &str = "+15550999";
+
+/// The address the carrier sends from. Not that of the gateway, because trust comes by address.
+pub const CARRIER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// What people sound like.
+const TONES: [(&str, f64); 5] =
+    [("customer", 403.5), ("alice", 604.5), ("bob", 1141.0), ("sam", 905.8), ("sue", 1281.0)];
+
+/// The password of every telephone on the stage; only the gateway and the phones on it know each other.
+const PASSWORD: &str = "stage-password";
+/// How long phones register for.
+const REGISTER_FOR: Duration = Duration::from_secs(300);
+
+/// Media ports lie below the range from which the kernel gives out ports, so that no telephone takes one.
+const FIRST_PORT: u16 = 10_000;
+/// Ports of one stage: 64 legs.
+const PORTS: u16 = 128;
+/// Stages side by side before the ports begin again.
+const STAGES: u16 = 160;
+/// How often a condition that the gateway does not tell by an event is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Somebody with a telephone and a tone.
+pub struct Person {
+    /// The telephone.
+    pub phone: Phone,
+    /// The tone it hums.
+    pub hz: f64,
+}
+
+impl Person {
+    /// Their name; that of an agent or supervisor is their id in the configuration too.
+    pub fn name(&self) -> &str {
+        self.phone.name()
+    }
+}
+
+/// The gateway and the people.
+pub struct Stage {
+    /// Calls from outside, over the trunk.
+    pub customer: Person,
+    /// An agent, extension 100, registered.
+    pub alice: Person,
+    /// Another agent, extension 101, registered.
+    pub bob: Person,
+    /// A supervisor, extension 200, registered.
+    pub sam: Person,
+    /// Another supervisor, extension 201, at a fixed contact.
+    pub sue: Person,
+    /// The API, with Sam's token.
+    pub api: Api,
+    /// What the tenant is told.
+    pub events: Events,
+    gateway: Gateway,
+    sip: SocketAddr,
+    _folder: Folder,
+}
+
+/// What a stage can be given.
+#[derive(Debug, Clone, Default)]
+pub struct Setting {
+    /// Where the store goes; a temporary folder otherwise.
+    pub folder: Option<PathBuf>,
+    /// The codecs of the gateway, best first, as the configuration has them; G.711 mu-law first otherwise.
+    pub codecs: Option<String>,
+    /// More of the `[supervision]` section.
+    pub supervision: String,
+}
+
+/// Tokens that the stage's configuration knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenOf {
+    /// The agent.
+    Alice,
+    /// The supervisor of the agents' team.
+    Sam,
+    /// The other supervisor of the agents' team.
+    Sue,
+    /// A supervisor of another team.
+    Stranger,
+    /// Another program.
+    Crm,
+}
+
+impl TokenOf {
+    /// The token in clear.
+    pub fn clear(self) -> &'static str {
+        match self {
+            Self::Alice => "alice-stage-token",
+            Self::Sam => "sam-stage-token",
+            Self::Sue => "sue-stage-token",
+            Self::Stranger => "stranger-stage-token",
+            Self::Crm => "crm-stage-token",
+        }
+    }
+
+    fn sha256(self) -> String {
+        Sha256::digest(self.clear()).iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+}
+
+/// Why the stage does not stand, or something on it did not happen.
+#[derive(Debug, Error)]
+pub enum StageError {
+    /// The gateway did not start.
+    #[error("the gateway does not start")]
+    Gateway(#[from] GatewayError),
+    /// Its configuration is wrong.
+    #[error("the stage's configuration is wrong: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Config(Vec<Finding>),
+    /// It has no SIP address.
+    #[error("the gateway does not listen for SIP over UDP")]
+    NoSip,
+    /// A telephone did not do its part.
+    #[error("the telephone of {who}")]
+    Phone {
+        /// Whose.
+        who: String,
+        /// What went wrong.
+        source: PhoneError,
+    },
+    /// The API refused.
+    #[error("the API, asked to {what}")]
+    Api {
+        /// What was asked.
+        what: &'static str,
+        /// What went wrong.
+        source: ApiError,
+    },
+    /// The store has no folder.
+    #[error("no folder for the store")]
+    Folder(#[from] io::Error),
+    /// No such address.
+    #[error("no SIP address")]
+    Address(#[from] UriError),
+    /// Something waited for never came.
+    #[error(transparent)]
+    Hung(#[from] Hung),
+    /// Levels are wrong.
+    #[error(transparent)]
+    Levels(#[from] LevelError),
+    /// The call has no such leg.
+    #[error("the call has no leg of {0}")]
+    NoLeg(String),
+}
+
+impl Stage {
+    /// Starts the gateway and plugs the telephones in; agents and Sam register.
+    pub async fn start(setting: Setting) -> Result<Self, StageError> {
+        let folder = Folder::new(setting.folder.as_deref())?;
+        let customer = person(Options { ip: CARRIER_IP, ..Options::new("customer") }).await?;
+        let sue = person(Options::new("sue")).await?;
+        let text = config_text(&setting, folder.path(), sue.phone.address());
+        let config = Config::parse(&text, &Passwords).map_err(StageError::Config)?;
+        let gateway = Gateway::start(config, Source::Fixed).await?;
+        let sip = gateway.sip_udp_addr().ok_or(StageError::NoSip)?;
+
+        let with = |name: &str| Options {
+            server: Some(sip),
+            password: Some(PASSWORD.to_owned()),
+            ..Options::new(name)
+        };
+        let (alice, bob, sam) =
+            (person(with("alice")).await?, person(with("bob")).await?, person(with("sam")).await?);
+        for person in [&alice, &bob, &sam] {
+            person.phone.register(REGISTER_FOR).await.map_err(at(person))?;
+        }
+        let unreachable = |source| StageError::Api { what: "be there", source };
+        let api = Api::new(gateway.api_addr(), TokenOf::Sam.clear()).map_err(unreachable)?;
+        let events = Events::follow(&api.with_token(TokenOf::Crm.clear())).await.map_err(unreachable)?;
+        Ok(Self { customer, alice, bob, sam, sue, api, events, gateway, sip, _folder: folder })
+    }
+
+    /// Where the gateway takes SIP over UDP.
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// Where the gateway takes SIP over TCP.
+    pub fn sip_tcp(&self) -> Option<SocketAddr> {
+        self.gateway.sip_tcp_addr()
+    }
+
+    /// The API with another token.
+    pub fn api_of(&self, token: TokenOf) -> Api {
+        self.api.with_token(token.clear())
+    }
+
+    /// Another telephone that knows the gateway, with the options of one on this stage.
+    pub fn options(&self, name: &str) -> Options {
+        Options { server: Some(self.sip), password: Some(PASSWORD.to_owned()), ..Options::new(name) }
+    }
+
+    /// Everybody.
+    pub fn cast(&self) -> [&Person; 5] {
+        [&self.customer, &self.alice, &self.bob, &self.sam, &self.sue]
+    }
+
+    /// A number or name at the gateway.
+    pub fn address(&self, user: &str) -> Result<Uri, StageError> {
+        Ok(Uri::sip_at(Some(user), self.sip)?)
+    }
+
+    /// The customer dials; the answer is not waited for.
+    pub async fn customer_dials(&self, number: &str) -> Result<(), StageError> {
+        let target = self.address(number)?;
+        self.customer.phone.dial(target).await.map_err(at(&self.customer))
+    }
+
+    /// The customer dials and an agent answers; the call as the API shows it.
+    pub async fn customer_reaches(&self, number: &str, agent: &Person) -> Result<Call, StageError> {
+        self.customer_dials(number).await?;
+        self.customer.phone.talking().await.map_err(at(&self.customer))?;
+        agent.phone.talking().await.map_err(at(agent))?;
+        let name = agent.name().to_owned();
+        self.until_call("two talking parties", move |call| {
+            call.state == "talking" && call.leg_of(&name).is_some_and(|leg| leg.presence == "talking")
+        })
+        .await
+    }
+
+    /// Waits until one of the live calls is as wanted, and gives it.
+    pub async fn until_call(&self, what: &str, wanted: impl Fn(&Call) -> bool) -> Result<Call, StageError> {
+        let crm = self.api_of(TokenOf::Crm);
+        let look = async || {
+            let calls = crm.calls().await.map_err(|source| StageError::Api { what: "list calls", source })?;
+            Ok(calls.into_iter().find(|call| wanted(call)))
+        };
+        self.until(what, look).await
+    }
+
+    /// Waits until no call is left.
+    pub async fn until_no_call(&self) -> Result<(), StageError> {
+        let crm = self.api_of(TokenOf::Crm);
+        let look = async || {
+            let calls = crm.calls().await.map_err(|source| StageError::Api { what: "list calls", source })?;
+            Ok(calls.is_empty().then_some(()))
+        };
+        self.until("the end of all calls", look).await
+    }
+
+    /// Waits until a supervision is as wanted, and gives it.
+    pub async fn until_supervision(
+        &self,
+        id: &str,
+        what: &str,
+        wanted: impl Fn(&Supervision) -> bool,
+    ) -> Result<Supervision, StageError> {
+        let look = async || {
+            let seen = self.api_of(TokenOf::Crm).supervision(id).await;
+            let seen = seen.map_err(|source| StageError::Api { what: "show a supervision", source })?;
+            Ok(wanted(&seen).then_some(seen))
+        };
+        self.until(what, look).await
+    }
+
+    async fn until<T>(
+        &self,
+        what: &str,
+        look: impl AsyncFn() -> Result<Option<T>, StageError>,
+    ) -> Result<T, StageError> {
+        let hung = || Hung { who: "the stage".to_owned(), what: what.to_owned(), last: "not so".to_owned() };
+        let looking = async {
+            let mut looks = tokio::time::interval(LOOK);
+            looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                looks.tick().await;
+                if let Some(found) = look().await? {
+                    return Ok(found);
+                }
+            }
+        };
+        tokio::time::timeout(HUNG_AFTER, looking).await.map_err(|_| hung())?
+    }
+
+    /// Sam is rung and joins; the supervision once it is active.
+    pub async fn sam_joins(&self, call: &Call, role: &str) -> Result<Supervision, StageError> {
+        self.joins(&self.sam, TokenOf::Sam, call, role).await
+    }
+
+    /// A supervisor is rung and joins; the supervision once it is active.
+    pub async fn joins(
+        &self,
+        who: &Person,
+        token: TokenOf,
+        call: &Call,
+        role: &str,
+    ) -> Result<Supervision, StageError> {
+        let api = self.api_of(token);
+        let asked = api.supervise(&call.id, json!({ "role": role })).await;
+        let asked = asked.map_err(|source| StageError::Api { what: "supervise", source })?;
+        who.phone.talking().await.map_err(at(who))?;
+        self.until_supervision(&asked.id, "an active supervision", |seen| seen.state == "active").await
+    }
+
+    /// Measures what each of these parties hears; all listen at the same time.
+    pub async fn measure(&self, expected: &[Expected<'_>]) -> Result<Vec<Heard>, StageError> {
+        self.measure_packets(expected, LISTEN_PACKETS).await
+    }
+
+    /// The same over as many packets.
+    pub async fn measure_packets(
+        &self,
+        expected: &[Expected<'_>],
+        packets: usize,
+    ) -> Result<Vec<Heard>, StageError> {
+        let cast = self.cast();
+        let measures = expected.iter().map(|row| {
+            let cast = &cast;
+            async move { row.measure(cast, packets).await.map_err(at(row.ear)) }
+        });
+        try_join_all(measures).await
+    }
+
+    /// Each of these parties hears exactly what is expected.
+    pub async fn assert_hears(&self, expected: &[Expected<'_>]) -> Result<(), StageError> {
+        let heard = self.measure(expected).await?;
+        let wrong: Vec<_> = expected.iter().zip(&heard).flat_map(|(row, heard)| row.judge(heard)).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(LevelError::Wrong(wrong).into()) }
+    }
+
+    /// Stops the gateway.
+    pub async fn stop(self) {
+        self.gateway.stop().await;
+    }
+}
+
+/// Names the person in a telephone's error.
+pub fn at(person: &Person) -> impl Fn(PhoneError) -> StageError {
+    let who = person.name().to_owned();
+    move |source| StageError::Phone { who: who.clone(), source }
+}
+
+async fn person(options: Options) -> Result<Person, StageError> {
+    let name = options.name.clone();
+    let hz = TONES.iter().find(|(known, _)| *known == name).map_or(0.0, |(_, hz)| *hz);
+    let phone = Phone::start(Options { voice: Voice::tone(hz), ..options }).await;
+    let phone = phone.map_err(|source| StageError::Phone { who: name, source })?;
+    Ok(Person { phone, hz })
+}
+
+/// The one secret of the stage.
+struct Passwords;
+
+impl SecretSource for Passwords {
+    fn file(&self, _path: &str) -> Result<String, SecretError> {
+        Ok(PASSWORD.to_owned())
+    }
+
+    fn env(&self, _name: &str) -> Result<String, SecretError> {
+        Err(SecretError::NotFound)
+    }
+}
+
+/// A range of media ports that no other stage of this process has, and hardly one of another process.
+fn media_ports() -> (u16, u16) {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    static FIRST: std::sync::OnceLock<u16> = std::sync::OnceLock::new();
+    let first = *FIRST.get_or_init(|| (random() % u64::from(STAGES)) as u16);
+    let slot = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % STAGES;
+    let low = FIRST_PORT + slot * PORTS;
+    (low, low + PORTS - 1)
+}
+
+fn config_text(setting: &Setting, folder: &Path, sue: SocketAddr) -> String {
+    let (low, high) = media_ports();
+    let database = folder.join("sidetone.sqlite3");
+    let codecs = setting.codecs.as_deref().unwrap_or(r#""PCMU", "PCMA", "G722""#);
+    let mut text = format!(
+        r#"
+[server]
+name = "stage"
+database = "sqlite:{}"
+[sip]
+udp = "127.0.0.1:0"
+tcp = "127.0.0.1:0"
+realm = "sidetone"
+[media]
+listen = "127.0.0.1"
+ports = "{low}-{high}"
+codecs = [{codecs}]
+shards = 1
+[api]
+listen = "127.0.0.1:0"
+[limits]
+calls_max = 20
+[supervision]
+{}
+[[tenant]]
+id = "demo"
+name = "Stage"
+[[team]]
+id = "support"
+tenant = "demo"
+name = "Support"
+[[team]]
+id = "sales"
+tenant = "demo"
+name = "Sales"
+[[trunk]]
+id = "carrier"
+tenant = "demo"
+sources = ["{CARRIER_IP}/32"]
+"#,
+        database.display(),
+        setting.supervision,
+    );
+    let registered = [
+        ("alice", "agent", "support", "100"),
+        ("bob", "agent", "support", "101"),
+        ("dave", "agent", "support", "102"),
+        ("sam", "supervisor", "support", "200"),
+        ("stranger", "supervisor", "sales", "209"),
+    ];
+    for (id, role, team, extension) in registered {
+        text += &format!(
+            "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\nteams = [\"{team}\"]\n\
+             extension = \"{extension}\"\nregister = {{ username = \"{id}\", password_file = \"{id}\" }}\n"
+        );
+    }
+    text += &format!(
+        "[[person]]\nid = \"sue\"\ntenant = \"demo\"\nrole = \"supervisor\"\nteams = [\"support\"]\n\
+         extension = \"201\"\ncontact = \"sip:sue@{sue}\"\n"
+    );
+    let routes = [
+        ("alice", ALICES_NUMBER, r#""alice""#),
+        ("team", TEAM_NUMBER, r#""alice", "bob""#),
+        ("absent", ABSENT_NUMBER, r#""dave""#),
+    ];
+    for (id, number, targets) in routes {
+        text += &format!(
+            "[[route]]\nid = \"{id}\"\ntenant = \"demo\"\nnumber = \"{number}\"\ntargets = [{targets}]\n\
+             ring_s = 60\nreject = 480\n"
+        );
+    }
+    let tokens = [
+        ("alice", TokenOf::Alice, "role = \"agent\"\nperson = \"alice\""),
+        ("sam", TokenOf::Sam, "role = \"supervisor\"\nperson = \"sam\""),
+        ("sue", TokenOf::Sue, "role = \"supervisor\"\nperson = \"sue\""),
+        ("stranger", TokenOf::Stranger, "role = \"supervisor\"\nperson = \"stranger\""),
+        ("crm", TokenOf::Crm, "role = \"integration\""),
+    ];
+    for (id, token, rest) in tokens {
+        text += &format!(
+            "[[token]]\nid = \"{id}-token\"\ntenant = \"demo\"\nsha256 = \"{}\"\n{rest}\n",
+            token.sha256()
+        );
+    }
+    text
+}
+
+/// A folder for the store: given, or temporary and gone with the stage.
+struct Folder {
+    path: PathBuf,
+    temporary: bool,
+}
+
+impl Folder {
+    fn new(given: Option<&Path>) -> io::Result<Self> {
+        let temporary = given.is_none();
+        let path = given.map_or_else(
+            || std::env::temp_dir().join(format!("sidetone-stage-{}", random_token())),
+            Path::to_owned,
+        );
+        std::fs::create_dir_all(&path)?;
+        Ok(Self { path, temporary })
+    }
+
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if self.temporary {
+            // The gateway may still write its last lines; what is left in the temporary folder is the system's affair.
+            let _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
