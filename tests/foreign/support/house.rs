@@ -75,6 +75,7 @@ drain_s = 1
 udp = "127.0.0.1:{sip}"
 tcp = "127.0.0.1:{sip}"
 realm = "{REALM}"
+digest = ["MD5"]
 
 [media]
 listen = "127.0.0.1"
