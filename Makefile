@@ -24,7 +24,7 @@ test: need-cargo ## everything CI runs: format, lints, documentation, all tests 
 check: need-cargo ## format, lints and documentation, warnings are errors; no tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
 
 fmt: need-cargo ## format everything
 	$(CARGO) fmt --all
