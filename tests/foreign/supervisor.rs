@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::support::baresip::{Baresip, WhenCalled};
 use super::support::gateway::Gateway;
-use super::support::house::{House, SAM};
+use super::support::house::{ALICE, House, SAM};
 use super::support::patience::until;
 use super::support::program;
 use super::support::wav::VOICE_DBFS;
@@ -26,11 +26,24 @@ struct Floor {
     carol: Baresip,
     alice: Baresip,
     sam: Baresip,
+    call: String,
     supervision: String,
 }
 
-/// Carol talks to Alice, and Sam is on the line in `role`.
+/// Carol talks to Alice, and Sam is on the line in `role`, rung by the gateway.
 fn floor(role: &str) -> Option<Floor> {
+    let mut floor = talking()?;
+    let wanted = json!({ "supervisor": "sam", "role": role });
+    let path = format!("/v1/calls/{}/supervisions", floor.call);
+    let begun = floor.gateway.expect(201, SAM, "POST", &path, Some(wanted));
+    floor.supervision = begun["id"].as_str().expect("a supervision has an id").to_owned();
+    floor.sam.wait_until_talking();
+    floor.wait_for("state", "active");
+    Some(floor)
+}
+
+/// Carol talks to Alice, and Sam's telephone is registered.
+fn talking() -> Option<Floor> {
     program("baresip", "baresip-core")?;
     let house = House::new()
         .person_registers("alice", "agent")
@@ -46,13 +59,7 @@ fn floor(role: &str) -> Option<Floor> {
     alice.wait_until_talking();
 
     let call = gateway.calls()[0]["id"].as_str().expect("a call has an id").to_owned();
-    let wanted = json!({ "supervisor": "sam", "role": role });
-    let begun = gateway.expect(201, SAM, "POST", &format!("/v1/calls/{call}/supervisions"), Some(wanted));
-    let supervision = begun["id"].as_str().expect("a supervision has an id").to_owned();
-    let floor = Floor { gateway, carol, alice, sam, supervision };
-    floor.sam.wait_until_talking();
-    floor.wait_for("state", "active");
-    Some(floor)
+    Some(Floor { gateway, carol, alice, sam, call, supervision: String::new() })
 }
 
 impl Floor {
@@ -153,4 +160,70 @@ fn a_supervisor_who_hangs_up_leaves_customer_and_agent_as_they_were() {
     assert!(
         (at_alice.level(CAROL_HZ) - VOICE_DBFS).abs() < AS_SPOKEN_DB && at_alice.level(SAM_HZ) <= SILENT_DBFS
     );
+}
+
+#[test]
+fn a_supervisor_who_takes_over_has_the_customer_and_the_agent_is_released() {
+    let Some(floor) = floor("monitor") else { return };
+    floor.gateway.expect(200, SAM, "POST", &format!("/v1/supervisions/{}/takeover", floor.supervision), None);
+    floor.alice.wait_until_silent();
+    floor.carol.listen(1);
+    let (at_carol, at_sam) = (floor.carol.listen(1), floor.sam.listen(1));
+    for (ear, mouth) in
+        [(at_carol.level(SAM_HZ), "carol hears sam"), (at_sam.level(CAROL_HZ), "sam hears carol")]
+    {
+        assert!((ear - VOICE_DBFS).abs() < AS_SPOKEN_DB, "{mouth} at {ear:.1} dBFS");
+    }
+    assert!(at_carol.level(ALICE_HZ) <= SILENT_DBFS && at_sam.level(ALICE_HZ) <= SILENT_DBFS);
+    floor.carol.hang_up();
+    floor.sam.wait_until_silent();
+}
+
+#[test]
+fn a_supervisor_who_dials_the_whisper_prefix_and_an_extension_whispers_to_that_agent() {
+    let Some(mut floor) = talking() else { return };
+    floor.sam.dial("*42100");
+    floor.sam.wait_until_talking();
+    floor.supervision = until("the call has a supervision", || {
+        Some(floor.gateway.calls()[0]["supervisions"][0].as_str()?.to_owned())
+    });
+    floor.wait_for("state", "active");
+    floor.wait_for("role", "whisper");
+    let [carol, alice, sam] = WHISPER;
+    floor.hears(carol, alice, sam);
+}
+
+/// baresip stops recording at a re-INVITE, so what Carol hears on hold is taken from the gateway's own table here; the
+/// simulated telephones of `tests/scenarios` have ears for it.
+#[test]
+fn a_customer_on_hold_gets_music_and_is_not_heard_and_comes_back() {
+    let Some(floor) = floor("whisper") else { return };
+    let legs = floor.gateway.calls()[0]["legs"].as_array().expect("a call has legs").clone();
+    let customer = legs.iter().find(|leg| leg["role"] == "customer").expect("there is a customer");
+    let customer = customer["id"].as_str().expect("a leg has an id");
+    let plan = || {
+        let table = floor.gateway.expect(200, SAM, "GET", &format!("/v1/calls/{}/audio", floor.call), None);
+        let ears = table["ears"].as_array().expect("a table has ears").clone();
+        ears.into_iter().find(|ear| ear["leg"] == customer).map(|ear| ear["plan"].clone())
+    };
+    assert_eq!(plan(), Some(json!("relay")));
+
+    let leg = format!("/v1/calls/{}/legs/{customer}", floor.call);
+    floor.gateway.expect(200, ALICE, "POST", &format!("{leg}/hold"), None);
+    until("the customer gets music", || plan().filter(|plan| plan == "music"));
+    floor.alice.listen(1);
+    let at_alice = floor.alice.listen(1);
+    assert!(at_alice.level(CAROL_HZ) <= SILENT_DBFS, "carol at {:.1} dBFS", at_alice.level(CAROL_HZ));
+
+    floor.gateway.expect(200, ALICE, "POST", &format!("{leg}/resume"), None);
+    until("the customer is relayed again", || plan().filter(|plan| plan == "relay"));
+    floor.alice.listen(1);
+    let at_alice = floor.alice.listen(1);
+    for hz in [CAROL_HZ, SAM_HZ] {
+        assert!(
+            (at_alice.level(hz) - VOICE_DBFS).abs() < AS_SPOKEN_DB,
+            "{hz} Hz at {:.1} dBFS",
+            at_alice.level(hz)
+        );
+    }
 }

@@ -7,8 +7,12 @@ pub(crate) const REALM: &str = "sidetone";
 
 /// Clear tokens; the hashes stand in the configuration.
 pub(crate) const SAM: &str = "sam-trial-token";
+pub(crate) const ALICE: &str = "alice-trial-token";
 pub(crate) const ADMIN: &str = "admin-trial-token";
 pub(crate) const OPERATOR: &str = "operator-trial-token";
+
+/// Whom one dials by an extension.
+const EXTENSIONS: [(&str, &str); 3] = [("alice", "100"), ("bob", "101"), ("sam", "200")];
 
 /// The addresses carriers call from, by trunk.
 pub(crate) const CARRIER_IP: &str = "127.0.0.2";
@@ -41,9 +45,15 @@ impl House {
 
     fn person(&mut self, id: &str, role: &str, reach: &str) {
         let teams = if role == "customer" { "" } else { "teams = [\"support\"]\n" };
+        let extension = EXTENSIONS.iter().find(|(person, _)| *person == id);
+        let extension =
+            extension.map(|(_, number)| format!("extension = \"{number}\"\n")).unwrap_or_default();
         let people = &mut self.people;
-        writeln!(people, "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\n{teams}{reach}\n")
-            .expect("text grows");
+        writeln!(
+            people,
+            "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\n{teams}{extension}{reach}\n"
+        )
+        .expect("text grows");
     }
 
     /// A number and whom it leads to, in order.
@@ -86,6 +96,11 @@ codecs = ["PCMU", "PCMA"]
 [api]
 listen = "127.0.0.1:{api}"
 
+[supervision]
+monitor_prefix = "*41"
+whisper_prefix = "*42"
+barge_prefix = "*43"
+
 [[tenant]]
 id = "demo"
 name = "Demo"
@@ -110,6 +125,13 @@ role = "supervisor"
 tenant = "demo"
 person = "sam"
 teams = ["support"]
+
+[[token]]
+id = "alice-desk"
+sha256 = "c6e4de7a0e2c59458bbc122f666f181d3d291e4fafff968acf5e620afa4a6839"
+role = "agent"
+tenant = "demo"
+person = "alice"
 
 [[token]]
 id = "demo-admin"
