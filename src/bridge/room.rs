@@ -281,6 +281,10 @@ impl Room {
     // --- the packet path
 
     /// A packet has come for a leg.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet path borrows its parts one by one; a struct would only rename them"
+    )]
     pub(super) fn rtp(
         &mut self,
         now: Instant,
@@ -385,6 +389,10 @@ impl Room {
     }
 
     /// Sends a packet on with our header.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet path borrows its parts one by one; a struct would only rename them"
+    )]
     fn relay(
         &mut self,
         now: Instant,

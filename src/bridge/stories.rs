@@ -255,7 +255,7 @@ impl Stage {
             strayed: Vec::new(),
             digits: Vec::new(),
         };
-        for slot in 0..3 {
+        for (slot, codec) in codecs.into_iter().enumerate() {
             let leg = Entering {
                 id: LegId(slot as u64 + 1),
                 ssrc: 0xa000 + slot as u32,
@@ -264,7 +264,7 @@ impl Stage {
             };
             assert_eq!(stage.room.enter(now, leg), slot);
             let mut wire = Sent::default();
-            let agreed = agreed(slot, codecs[slot]);
+            let agreed = agreed(slot, codec);
             stage.room.agree(now, slot, agreed, false, &stage.house, &mut wire);
         }
         stage.apply();
