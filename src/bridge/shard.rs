@@ -11,6 +11,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -62,12 +63,17 @@ pub(super) struct ShardHandle {
     wake: Arc<Wake>,
 }
 
-struct Wake(OwnedFd);
+struct Wake {
+    bell: OwnedFd,
+    /// Commands are queued that no ring has announced.
+    unannounced: AtomicBool,
+}
 
 impl Wake {
     fn ring(&self) {
+        self.unannounced.store(false, Ordering::Relaxed);
         // The counter is far from full, and a write that would block means it is rung already.
-        let _rung = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        let _rung = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 }
 
@@ -78,11 +84,27 @@ impl Drop for Wake {
 }
 
 impl ShardHandle {
-    pub(super) fn send(&self, command: Command) {
+    /// Queues a command; the thread sees it after [`ShardHandle::announce`], at the latest at its
+    /// next packet.
+    pub(super) fn queue(&self, command: Command) {
         if self.commands.send(command).is_err() {
             tracing::error!("a media thread is gone");
             return;
         }
+        self.wake.unannounced.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the thread if anything is queued. One ring for all that one event of a call brings
+    /// about: waking a thread costs more than what it is woken for.
+    pub(super) fn announce(&self) {
+        if self.wake.unannounced.load(Ordering::Relaxed) {
+            self.wake.ring();
+        }
+    }
+
+    /// Queues a command and wakes the thread for it.
+    pub(super) fn send(&self, command: Command) {
+        self.queue(command);
         self.wake.ring();
     }
 }
@@ -137,7 +159,7 @@ impl Shard {
     ) -> io::Result<ShardHandle> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let woken = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let wake = Arc::new(Wake(woken.try_clone()?));
+        let wake = Arc::new(Wake { bell: woken.try_clone()?, unannounced: AtomicBool::new(false) });
         epoll::add(&epoll, &woken, EventData::new_u64(WAKE), EventFlags::IN)?;
         let (commands_in, commands) = channel();
         let shard = Shard {

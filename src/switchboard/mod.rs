@@ -107,6 +107,7 @@ pub async fn run(lines: Lines) {
     let Lines { mut reports, sip, mut asked, mut bridge_events, bridge, journal, config } = lines;
     let mut board = Switchboard::new(sip, bridge, journal, config);
     loop {
+        board.bridge.announce(); // once for all that an event brought about
         let wake = board.next_timer();
         tokio::select! {
             report = reports.recv() => match report {
