@@ -19,4 +19,8 @@
 
 pub mod codec;
 pub mod frame;
+pub mod jitter;
+pub mod playout;
+pub mod resample;
 pub mod time;
+pub mod tone;
