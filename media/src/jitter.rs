@@ -690,3 +690,424 @@ impl Floor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PCMU: u8 = 0;
+
+    #[test]
+    fn an_even_stream_comes_out_whole_with_less_than_a_frame_of_delay() {
+        for phase in 0..20 {
+            let mut line = Line::new(20);
+            let mut worst = Duration::ZERO;
+            for n in 0..500 {
+                line.arrive(n, n * 20);
+                assert_eq!(line.pop_at(n * 20 + phase), Some(n), "phase {phase}");
+                worst = worst.max(line.delay_of_last());
+            }
+            assert!(worst < Duration::from_millis(20), "{worst:?}");
+            assert_eq!(line.buffer.target(), Duration::ZERO);
+            assert_eq!(line.buffer.stats(), JitterStats { received: 500, played: 500, ..Default::default() });
+        }
+    }
+
+    #[test]
+    fn packets_of_ten_to_sixty_milliseconds_come_out_at_their_own_pace() {
+        for ptime in [10, 20, 30, 40, 60] {
+            let mut line = Line::new(ptime);
+            for n in 0..200 {
+                line.arrive(n, n * ptime);
+                assert_eq!(line.pop_at(n * ptime + 5), Some(n), "{ptime} ms");
+            }
+            assert_eq!(line.buffer.stats().missing, 0, "{ptime} ms");
+        }
+    }
+
+    #[test]
+    fn reordered_packets_come_out_in_order() {
+        let mut line = Line::new(20);
+        // Each pair of packets swaps places, half a packet time apart.
+        for n in (0..400).step_by(2) {
+            line.send(n + 1, n * 20 + 20);
+            line.send(n, n * 20 + 30);
+        }
+        line.run_to(8_100);
+        assert!(line.out.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(line.out.last(), Some(&399));
+        assert_eq!(line.missing_after(1_000, 8_000), 0, "once the delay had grown");
+        assert_eq!(line.buffer.stats().discarded, 0);
+    }
+
+    #[test]
+    fn a_duplicate_is_told_from_a_late_packet() {
+        let mut line = Line::new(20);
+        for n in [0, 1, 3, 4] {
+            line.arrive(n, n * 20);
+            line.run_to(n * 20 + 10);
+        }
+        line.run_to(95);
+        assert_eq!(line.arrive(1, 96), Pushed::Duplicate, "played before");
+        assert_eq!(line.arrive(2, 97), Pushed::Late, "its turn is over");
+        assert_eq!(line.arrive(5, 100), Pushed::Stored);
+        assert_eq!(line.arrive(5, 101), Pushed::Duplicate, "still held");
+        let stats = line.buffer.stats();
+        assert_eq!((stats.lost, stats.late, stats.duplicate), (1, 1, 2));
+    }
+
+    #[test]
+    fn a_lost_packet_is_a_hole_of_its_own_length() {
+        let mut line = Line::new(20);
+        for n in 0..50 {
+            if n != 25 {
+                line.arrive(n, n * 20);
+            }
+            let popped = line.pop_at(n * 20 + 10);
+            assert_eq!(popped, if n == 25 { None } else { Some(n) });
+        }
+        let stats = line.buffer.stats();
+        assert_eq!((stats.lost, stats.missing, stats.played), (1, 1, 49));
+    }
+
+    #[test]
+    fn the_delay_grows_to_what_a_jittery_path_needs_and_shrinks_when_it_calms() {
+        let mut line = Line::new(20);
+        // Ten seconds in which each packet is 0 to 70 ms late, then twenty of calm.
+        for n in 0..500 {
+            line.send(n, n * 20 + (n * 37) % 71);
+        }
+        line.run_to(10_000);
+        let stormy = line.delay_of_last();
+        assert!(stormy >= Duration::from_millis(60) && stormy <= Duration::from_millis(120), "{stormy:?}");
+        let missing = line.missing_after(2_000, 10_000);
+        assert!(missing <= 5, "{missing} holes in eight seconds, once the delay had grown");
+        for n in 500..1_500 {
+            line.send(n, n * 20);
+        }
+        line.run_to(30_000);
+        let calm = line.delay_of_last();
+        assert!(calm < Duration::from_millis(41), "{calm:?}");
+        assert!(line.buffer.target() < Duration::from_millis(1), "{:?}", line.buffer.target());
+    }
+
+    #[test]
+    fn a_single_hiccup_does_not_raise_the_delay_for_long() {
+        let mut line = Line::new(20);
+        for n in 0..1_000 {
+            line.send(n, if n == 300 { n * 20 + 150 } else { n * 20 });
+        }
+        line.run_to(20_000);
+        assert!(line.delay_of_last() < Duration::from_millis(21), "{:?}", line.delay_of_last());
+        assert!(line.buffer.stats().missing <= 2);
+    }
+
+    #[test]
+    fn after_a_stall_the_backlog_is_bounded_and_then_worked_off() {
+        let mut line = Line::new(20);
+        for n in 0..1_000 {
+            // From second four on nothing comes for 700 ms, then all at once.
+            line.send(n, if (200..235).contains(&n) { 4_700 } else { n * 20 });
+        }
+        line.run_to(4_760);
+        assert!(line.delay_of_last() <= MAX_DELAY, "{:?}", line.delay_of_last());
+        line.run_to(12_000);
+        assert!(line.delay_of_last() < Duration::from_millis(41), "{:?}", line.delay_of_last());
+    }
+
+    #[test]
+    fn a_pause_of_the_speaker_is_not_loss() {
+        let mut line = Line::new(20);
+        for n in 0..50 {
+            line.send(n, n * 20);
+        }
+        line.run_to(1_000);
+        // Three seconds of silence suppression: sequence numbers go on, timestamps jump, marker set.
+        for n in 50..100 {
+            line.send_with_timestamp(n, 4_000 + (n - 50) * 20, (4_000 + (n - 50) * 20) * 8, n == 50);
+        }
+        line.run_to(5_000);
+        let stats = line.buffer.stats();
+        assert_eq!((stats.lost, stats.late, stats.played, stats.resets), (0, 0, 100, 0));
+        assert!(line.delay_of_last() < Duration::from_millis(20));
+    }
+
+    #[test]
+    fn telephone_events_between_the_audio_are_not_loss() {
+        let mut line = Line::new(20);
+        for n in 0..20 {
+            line.send(n, n * 20);
+        }
+        line.run_to(400);
+        for n in 20..220 {
+            line.buffer.pass(Sequence(n as u16));
+            line.run_to(n * 20 + 20);
+        }
+        for n in 220..260 {
+            line.send(n, n * 20);
+        }
+        line.run_to(5_200);
+        let stats = line.buffer.stats();
+        assert_eq!((stats.lost, stats.late, stats.played, stats.discarded), (0, 0, 60, 0));
+    }
+
+    #[test]
+    fn one_stray_packet_changes_nothing_and_two_in_a_row_start_anew() {
+        let mut line = Line::new(20);
+        for n in 0..50 {
+            line.send(n, n * 20);
+        }
+        line.run_to(1_000);
+        assert_eq!(line.arrive(20_000, 1_001), Pushed::Unconfirmed);
+        assert_eq!(line.arrive(50, 1_002), Pushed::Stored);
+        assert_eq!(line.arrive(30_000, 1_020), Pushed::Unconfirmed);
+        assert_eq!(line.arrive_with_timestamp(30_001, 1_040, 77, true), Pushed::Reset);
+        assert_eq!(line.pop_at(1_041), Some(30_001));
+        assert_eq!(line.buffer.stats().resets, 1);
+        assert_eq!(line.buffer.stats().lost, 0);
+    }
+
+    #[test]
+    fn timestamps_that_jump_start_anew_without_a_pause() {
+        let mut line = Line::new(20);
+        for n in 0..50 {
+            line.send(n, n * 20);
+        }
+        line.run_to(1_000);
+        for n in 50..100 {
+            let pushed = line.arrive_with_timestamp(n, n * 20, 3_000_000_000 + n * 160, false);
+            assert_eq!(pushed, if n == 50 { Pushed::Reset } else { Pushed::Stored });
+            assert_eq!(line.pop_at(n * 20 + 1), Some(n));
+        }
+    }
+
+    #[test]
+    fn counters_that_wrap_are_not_noticed() {
+        let mut line = Line::new(20);
+        line.first = (65_500, u32::MAX - 5_000);
+        for n in 0..200 {
+            line.arrive(n, n * 20);
+            assert_eq!(line.pop_at(n * 20 + 10), Some(n));
+        }
+        assert_eq!(line.buffer.stats().resets, 0);
+    }
+
+    #[test]
+    fn a_buffer_that_nobody_empties_keeps_the_newest_packets() {
+        let mut line = Line::new(20);
+        for n in 0..1_000 {
+            line.arrive(n, n * 20);
+            assert!(line.buffer.len() <= MAX_PACKETS);
+        }
+        let first = line.pop_at(20_000).expect("a packet");
+        assert!(first >= 1_000 - MAX_PACKETS as i64, "{first}");
+        assert!(line.delay_of_last() <= MAX_DELAY);
+    }
+
+    #[test]
+    fn a_leg_that_is_only_relayed_pays_no_memory_and_a_released_one_pays_none_again() {
+        let mut line = Line::new(20);
+        assert_eq!(line.buffer.slots.capacity(), 0);
+        line.arrive(0, 0);
+        assert!(line.buffer.slots.capacity() * size_of::<Slot>() <= 17 * 1024);
+        line.buffer.release();
+        assert_eq!(line.buffer.slots.capacity(), 0);
+        assert!(size_of::<JitterBuffer>() <= 640, "{}", size_of::<JitterBuffer>());
+        assert_eq!(line.arrive(1, 20), Pushed::Stored);
+    }
+
+    #[test]
+    fn a_payload_longer_than_any_of_ours_is_refused() {
+        let mut line = Line::new(20);
+        let pushed =
+            line.buffer.push(line.epoch, Sequence(0), RtpTimestamp(0), false, PCMU, &[0; MAX_PAYLOAD + 1]);
+        assert_eq!(pushed, Pushed::TooLong);
+        assert_eq!(line.pop_at(0), None);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Whatever the network does, each packet comes out at most once, in order, every packet is
+        /// accounted for, and the delay stays bounded.
+        #[test]
+        fn a_wild_network_is_survived(
+            ptime in prop::sample::select(vec![10i64, 20, 30, 40, 60]),
+            first in any::<(u16, u32)>(),
+            fate in prop::collection::vec((0i64..400, 0u8..10, 0u8..20), 50..400),
+        ) {
+            let mut line = Line::new(ptime);
+            line.first = first;
+            for (n, &(late, lost, doubled)) in fate.iter().enumerate() {
+                let n = n as i64;
+                // Most packets are a little late, a few very.
+                let late = if late > 380 { late } else { late % 45 };
+                if lost > 0 { line.send(n, n * ptime + late); }
+                if doubled == 0 { line.send(n, n * ptime + late + 7); }
+            }
+            line.run_to(fate.len() as i64 * ptime + 1_000);
+            prop_assert!(line.out.windows(2).all(|pair| pair[0] < pair[1]), "{:?}", line.out);
+            prop_assert!(line.worst <= MAX_DELAY, "{:?}", line.worst);
+            let s = line.buffer.stats();
+            prop_assert_eq!(s.received, s.played + s.late + s.discarded + line.buffer.len() as u64);
+            prop_assert_eq!(s.played, line.out.len() as u64);
+        }
+
+        /// A path whose jitter is steady loses nothing once it is known, at a delay close to it.
+        #[test]
+        fn a_path_with_steady_jitter_is_played_whole(jitter in 1i64..80, seed: u64) {
+            let mut line = Line::new(20);
+            let mut state = seed;
+            for n in 0..1_500 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                line.send(n, n * 20 + (state >> 33) as i64 % (jitter + 1));
+            }
+            line.run_to(30_000);
+            let holes = line.missing_after(8_000, 29_900);
+            prop_assert!(holes <= 12, "{} holes in 22 seconds at {} ms", holes, jitter);
+            prop_assert!(line.delay_of_last() <= Duration::from_millis(jitter as u64 + 41));
+        }
+
+        /// After any burst of lateness the delay comes down again.
+        #[test]
+        fn the_delay_never_only_grows(burst in 20i64..600, at in 100i64..200, times in 1i64..6) {
+            let mut line = Line::new(20);
+            for n in 0..1_500 {
+                let stalled = (0..times).map(|i| at + i * 40).find(|&from| (from..from + burst / 20).contains(&n));
+                line.send(n, stalled.map_or(n * 20, |from| (from + burst / 20) * 20));
+            }
+            line.run_to(30_000);
+            prop_assert!(line.delay_of_last() < Duration::from_millis(41), "{:?}", line.delay_of_last());
+        }
+
+        #[test]
+        fn arbitrary_numbers_and_times_never_panic(
+            steps in prop::collection::vec((any::<u16>(), any::<u32>(), 0u64..5_000, any::<bool>(), 0usize..500, 0u8..4), 1..300)
+        ) {
+            let epoch = crate::time::an_instant();
+            let mut buffer = JitterBuffer::new(8_000);
+            for (sequence, timestamp, at, marker, len, act) in steps {
+                let now = epoch + Duration::from_millis(at);
+                match act {
+                    0 => { buffer.push(now, Sequence(sequence), RtpTimestamp(timestamp), marker, 0, &vec![0; len]); }
+                    1 => { buffer.push(now, Sequence(sequence % 64), RtpTimestamp(timestamp % 99_999), marker, 0, &vec![0; len]); }
+                    2 => buffer.pass(Sequence(sequence % 64)),
+                    _ => { buffer.pop(now, &mut vec![0; len]); }
+                }
+                let s = buffer.stats();
+                prop_assert_eq!(s.received, s.played + s.late + s.discarded + buffer.len() as u64);
+                prop_assert!(buffer.len() <= MAX_PACKETS);
+            }
+        }
+    }
+
+    /// A stream, a network and a listener in virtual milliseconds. The listener pops every `ptime`
+    /// and, as a player does, drops one packet in three of those that are surplus.
+    struct Line {
+        buffer: JitterBuffer,
+        epoch: Instant,
+        ptime: i64,
+        first: (u16, u32),
+        on_the_way: Vec<(i64, i64, i64, bool)>,
+        next_pop: i64,
+        out: Vec<i64>,
+        holes: Vec<i64>,
+        last: (i64, i64),
+        worst: Duration,
+        surplus_seen: u32,
+    }
+
+    impl Line {
+        fn new(ptime: i64) -> Self {
+            Self {
+                buffer: JitterBuffer::new(8_000),
+                epoch: crate::time::an_instant(),
+                ptime,
+                first: (0, 0),
+                on_the_way: Vec::new(),
+                next_pop: 3,
+                out: Vec::new(),
+                holes: Vec::new(),
+                last: (0, 0),
+                worst: Duration::ZERO,
+                surplus_seen: 0,
+            }
+        }
+
+        /// Packet `n` arrives now, at `ms`.
+        fn arrive(&mut self, n: i64, ms: i64) -> Pushed {
+            self.arrive_with_timestamp(n, ms, n * self.ptime * 8, n == 0)
+        }
+
+        fn arrive_with_timestamp(&mut self, n: i64, ms: i64, timestamp: i64, marker: bool) -> Pushed {
+            let sequence = Sequence(self.first.0).plus(n as u16);
+            let timestamp = RtpTimestamp(self.first.1).plus(timestamp as u32);
+            let at = self.epoch + Duration::from_millis(ms as u64);
+            self.buffer.push(at, sequence, timestamp, marker, PCMU, &payload(n))
+        }
+
+        /// Packet `n` will arrive at `ms`.
+        fn send(&mut self, n: i64, ms: i64) {
+            self.send_with_timestamp(n, ms, n * self.ptime * 8, n == 0);
+        }
+
+        fn send_with_timestamp(&mut self, n: i64, ms: i64, timestamp: i64, marker: bool) {
+            self.on_the_way.push((ms, n, timestamp, marker));
+        }
+
+        fn run_to(&mut self, ms: i64) {
+            self.on_the_way.sort();
+            while self.next_pop <= ms {
+                while self.on_the_way.first().is_some_and(|first| first.0 <= self.next_pop) {
+                    let (at, n, timestamp, marker) = self.on_the_way.remove(0);
+                    self.arrive_with_timestamp(n, at, timestamp, marker);
+                }
+                self.pop_at(self.next_pop);
+                self.next_pop += self.ptime;
+            }
+        }
+
+        fn pop_at(&mut self, ms: i64) -> Option<i64> {
+            self.next_pop = self.next_pop.max(ms);
+            loop {
+                let mut out = [0; MAX_PAYLOAD];
+                let now = self.epoch + Duration::from_millis(ms as u64);
+                match self.buffer.pop(now, &mut out) {
+                    Playout::Packet(packet) => {
+                        let n = i64::from_le_bytes(out[..8].try_into().expect("eight octets"));
+                        assert_eq!(packet.len, 8);
+                        self.out.push(n);
+                        // The delay of this packet: its own time, before the position moved past it.
+                        let played = Duration::from_millis(self.ptime as u64);
+                        let delay = self.buffer.delay(now + played);
+                        self.last = (ms, delay.as_micros() as i64);
+                        self.worst = self.worst.max(delay);
+                        self.surplus_seen += u32::from(packet.surplus);
+                        if packet.surplus && self.surplus_seen.is_multiple_of(3) {
+                            continue;
+                        }
+                        return Some(n);
+                    }
+                    Playout::Missing { .. } => {
+                        self.holes.push(ms);
+                        return None;
+                    }
+                    Playout::Empty => return None,
+                }
+            }
+        }
+
+        fn delay_of_last(&self) -> Duration {
+            Duration::from_micros(self.last.1 as u64)
+        }
+
+        fn missing_after(&self, from: i64, to: i64) -> usize {
+            self.holes.iter().filter(|&&at| (from..to).contains(&at)).count()
+        }
+    }
+
+    fn payload(n: i64) -> [u8; 8] {
+        n.to_le_bytes()
+    }
+}

@@ -249,3 +249,227 @@ fn shorten(pcm: &mut [i16], rate: SampleRate) -> usize {
 }
 
 const _: () = assert!(TICK_MS == 20, "a packet of 60 ms covers three ticks; STORE is sized for that");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Encoder;
+    use crate::frame::Ptime;
+    use crate::tone::{Sine, high_band_peak, level_at};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_tone_is_played_whole_in_every_codec_and_packet_length() {
+        for codec in Codec::ALL {
+            for ms in [10, 20, 30, 40, 50, 60] {
+                let mut call = Call::new(codec, ms);
+                for n in 0..120 / (ms / 10) {
+                    call.send_tone(n, n * ms);
+                }
+                call.run(50);
+                let rate = codec.sample_rate();
+                let steady = &call.heard[STARTED * rate.samples_per_tick()..];
+                let level = level_at(steady, rate, TONE_HZ);
+                assert!((level + 12.0).abs() < 0.2, "{codec:?} {ms} ms: {level}");
+                let clicks = high_band_peak(steady, rate, rate.samples_in_ms(10));
+                assert!(clicks < -40.0, "{codec:?} {ms} ms: {clicks}");
+                // Where packets do not fill whole ticks, the first ticks find out how much to hold back.
+                assert!(
+                    call.played[STARTED..].iter().all(|&played| played == Played::Speech),
+                    "{codec:?} {ms} ms"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_packet_is_concealed_without_a_click() {
+        for codec in Codec::ALL {
+            let mut call = Call::new(codec, 20);
+            for n in (0..50).filter(|n| ![20, 30, 31].contains(n)) {
+                call.send_tone(n, n * 20);
+            }
+            call.run(50);
+            let rate = codec.sample_rate();
+            let clicks = high_band_peak(&call.heard[rate.hz() as usize / 10..], rate, rate.samples_in_ms(20));
+            assert!(clicks < -38.0, "{codec:?}: {clicks}");
+            assert_eq!(call.player.concealed_ticks(), 3, "{codec:?}");
+            assert_eq!(call.player.stats().lost, 3, "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_stream_fades_into_silence() {
+        let mut call = Call::new(Codec::Pcma, 20);
+        for n in 0..25 {
+            call.send_tone(n, n * 20);
+        }
+        call.run(50);
+        assert_eq!(call.played[24], Played::Speech);
+        assert!(call.played[25..28].iter().all(|&played| played == Played::Concealed));
+        assert!(call.played[29..].iter().all(|&played| played == Played::Silence));
+        assert!(call.heard[29 * 160..].iter().all(|&sample| sample == 0));
+        let clicks = high_band_peak(&call.heard[800..], SampleRate::Hz8000, 80);
+        assert!(clicks < -40.0, "{clicks}");
+    }
+
+    #[test]
+    fn a_pause_with_comfort_noise_has_the_level_the_sender_named() {
+        let mut call = Call::new(Codec::Pcmu, 20);
+        for n in 0..25 {
+            call.send_tone(n, n * 20);
+        }
+        // One message, then nothing for a second and a half.
+        call.send(25, 25 * 20, 25 * 160, COMFORT_TYPE, vec![52]);
+        for n in 100..125 {
+            call.send_tone_as(26 + n - 100, n * 20, n);
+        }
+        call.run(125);
+        let pause = &call.heard[30 * 160..95 * 160];
+        let level = level_dbfs(pause);
+        assert!((level + 52.0).abs() < 1.0, "{level}");
+        assert!(call.played[30..95].iter().all(|&played| played == Played::Comfort));
+        assert!(call.played[101..].iter().all(|&played| played == Played::Speech));
+        assert_eq!(call.player.stats().lost, 0);
+    }
+
+    #[test]
+    fn delay_that_a_stall_left_behind_is_taken_away_without_clicks() {
+        for codec in Codec::ALL {
+            let mut call = Call::new(codec, 20);
+            for n in 0..500 {
+                // Packets 100 to 109 are held up and come together.
+                call.send_tone(n, if (100..110).contains(&n) { 2_200 } else { n * 20 });
+            }
+            call.run(112);
+            let held_up = call.delay();
+            call.run(388);
+            assert!(held_up > Duration::from_millis(50), "{codec:?}: {held_up:?}");
+            assert!(call.delay() <= Duration::from_millis(41), "{codec:?}: {:?}", call.delay());
+            assert!(call.player.shortened_samples() > 0);
+            let rate = codec.sample_rate();
+            let while_shortening = &call.heard[120 * rate.samples_per_tick()..];
+            let clicks = high_band_peak(while_shortening, rate, rate.samples_in_ms(20));
+            assert!(clicks < -40.0, "{codec:?}: {clicks}");
+            assert!((level_dbfs(while_shortening) + 12.0).abs() < 0.5);
+        }
+    }
+
+    #[test]
+    fn ten_percent_loss_and_forty_milliseconds_of_jitter_leave_the_tone_recognisable() {
+        let mut call = Call::new(Codec::G722, 20);
+        let mut state = 11u64;
+        for n in 0..1_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            if !(state >> 33).is_multiple_of(10) {
+                call.send_tone(n, n * 20 + (state >> 40) as u32 % 41);
+            }
+        }
+        call.run(1_000);
+        let level = level_dbfs(&call.heard[32_000..]);
+        assert!((level + 12.0).abs() < 1.5, "{level}");
+        assert!(call.delay() < Duration::from_millis(100), "{:?}", call.delay());
+    }
+
+    #[test]
+    fn a_player_of_an_idle_leg_is_small() {
+        // Two of these a call, of at most 65 KB in all.
+        assert!(size_of::<Player>() <= 12 * 1024, "{}", size_of::<Player>());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+        #[test]
+        fn whatever_arrives_there_is_a_frame_each_tick(
+            codec in prop::sample::select(Codec::ALL.to_vec()),
+            packets in prop::collection::vec(
+                (any::<u8>(), 0u32..2_000, 0u16..100, prop::sample::select(vec![0u8, 8, 9, 13, 96]), 0usize..=MAX_PAYLOAD), 0..150),
+        ) {
+            let mut call = Call::new(codec, 20);
+            for (fill, at, sequence, payload_type, len) in packets {
+                call.send(sequence.into(), at, u32::from(sequence) * 160, payload_type, vec![fill; len]);
+            }
+            call.run(110);
+            prop_assert_eq!(call.heard.len(), 110 * codec.sample_rate().samples_per_tick());
+        }
+    }
+
+    const TONE_HZ: f32 = 440.0;
+    /// Ticks after which the delay of an even stream has settled.
+    const STARTED: usize = 5;
+    const COMFORT_TYPE: u8 = 13;
+
+    /// One direction of a call: a sender that hums, and a player that ticks 5 ms after the beat.
+    struct Call {
+        player: Player,
+        ptime: Ptime,
+        encoded: Vec<u8>,
+        on_the_way: Vec<(u32, u32, u32, u8, Vec<u8>)>,
+        tick: u32,
+        heard: Vec<i16>,
+        played: Vec<Played>,
+        epoch: Instant,
+    }
+
+    impl Call {
+        fn new(codec: Codec, ms: u32) -> Self {
+            let mut sound = vec![0; 20 * codec.sample_rate().hz() as usize];
+            Sine::new(codec.sample_rate(), TONE_HZ, -12.0).fill(&mut sound);
+            let mut encoded = vec![0; 20 * 8_000];
+            Encoder::new(codec).encode(&sound, &mut encoded);
+            Self {
+                player: Player::new(codec, codec.static_payload_type(), Some(COMFORT_TYPE)),
+                ptime: Ptime::from_ms(ms).expect("a packet time"),
+                encoded,
+                on_the_way: Vec::new(),
+                tick: 0,
+                heard: Vec::new(),
+                played: Vec::new(),
+                epoch: crate::time::an_instant(),
+            }
+        }
+
+        /// Packet `n` of the hum arrives at `ms`.
+        fn send_tone(&mut self, n: u32, ms: u32) {
+            self.send_tone_as(n, ms, n);
+        }
+
+        /// The hum's packet `n`, as sequence number `sequence`.
+        fn send_tone_as(&mut self, sequence: u32, ms: u32, n: u32) {
+            let len = self.player.codec().payload_bytes(self.ptime);
+            let from = n as usize * len;
+            let payload = self.encoded[from..from + len].to_vec();
+            let payload_type = self.player.codec().static_payload_type();
+            self.send(sequence, ms, n * self.ptime.ms() * 8, payload_type, payload);
+        }
+
+        fn send(&mut self, sequence: u32, ms: u32, timestamp: u32, payload_type: u8, payload: Vec<u8>) {
+            self.on_the_way.push((ms, sequence, timestamp, payload_type, payload));
+        }
+
+        fn run(&mut self, ticks: u32) {
+            self.on_the_way.sort();
+            for _ in 0..ticks {
+                let ms = self.tick * TICK_MS + 5;
+                let here = self.on_the_way.partition_point(|packet| packet.0 <= ms);
+                for (at, sequence, timestamp, payload_type, payload) in self.on_the_way.drain(..here) {
+                    let at = self.epoch + Duration::from_millis(at.into());
+                    let (sequence, timestamp) = (Sequence(sequence as u16), RtpTimestamp(timestamp));
+                    self.player.push(at, sequence, timestamp, false, payload_type, &payload);
+                }
+                let now = self.epoch + Duration::from_millis(ms.into());
+                let mut frame = Frame::silence(SampleRate::Hz8000);
+                self.played.push(self.player.tick(now, &mut frame));
+                self.heard.extend_from_slice(frame.samples());
+                self.tick += 1;
+            }
+        }
+
+        /// The delay of the sound that the next tick would begin with.
+        fn delay(&self) -> Duration {
+            self.player.jitter().delay(self.epoch + Duration::from_millis((self.tick * TICK_MS + 5).into()))
+        }
+    }
+}

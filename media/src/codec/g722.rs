@@ -310,9 +310,11 @@ mod tests {
     use super::*;
     use std::f64::consts::TAU;
 
+    type Source = fn() -> Vec<i16>;
+
     /// What another implementation (libg722, bit exact with the ITU test sequences) makes of the
     /// same input, as FNV-1a hashes: octets out of its encoder, PCM out of its decoder.
-    const KNOWN_ANSWERS: [(&str, fn() -> Vec<i16>, u64, u64); 3] = [
+    const KNOWN_ANSWERS: [(&str, Source, u64, u64); 3] = [
         ("quiet noise", || noise(16_000, 20), 0x96f7_9071_3b3a_e276, 0x2dd0_f74b_0543_b8e8),
         ("full-scale noise", || noise(16_000, 100), 0x6767_4370_f199_fadf, 0xbf6b_4681_7bfb_352b),
         ("triangle sweep", || sweep(16_000), 0x0e29_e8ca_d4b1_25d2, 0x30c0_1605_b286_c0bb),
