@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use sbc_config::PersonId;
 use sidetone::call::hearing::{Hearing, hearing};
 use sidetone::call::{
-    Address, Arrival, Attempt, Call, CallerIs, CallEvent, Cause, Coaching, Command, CommandError, ENDING_MAX, Hold,
-    Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat, Setup, Supervise,
-    Supervision, Takeover, Target,
+    Address, Arrival, Attempt, Call, CallEvent, CallerIs, Cause, Coaching, Command, CommandError, ENDING_MAX,
+    Hold, Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat, Setup,
+    Supervise, Supervision, Takeover, Target,
 };
 
 /// One call and its surroundings.
