@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sidetone_media::frame::SampleRate;
-use sidetone_media::tone::{Loop, RingbackTone};
+use sidetone_media::tone::{Recording, RingbackTone};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call::door::AgreedMedia;
@@ -74,7 +74,7 @@ pub enum Music {
     /// A melody that needs no file.
     BuiltIn,
     /// A recording, over and over.
-    Recording(Loop),
+    Recording(Recording),
 }
 
 /// The longest recording: ten minutes at 16 kHz are 19 MB, and nobody should wait longer.
@@ -99,7 +99,7 @@ impl Music {
         let channels = usize::from(spec.channels.max(1));
         let samples: Result<Arc<[i16]>, _> =
             reader.samples::<i16>().step_by(channels).take(MUSIC_SAMPLES_MAX).collect();
-        Ok(Music::Recording(Loop::new(samples?, rate)))
+        Ok(Music::Recording(Recording::new(samples?, rate)))
     }
 }
 
