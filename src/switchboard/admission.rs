@@ -75,6 +75,7 @@ impl Switchboard {
                     attempts,
                     when_exhausted,
                     takeover: takeover(&config),
+                    parties_max: config.limits.parties_per_call_max,
                     seed: random(),
                 };
                 let live = Live {
@@ -233,6 +234,7 @@ impl Switchboard {
             attempts: vec![Attempt { targets: vec![to_person(agent)], ring: RING }],
             when_exhausted: None,
             takeover: takeover(&config),
+            parties_max: config.limits.parties_per_call_max,
             seed: random(),
         };
         let number = person.extension.as_deref().unwrap_or(agent.as_str()).to_owned();
