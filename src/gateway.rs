@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use sbc_config::Config;
 use sidetone_media::tone::RingbackTone;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::api::{self, ApiConfig, ApiState, Readiness, SharedTokens, Tokens};
@@ -25,6 +25,9 @@ use crate::sip::transport::{BindError, Limits, Wires};
 use crate::sip::uri::Host;
 use crate::switchboard::desk::{Answer, Desk, Request};
 use crate::switchboard::{self, BRIDGE_EVENTS_MAX, Lines, ORDERS_MAX, REPORTS_MAX};
+
+/// How long peers may take to answer the BYE of a gateway that stops.
+const HANGING_UP_MAX: Duration = Duration::from_secs(3);
 
 /// How long deliveries and the last writes may take when the gateway stops.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
@@ -95,6 +98,10 @@ pub struct Gateway {
     readiness: Arc<Readiness>,
     ledger: Ledger,
     webhooks: Arc<Webhooks>,
+    /// Turns true to hang everybody up.
+    hang_up: watch::Sender<bool>,
+    /// Ends with the switchboard.
+    hung_up: oneshot::Receiver<()>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -141,11 +148,13 @@ impl Gateway {
         let (desk, asked) = Desk::new();
         let readiness = Arc::new(Readiness::default());
         let (stop, stopped) = watch::channel(false);
+        let (hang_up, told_to_hang_up) = watch::channel(false);
+        let (switchboard_lives, hung_up) = oneshot::channel();
 
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
         tasks.spawn(door::run(door, wires, orders, reports_in));
-        tasks.spawn(switchboard::run(Lines {
+        let lines = Lines {
             reports,
             sip: orders_in,
             asked,
@@ -153,8 +162,13 @@ impl Gateway {
             bridge,
             journal: Arc::new(ledger.clone()),
             config: config.clone(),
-        }));
-        tasks.spawn(keep_names(config.clone(), dns_names, stopped.clone()));
+            stop: told_to_hang_up,
+        };
+        tasks.spawn(async move {
+            switchboard::run(lines).await;
+            drop(switchboard_lives);
+        });
+        tasks.spawn(keep_names(config.clone(), dns_names.clone(), stopped.clone()));
         let state = ApiState::new(
             desk.clone(),
             tokens.clone(),
@@ -172,11 +186,23 @@ impl Gateway {
         if let Source::File(path) = source {
             let (reloaded, reloads) = mpsc::channel(1);
             tasks.spawn(until_stopped(config::follow(path, config.clone(), reloaded), stopped.clone()));
-            let applied = apply_reloads(reloads, config, tokens, webhooks.clone());
+            let applied = apply_reloads(reloads, config, tokens, webhooks.clone(), dns_names);
             tasks.spawn(until_stopped(applied, stopped));
         }
         readiness.set_listeners_up(true);
-        Ok(Gateway { api: api_addr, sip_udp, sip_tcp, desk, readiness, ledger, webhooks, stop, tasks })
+        Ok(Gateway {
+            api: api_addr,
+            sip_udp,
+            sip_tcp,
+            desk,
+            readiness,
+            ledger,
+            webhooks,
+            hang_up,
+            hung_up,
+            stop,
+            tasks,
+        })
     }
 
     /// Where the API listens.
@@ -212,8 +238,14 @@ impl Gateway {
         }
     }
 
-    /// Stops everything. Running calls end; what is known is written down first.
+    /// Stops everything. Running calls are hung up, so that nobody is left in one that is dead; what
+    /// is known is written down.
     pub async fn stop(mut self) {
+        self.readiness.set_draining();
+        self.hang_up.send_replace(true);
+        if tokio::time::timeout(HANGING_UP_MAX, &mut self.hung_up).await.is_err() {
+            tracing::warn!("not everybody answered the hang-up; stopping without");
+        }
         self.stop.send_replace(true);
         self.webhooks.close(STOPPING_MAX).await;
         self.ledger.close();
@@ -259,11 +291,13 @@ async fn apply_reloads(
     config: Arc<ArcSwap<Config>>,
     tokens: SharedTokens,
     webhooks: Arc<Webhooks>,
+    names: Arc<ArcSwap<Names>>,
 ) {
     while reloads.recv().await.is_some() {
-        let config = config.load();
+        let config = config.load_full();
         tokens.store(Arc::new(Tokens::from(&config.tokens[..])));
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
+        dns::refresh(&config, &names).await;
     }
 }
 
@@ -281,20 +315,28 @@ fn metrics_handle() -> Result<metrics_exporter_prometheus::PrometheusHandle, Gat
     }
 }
 
-fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, GatewayError> {
-    let media = &config.media;
-    let music = match &media.music_on_hold {
-        None => Music::BuiltIn,
+/// The music on hold of a configuration whose file lies in `beside`.
+///
+/// # Errors
+/// [`GatewayError::Music`]: the file is not there, or is no recording that can be played.
+pub fn music(config: &Config, beside: &Path) -> Result<Music, GatewayError> {
+    match &config.media.music_on_hold {
+        None => Ok(Music::BuiltIn),
         Some(path) => {
             let path = beside.join(path);
-            Music::from_wav(&path).map_err(|source| GatewayError::Music { path, source })?
+            Music::from_wav(&path).map_err(|source| GatewayError::Music { path, source })
         }
-    };
+    }
+}
+
+fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, GatewayError> {
+    let media = &config.media;
+    let music = music(config, beside)?;
     Ok(BridgeConfig {
         bind: media.listen,
         advertised: media.advertised.unwrap_or(media.listen),
         ports: media.ports.first..=media.ports.last,
-        shards: media.shards.unwrap_or(1),
+        shards: media.shards.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         media_timeout: media.timeout,
         ringback: match media.ringback {
             sbc_config::RingbackTone::Us => RingbackTone::Us,

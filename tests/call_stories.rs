@@ -9,8 +9,9 @@ use std::time::Duration;
 use sbc_config::PersonId;
 use sidetone::call::hearing::Hears;
 use sidetone::call::{
-    Arrival, CallEvent, Cause, ChangedBy, Coaching, Command, CommandError, ENDING_MAX, LegAction, LegEnd,
-    LegEvent, LegId, MAX_ATTEMPTS, Output, Role, Setup, Supervise, SupervisionId, Takeover,
+    Arrival, CallEvent, Cause, ChangedBy, Coaching, Command, CommandError, ENDING_MAX, EXPECTED_MAX,
+    LegAction, LegEnd, LegEvent, LegId, MAX_ATTEMPTS, Output, RUNG_MAX, Role, Setup, Supervise,
+    SupervisionId, Takeover,
 };
 
 use world::{CALLER, Line, World, attempt, setup};
@@ -111,6 +112,16 @@ fn an_answered_call_is_told_step_by_step() {
 
     let said = world.leg(CALLER, ended(Cause::Normal));
     assert_eq!(said, [Output::Over(Cause::Normal, Some(alice))]);
+}
+
+#[test]
+fn a_telephone_that_says_again_that_it_rings_is_told_of_once() {
+    let mut world = World::inbound(setup(vec![attempt(&["alice", "bob"], 20)]));
+    let (alice, bob) = (world.leg_of("alice"), world.leg_of("bob"));
+    assert_eq!(world.leg(alice, LegEvent::Ringing).len(), 2);
+    assert_eq!(world.leg(alice, LegEvent::Ringing), []);
+    let said = world.leg(bob, LegEvent::Ringing);
+    assert!(said.contains(&Output::Event(CallEvent::Ringing { leg: bob })), "another telephone is news");
 }
 
 #[test]
@@ -525,6 +536,44 @@ fn a_call_has_room_for_so_many_and_keeps_a_place_for_the_expected() {
     world.command(Command::Seat(SupervisionId(0), LegId(60))).unwrap();
     world.command(Command::EndSupervision(SupervisionId(2))).unwrap();
     assert!(world.command(Command::Supervise(one_more)).is_ok());
+}
+
+#[test]
+fn a_call_takes_no_more_supervisors_than_its_setting_allows() {
+    let mut world = World::inbound(Setup { parties_max: 3, ..setup(vec![attempt(&["alice"], 20)]) });
+    let alice = world.leg_of("alice");
+    world.leg(alice, LegEvent::Answered);
+    world.leg(CALLER, LegEvent::Answered);
+    supervised(&mut world, wish(SUPERVISION, "carol", Coaching::Monitor));
+    let second = Command::Supervise(wish(SupervisionId(2), "dora", Coaching::Monitor));
+    assert_eq!(world.command(second), Err(CommandError::Full));
+}
+
+#[test]
+fn a_supervisor_who_is_rung_or_expected_too_long_is_given_up() {
+    for (by, most) in [(Arrival::Dial(world::target("carol")), RUNG_MAX), (Arrival::Expected, EXPECTED_MAX)] {
+        let (mut world, alice) = talking(Takeover::ReleasesAgent);
+        let wanted = Supervise { by: by.clone(), ..wish(SUPERVISION, "carol", Coaching::Whisper) };
+        world.command(Command::Supervise(wanted)).unwrap();
+        assert_eq!(world.wait(most - seconds(1)), []);
+
+        let said = world.wait(seconds(1));
+        let over = CallEvent::SupervisionEnded { id: SUPERVISION, cause: Cause::NoAnswer };
+        assert!(said.contains(&Output::Event(over)), "{said:?}");
+        if matches!(by, Arrival::Dial(_)) {
+            assert!(told(&said, world.leg_of("carol"), LegAction::HangUp(Cause::NoAnswer)));
+        }
+        assert_eq!(world.call.supervisions(), []);
+        assert_eq!(mouths(&world, CALLER), [alice], "nobody else notices");
+        assert_eq!(world.wait(seconds(600)), []);
+    }
+}
+
+#[test]
+fn a_supervisor_who_came_in_time_stays_for_as_long_as_they_like() {
+    let (mut world, _, carol) = supervised_call(Coaching::Monitor, Takeover::ReleasesAgent);
+    assert_eq!(world.wait(EXPECTED_MAX * 2), []);
+    assert!(!mouths(&world, carol).is_empty());
 }
 
 #[test]

@@ -181,7 +181,7 @@ pub struct Api {
 pub struct Limits {
     /// Calls at one time; the next is answered 503.
     pub calls_max: usize,
-    /// Parties in one call.
+    /// Parties in one call: customer, agent and supervisors. Eight are the most a call can hold.
     pub parties_per_call_max: usize,
     /// New calls in a second; the next is answered 503 with Retry-After.
     pub calls_per_second_max: u32,

@@ -220,7 +220,9 @@ pub(super) async fn cdr(
             before = row.id;
             scanned += 1;
             if may(actor, Act::Read, tenant, &scope(&row.audience)).is_ok() {
-                items.push(CallDetail::from(row));
+                let mut detail = CallDetail::from(row);
+                hide_supervisors(actor, &mut detail.legs);
+                items.push(detail);
             }
         }
         match full {
@@ -287,6 +289,13 @@ pub(super) async fn audit(
     let rows = state.store().audit(tenant, before, limit + 1).await?;
     let next = (rows.len() > limit).then(|| rows[limit - 1].id.to_string());
     Ok(Json(AuditLines { items: rows.into_iter().take(limit).map(AuditLine::from).collect(), next }))
+}
+
+/// An agent does not learn afterwards either that somebody listened.
+fn hide_supervisors(actor: &Actor, legs: &mut Value) {
+    if let (Actor::Agent { .. }, Value::Array(legs)) = (actor, legs) {
+        legs.retain(|leg| leg["role"] != "supervisor");
+    }
 }
 
 /// Everybody who may see some event of a call may ask for its timeline.

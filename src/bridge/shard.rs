@@ -123,6 +123,7 @@ pub(super) struct Shard {
     backlog: VecDeque<BridgeEvent>,
     news: Vec<BridgeEvent>,
     random: u64,
+    number: usize,
 }
 
 struct Entry {
@@ -175,6 +176,7 @@ impl Shard {
             backlog: VecDeque::new(),
             news: Vec::new(),
             random,
+            number,
         };
         std::thread::Builder::new().name(format!("media-{number}")).spawn(move || shard.run())?;
         Ok(ShardHandle { commands: commands_in, wake })
@@ -464,7 +466,8 @@ impl Shard {
         for (call, slot) in due {
             self.report(now, call, slot, rtcp::report);
         }
-        metrics::gauge!("sidetone_media_legs").set(self.sockets.iter().count() as f64);
+        metrics::gauge!(crate::observe::metrics::MEDIA_LEGS, "shard" => self.number.to_string())
+            .set(self.sockets.iter().count() as f64);
     }
 
     fn say_goodbye(&mut self, now: Instant, call: CallId, slot: usize) {
@@ -518,7 +521,7 @@ impl Shard {
         if self.backlog.len() > BACKLOG_MAX {
             let lost = self.backlog.len() - BACKLOG_MAX;
             self.backlog.drain(..lost);
-            metrics::counter!("sidetone_media_events_lost_total").increment(lost as u64);
+            metrics::counter!(crate::observe::metrics::MEDIA_EVENTS_LOST).increment(lost as u64);
         }
     }
 

@@ -37,7 +37,7 @@ pub use hearing::Hearing;
 pub use hunt::{Attempt, MAX_ATTEMPTS};
 pub use leg::{Address, LegAction, LegEnd, LegEvent, Target};
 pub use party::{CallId, Coaching, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SupervisionId, UnknownId};
-pub use supervise::{Arrival, Supervise, Supervision};
+pub use supervise::{Arrival, EXPECTED_MAX, RUNG_MAX, Supervise, Supervision};
 
 use hunt::Hunt;
 
@@ -53,6 +53,8 @@ pub struct Party {
     trunk: Option<TrunkId>,
     /// We have told its door to end it; whatever it still says does not count.
     leaving: bool,
+    /// It has told that it rings: telephones and forks say so many times, and it is news once.
+    rings: bool,
 }
 
 impl Party {
@@ -181,6 +183,8 @@ pub struct Setup {
     pub when_exhausted: Option<Cause>,
     /// What happens to the agent when a supervisor takes over.
     pub takeover: Takeover,
+    /// The most parties the call may have; never more than [`MAX_PARTIES`].
+    pub parties_max: usize,
     /// Seed of this call's leg ids: two calls with different seeds draw different ids.
     pub seed: u64,
 }
@@ -228,6 +232,7 @@ pub struct Call {
     /// The part of those who are rung.
     rung_as: Role,
     takeover: Takeover,
+    parties_max: usize,
     bridged: bool,
     table: Hearing,
     generation: u64,
@@ -272,6 +277,7 @@ impl Call {
             then_ring: None,
             rung_as: Role::Agent,
             takeover: setup.takeover,
+            parties_max: setup.parties_max.min(MAX_PARTIES),
             bridged: false,
             table: Hearing::default(),
             generation: 0,
@@ -305,7 +311,7 @@ impl Call {
                 self.end(now, cause, None);
                 Ok(())
             }
-            Command::Supervise(wanted) => self.supervise(wanted),
+            Command::Supervise(wanted) => self.supervise(now, wanted),
             Command::Seat(id, leg) => self.seat_supervisor(id, leg),
             Command::SwitchRole(id, role) => self.switch_role(id, role, ChangedBy::Api),
             Command::EndSupervision(id) => self.end_supervision(id, Cause::Normal),
@@ -321,11 +327,13 @@ impl Call {
 
     /// When [`Input::Timeout`] is wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.state {
+        let own = match &self.state {
             State::Hunting(hunt) => hunt.deadline(),
             State::Ending { until, .. } => Some(*until),
             State::Talking | State::Over => None,
-        }
+        };
+        let supervisors = self.supervisions.iter().filter_map(|s| s.give_up_at);
+        supervisors.chain(own).min()
     }
 
     /// The parties, in order of arrival.
@@ -377,6 +385,7 @@ impl Call {
     }
 
     fn timeout(&mut self, now: Instant) {
+        self.give_up_on_supervisors(now);
         match &mut self.state {
             State::Hunting(hunt) => {
                 let silent = hunt.give_up(now);
@@ -408,7 +417,8 @@ impl Call {
             };
             let mut rung = 0;
             for target in targets {
-                if self.is_full() {
+                // These are alternatives, of whom one will stay.
+                if self.has(MAX_PARTIES) {
                     break;
                 }
                 let leg = self.dial(target, self.rung_as);
@@ -439,12 +449,15 @@ impl Call {
         trunk: Option<TrunkId>,
     ) {
         let seat = Seat { leg, role, presence, hold: Hold::None, muted: false };
-        self.parties.push(Party { seat, person, trunk, leaving: false });
+        self.parties.push(Party { seat, person, trunk, leaving: false, rings: false });
     }
 
     fn leg_rings(&mut self, leg: LegId) {
-        let Some(party) = self.party(leg) else { return };
+        let Some(party) = self.party_mut(leg) else { return };
         if party.seat.presence != Presence::Ringing || matches!(party.seat.role, Role::Supervisor { .. }) {
+            return;
+        }
+        if std::mem::replace(&mut party.rings, true) {
             return;
         }
         self.tell(CallEvent::Ringing { leg });
@@ -660,12 +673,17 @@ impl Call {
         self.parties.iter().any(customer) && self.somebody_talks()
     }
 
-    /// Whether nobody else can come: those here and those expected are as many as a call can hold.
-    /// A leg that is leaving has given up its place, however long its door takes.
+    /// Whether nobody else can come.
     fn is_full(&self) -> bool {
+        self.has(self.parties_max)
+    }
+
+    /// Whether those here and those expected are as many as that. A leg that is leaving has given up
+    /// its place, however long its door takes.
+    fn has(&self, most: usize) -> bool {
         let here = self.parties.iter().filter(|p| p.is_here()).count();
         let expected = self.supervisions.iter().filter(|s| s.leg.is_none()).count();
-        here + expected >= MAX_PARTIES
+        here + expected >= most
     }
 
     fn party(&self, leg: LegId) -> Option<&Party> {

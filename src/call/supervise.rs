@@ -11,12 +11,21 @@
 //!
 //! A role change touches the hearing table alone: no signalling, no new media.
 
+use std::time::{Duration, Instant};
+
 use sbc_config::PersonId;
 
 use super::{
     Call, CallEvent, Cause, ChangedBy, Coaching, CommandError, Hold, LegAction, LegId, Output, Presence,
     Role, SupervisionId, Takeover, Target,
 };
+
+/// How long a supervisor's telephone is rung: twice as long as an agent's, since they asked for it
+/// and may still be on the way to it.
+pub const RUNG_MAX: Duration = Duration::from_secs(60);
+
+/// How long a supervisor who is to dial in is expected. Their place in the call is kept for so long.
+pub const EXPECTED_MAX: Duration = Duration::from_secs(120);
 
 /// A wish to supervise, checked by rights before it comes here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +82,12 @@ pub struct Supervision {
     pub follows: bool,
     /// Whether the supervisor is on the line.
     pub started: bool,
+    /// When a supervisor who has not come counts as one who does not come.
+    pub(super) give_up_at: Option<Instant>,
 }
 
 impl Call {
-    pub(super) fn supervise(&mut self, wanted: Supervise) -> Result<(), CommandError> {
+    pub(super) fn supervise(&mut self, now: Instant, wanted: Supervise) -> Result<(), CommandError> {
         let subject = self.subject(wanted.subject)?;
         if wanted.role == Coaching::TakenOver {
             return Err(CommandError::RoleNotAllowed); // join first, then take over
@@ -104,6 +115,11 @@ impl Call {
             dtmf_control: wanted.dtmf_control,
             follows: wanted.follows,
             started: false,
+            give_up_at: match wanted.by {
+                Arrival::Dial(_) => Some(now + RUNG_MAX),
+                Arrival::Expected => Some(now + EXPECTED_MAX),
+                Arrival::Here(_) => None,
+            },
         });
         let supervisor = wanted.supervisor;
         self.tell(CallEvent::SupervisionRequested { id, supervisor: supervisor.clone(), role, subject });
@@ -160,6 +176,7 @@ impl Call {
     pub(super) fn supervisor_answered(&mut self, leg: LegId) {
         let Some(supervision) = self.supervisions.iter_mut().find(|s| s.leg == Some(leg)) else { return };
         supervision.started = true;
+        supervision.give_up_at = None;
         let (id, role) = (supervision.id, supervision.role);
         self.tell(CallEvent::SupervisionStarted { id, leg, role });
     }
@@ -296,6 +313,16 @@ impl Call {
         }
         self.supervision_over(id, cause);
         Ok(())
+    }
+
+    /// Supervisors who were rung or expected long enough.
+    pub(super) fn give_up_on_supervisors(&mut self, now: Instant) {
+        let late = |s: &&Supervision| s.give_up_at.is_some_and(|at| at <= now);
+        let late: Vec<SupervisionId> = self.supervisions.iter().filter(late).map(|s| s.id).collect();
+        for id in late {
+            // It is in the list, and nobody takes over who is not on the line: this cannot be refused.
+            let _ended = self.end_supervision(id, Cause::NoAnswer);
+        }
     }
 
     pub(super) fn supervision_over(&mut self, id: SupervisionId, cause: Cause) {

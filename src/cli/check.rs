@@ -12,6 +12,12 @@ pub(super) fn run(check: &Check) -> ExitCode {
     match config::load(&check.config) {
         Ok(config) => {
             print(check, &config.warnings);
+            // What only the running gateway opens, opened here as well.
+            let beside = check.config.parent().unwrap_or(std::path::Path::new("."));
+            if let Err(error) = sidetone::gateway::music(&config, beside) {
+                super::complain(&error);
+                return ExitCode::from(1);
+            }
             if !check.json {
                 println!(
                     "{path}: can be used: {} tenant(s), {} trunk(s), {} people, {} route(s), {} warning(s)",

@@ -13,12 +13,22 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 pub const CALLS_LIVE: &str = "sidetone_calls_live";
 /// Calls that reached us or were placed. Label `direction`.
 pub const CALLS_STARTED: &str = "sidetone_calls_started_total";
+/// Calls that asked to come in, let in or not.
+pub const CALLS_OFFERED: &str = "sidetone_calls_offered_total";
+/// Calls turned away before they were any. Label `reason`.
+pub const CALLS_REFUSED: &str = "sidetone_calls_refused_total";
+/// 1 while a trunk answers OPTIONS, 0 while it does not. Label `trunk`.
+pub const TRUNK_UP: &str = "sidetone_trunk_up";
 /// Calls over. Label `cause`.
 pub const CALLS_ENDED: &str = "sidetone_calls_ended_total";
 /// From a call's arrival to its answer.
 pub const CALL_ANSWER_SECONDS: &str = "sidetone_call_answer_seconds";
 /// Supervisions now on the line.
 pub const SUPERVISIONS_LIVE: &str = "sidetone_supervisions_live";
+/// Legs with media open. Label `shard`.
+pub const MEDIA_LEGS: &str = "sidetone_media_legs";
+/// Events of the media threads that nobody took in time.
+pub const MEDIA_EVENTS_LOST: &str = "sidetone_media_events_lost_total";
 /// Requests answered. Labels `method`, `route`, `status`.
 pub const API_REQUESTS: &str = "sidetone_api_requests_total";
 /// Time to the response head. Label `route`.
@@ -68,9 +78,14 @@ fn describe() {
     use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram as histogram};
     gauge!(CALLS_LIVE, "Calls now up");
     counter!(CALLS_STARTED, "Calls that reached the gateway or were placed by it, by direction");
+    counter!(CALLS_OFFERED, "Calls that asked to come in");
+    counter!(CALLS_REFUSED, "Calls turned away before they were any, by reason");
+    gauge!(TRUNK_UP, "1 while a trunk answers OPTIONS, by trunk");
     counter!(CALLS_ENDED, "Calls over, by cause");
     histogram!(CALL_ANSWER_SECONDS, Unit::Seconds, "From a call's arrival to its answer");
     gauge!(SUPERVISIONS_LIVE, "Supervisors now on the line");
+    gauge!(MEDIA_LEGS, "Legs with media open, by media thread");
+    counter!(MEDIA_EVENTS_LOST, "Events of the media threads that nobody took in time");
     counter!(API_REQUESTS, "API requests answered, by method, route and status");
     histogram!(API_SECONDS, Unit::Seconds, "Time to the head of the API's response, by route");
     gauge!(API_STREAMS, "Open event streams, by kind");

@@ -15,7 +15,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use sbc_config::{Codec, Config, DigestHash, Host as ConfigHost, Prack, Reach, Trunk};
 
-use crate::call::door::{Caller, Incoming, Order, Origin, Report};
+use crate::call::door::{AgreedMedia, Caller, Incoming, Order, Origin, Report};
 use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
 
 use super::digest::Algorithm;
@@ -94,7 +94,7 @@ impl Door {
             names,
             legs: HashMap::new(),
             by_session: HashMap::new(),
-            trunks: super::trunk::Trunks::default(),
+            trunks: super::trunk::Trunks::new(now),
             wire: VecDeque::new(),
             reports: VecDeque::new(),
             closing: VecDeque::new(),
@@ -132,7 +132,7 @@ impl Door {
 
     /// When [`Door::handle_timeout`] is next wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [self.endpoint.poll_timeout(), self.trunks.next()].into_iter().flatten().min()
+        self.endpoint.poll_timeout().into_iter().chain([self.trunks.next()]).min()
     }
 
     /// The next thing to be done, messages first.
@@ -170,7 +170,8 @@ impl Door {
         let session = leg.session;
         match order.action {
             LegAction::Dial(_) => Ok(()),
-            LegAction::Alert if leg.early => Ok(()), // it hears us already
+            // It hears us already, or has been told already.
+            LegAction::Alert if leg.early || std::mem::replace(&mut leg.alerted, true) => Ok(()),
             LegAction::Alert => self.endpoint.ring(now, session).map_err(internal),
             LegAction::OpenEarly => self.open_early(now, id, &order.prefer),
             LegAction::Answer => self.answer(now, id, &order.prefer),
@@ -313,17 +314,23 @@ impl Door {
         if !leg.has_their_offer() {
             // Without an offer, early media would need a reliable response to carry ours. Ringing
             // is the truth and needs nothing.
+            if std::mem::replace(&mut leg.alerted, true) {
+                return Ok(());
+            }
             return self.endpoint.ring(now, leg.session).map_err(internal);
         }
         let (sdp, media) = leg.answer(prefer).map_err(unacceptable)?;
         leg.early = true;
         let (session, reliable) = (leg.session, leg.reliable);
-        self.report(Report::Agreed(id, Box::new(media)));
+        self.agreed(id, media);
         self.endpoint.progress(now, session, 183, Some(sdp), reliable).map_err(internal)
     }
 
     fn answer(&mut self, now: Instant, id: LegId, prefer: &[Codec]) -> Result<(), LegEnd> {
         let Some(leg) = self.legs.get_mut(&id) else { return Ok(()) };
+        if !leg.unanswered {
+            return Ok(()); // once is enough
+        }
         let (sdp, media) = if leg.has_their_offer() {
             let (sdp, media) = leg.answer(prefer).map_err(unacceptable)?;
             (sdp, Some(media))
@@ -335,10 +342,10 @@ impl Door {
         leg.unanswered = false;
         let session = leg.session;
         if let Some(media) = media {
-            self.report(Report::Agreed(id, Box::new(media)));
+            self.agreed(id, media);
         }
         self.endpoint.accept(now, session, sdp).map_err(internal)?;
-        self.report(Report::Leg(id, LegEvent::Answered));
+        self.answered(id);
         Ok(())
     }
 
@@ -368,6 +375,30 @@ impl Door {
             self.by_session.remove(&leg.session);
         }
         self.report(Report::Leg(id, LegEvent::Ended(end)));
+    }
+
+    /// Tells what is agreed, if that is news: a refresh of the session is none.
+    fn agreed(&mut self, id: LegId, media: AgreedMedia) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.told.as_ref() != Some(&media) {
+            leg.told = Some(media.clone());
+            self.report(Report::Agreed(id, Box::new(media)));
+        }
+    }
+
+    /// Tells that the leg is answered, and if it came up on hold, of that.
+    fn answered(&mut self, id: LegId) {
+        self.report(Report::Leg(id, LegEvent::Answered));
+        let hold = self.legs.get_mut(&id).and_then(Leg::hold_change);
+        self.reports.extend(hold.map(|event| Report::Leg(id, event)));
+    }
+
+    /// Tells that the far end alerts, once.
+    fn rings(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if !std::mem::replace(&mut leg.rang, true) {
+            self.report(Report::Leg(id, LegEvent::Ringing));
+        }
     }
 
     fn report(&mut self, report: Report) {
@@ -402,45 +433,56 @@ impl Door {
         match event {
             SessionEvent::Provisional { status, sdp: None, .. } => {
                 if matches!(status, 180 | 183) {
-                    self.report(Report::Leg(id, LegEvent::Ringing));
+                    self.rings(id);
                 }
             }
-            SessionEvent::Provisional { status, sdp: Some(sdp), .. } => {
-                if status == 180 {
-                    self.reports.push_back(Report::Leg(id, LegEvent::Ringing));
-                }
+            SessionEvent::Provisional { status, sdp: Some(sdp), fork, .. } => {
                 // Early media nobody can play is no reason to end a call that may yet be answered.
-                match leg.answered(&sdp) {
-                    Ok(media) => {
-                        self.report(Report::Agreed(id, Box::new(media)));
-                        self.report(Report::Leg(id, LegEvent::EarlyMedia));
+                let agreed = leg.early_answered(fork, &sdp);
+                if status == 180 {
+                    self.rings(id);
+                }
+                match agreed {
+                    Ok((media, first)) => {
+                        self.agreed(id, media);
+                        if first {
+                            self.report(Report::Leg(id, LegEvent::EarlyMedia));
+                        }
                     }
                     Err(error) => tracing::info!(leg = %id, %error, "early media not usable"),
                 }
             }
             SessionEvent::Answered { sdp: Some(sdp), .. } => {
                 let media = leg.answered(&sdp).map_err(unacceptable)?;
-                self.report(Report::Agreed(id, Box::new(media)));
-                self.report(Report::Leg(id, LegEvent::Answered));
+                self.agreed(id, media);
+                self.answered(id);
             }
-            SessionEvent::Answered { sdp: None, .. } if leg.has_agreed() => {
-                self.report(Report::Leg(id, LegEvent::Answered));
+            SessionEvent::Answered { sdp: None, fork, .. } => {
+                let media = leg.answered_early(&fork).map_err(unacceptable)?;
+                self.agreed(id, media);
+                self.answered(id);
             }
-            SessionEvent::Answered { sdp: None, .. } => {
-                return Err(unacceptable(super::leg::NoAgreement::Nothing));
-            }
-            SessionEvent::Acked { sdp } => {
-                if let Some(sdp) = sdp {
-                    let media = leg.answered(&sdp).map_err(unacceptable)?;
+            SessionEvent::Acked { sdp: Some(sdp) } => match leg.answered(&sdp) {
+                Ok(media) => {
                     let hold = leg.hold_change();
-                    self.report(Report::Agreed(id, Box::new(media)));
+                    self.agreed(id, media);
                     self.reports.extend(hold.map(|event| Report::Leg(id, event)));
                 }
+                // In a session that has media already, that goes on.
+                Err(error) if leg.has_agreed() => {
+                    tracing::info!(leg = %id, %error, "answer in an ACK not usable");
+                }
+                Err(error) => return Err(unacceptable(error)),
+            },
+            // Our offer went out with the 200 and nobody answered it: there will be no media.
+            SessionEvent::Acked { sdp: None } if !leg.has_agreed() => {
+                return Err(unacceptable(super::leg::NoAgreement::Nothing));
             }
+            SessionEvent::Acked { sdp: None } => {}
             SessionEvent::Reinvited { offer: Some(offer) } => {
                 let answer = match leg.reoffered(&offer) {
                     Ok((answer, media, hold)) => {
-                        self.report(Report::Agreed(id, Box::new(media)));
+                        self.agreed(id, media);
                         self.reports.extend(hold.map(|event| Report::Leg(id, event)));
                         Ok(answer)
                     }
@@ -458,7 +500,12 @@ impl Door {
             }
             SessionEvent::ReinviteAnswered { sdp: Some(sdp), is_answer: true } => {
                 match leg.answered(&sdp) {
-                    Ok(media) => self.report(Report::Agreed(id, Box::new(media))),
+                    Ok(media) => {
+                        // A telephone that held while we did is found still holding when we resume.
+                        let hold = leg.hold_change();
+                        self.agreed(id, media);
+                        self.reports.extend(hold.map(|event| Report::Leg(id, event)));
+                    }
                     // The old agreement stands: a telephone that garbles an answer still talks.
                     Err(error) => tracing::info!(leg = %id, %error, "answer to our re-INVITE not usable"),
                 }
@@ -479,23 +526,26 @@ impl Door {
     /// Somebody calls. Who is it, and may they?
     fn incoming(&mut self, now: Instant, incoming: endpoint::Incoming) {
         let config = self.config.load_full();
-        let (tenant, origin, codecs, reliable) = match config.trunk_by_source(incoming.peer.remote.ip()) {
+        let (tenant, origin, codecs, prack) = match config.trunk_by_source(incoming.peer.remote.ip()) {
             Some(trunk) => (
                 trunk.tenant.clone(),
                 Origin::Trunk(trunk.id.clone()),
                 codecs_of(&config, trunk),
-                trunk.prack != Prack::Off,
+                trunk.prack,
             ),
             None => match self.authenticate(now, &config, &incoming.request) {
                 Ok(person) => (
                     person.tenant.clone(),
                     Origin::Person(person.id.clone()),
                     config.media.codecs.clone(),
-                    true,
+                    Prack::Supported,
                 ),
                 Err(refusal) => return self.refuse(now, incoming.session, &refusal),
             },
         };
+        if let Some(refusal) = prack_refusal(prack, &incoming.request) {
+            return self.refuse(now, incoming.session, &refusal);
+        }
         let offer = incoming.offer.as_ref();
         let mut leg = match Leg::incoming(incoming.session, self.random.bits(), codecs, offer) {
             Ok(leg) => leg,
@@ -505,7 +555,7 @@ impl Door {
             }
         };
         leg.signalled_from = matches!(origin, Origin::Person(_)).then_some(incoming.peer.remote.ip());
-        leg.reliable = reliable;
+        leg.reliable = prack != Prack::Off;
         let id = LegId(self.random.bits());
         let report = Incoming {
             leg: id,
@@ -593,6 +643,20 @@ fn reliable(prack: Prack) -> Reliable {
     }
 }
 
+/// What a trunk's rule for reliable provisional responses (RFC 3262) refuses: the extension where it
+/// is off, a caller without it where it is required.
+fn prack_refusal(prack: Prack, request: &Request) -> Option<Refusal> {
+    let headers = request.headers();
+    let insists = headers.has_token(Name::Require, "100rel");
+    let (status, header) = match prack {
+        Prack::Off if insists => (420, Name::Unsupported),
+        Prack::Required if !insists && !headers.has_token(Name::Supported, "100rel") => (421, Name::Require),
+        Prack::Off | Prack::Supported | Prack::Required => return None,
+    };
+    let headers = vec![(header.as_str().to_owned(), Bytes::from_static(b"100rel"))];
+    Some(Refusal { headers, ..Refusal::new(status) })
+}
+
 pub(crate) fn host(host: &ConfigHost) -> Host {
     match host {
         ConfigHost::Ip(ip) => Host::from(*ip),
@@ -664,18 +728,25 @@ pub async fn run(
         tokio::select! {
             arrival = wires.next() => {
                 let now = Instant::now();
-                match arrival {
+                survive(|| match arrival {
                     Arrival::Message(peer, message) => door.receive(now, peer, message),
                     Arrival::Broken(peer, head) => door.receive_last(now, peer, head),
                     Arrival::Gone(connection, remote) => door.gone(now, connection, remote),
-                }
+                });
             }
             order = orders.recv() => match order {
-                Some(order) => door.order(Instant::now(), order),
+                Some(order) => survive(|| door.order(Instant::now(), order)),
                 None => return,
             },
-            () = sleep_until(wake) => door.handle_timeout(Instant::now()),
+            () = sleep_until(wake) => survive(|| door.handle_timeout(Instant::now())),
         }
+    }
+}
+
+/// A defect met while one message is handled must not take the door from everybody.
+fn survive(step: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).is_err() {
+        tracing::error!("a defect in the SIP door; what it was doing is lost, the door goes on");
     }
 }
 

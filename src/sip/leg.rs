@@ -17,12 +17,16 @@ use super::offer::{
 };
 use super::sdp::{Direction, Sdp, SdpError};
 use super::session::{Ended, How, SessionId};
+use super::text::Text;
 
 /// Payload type of telephone-event in our offers, the one nearly everybody uses.
 const TELEPHONE_EVENT: u8 = 101;
 
 /// Milliseconds of audio in a packet, as we like them.
 const PTIME_MS: u8 = 20;
+
+/// Forks whose early answers are remembered: more telephones than one call rings have no early media.
+const EARLIES_MAX: usize = 8;
 
 /// A leg.
 #[derive(Debug)]
@@ -33,6 +37,12 @@ pub(super) struct Leg {
     pub(super) signalled_from: Option<IpAddr>,
     /// Whether it came to us and is not answered: then it is refused, not hung up.
     pub(super) unanswered: bool,
+    /// Whether it has been told that somebody is rung.
+    pub(super) alerted: bool,
+    /// Whether it has told that it rings.
+    pub(super) rang: bool,
+    /// What the switchboard knows to be agreed.
+    pub(super) told: Option<AgreedMedia>,
     /// Whether early media has been opened towards it.
     pub(super) early: bool,
     /// Whether provisional responses to it may be reliable (RFC 3262).
@@ -45,6 +55,8 @@ pub(super) struct Leg {
     /// Our offer that waits for their answer.
     ours: Option<Sdp>,
     agreed: Option<NegotiatedAudio>,
+    /// Their answers in provisional responses, by fork: each is the answer of that fork for good.
+    earlies: Vec<(Text, Bytes)>,
     held_by_us: bool,
     held_by_peer: bool,
 }
@@ -68,6 +80,9 @@ impl Leg {
             session,
             signalled_from: None,
             unanswered: false,
+            alerted: false,
+            rang: false,
+            told: None,
             early: false,
             reliable: false,
             codecs,
@@ -76,6 +91,7 @@ impl Leg {
             theirs: None,
             ours: None,
             agreed: None,
+            earlies: Vec::new(),
             held_by_us: false,
             held_by_peer: false,
         }
@@ -151,6 +167,26 @@ impl Leg {
         Ok(self.agree(agreed))
     }
 
+    /// Their answer in a provisional response, and whether it is the first of all forks.
+    pub(super) fn early_answered(
+        &mut self,
+        fork: Text,
+        octets: &Bytes,
+    ) -> Result<(AgreedMedia, bool), NoAgreement> {
+        let first = self.earlies.is_empty();
+        let media = self.answered(octets)?;
+        if self.earlies.iter().all(|(known, _)| *known != fork) && self.earlies.len() < EARLIES_MAX {
+            self.earlies.push((fork, octets.clone()));
+        }
+        Ok((media, first))
+    }
+
+    /// The fork whose provisional response brought its answer has answered the call.
+    pub(super) fn answered_early(&mut self, fork: &Text) -> Result<AgreedMedia, NoAgreement> {
+        let early = self.earlies.iter().find(|(known, _)| known == fork).map(|(_, octets)| octets.clone());
+        self.answered(&early.ok_or(NoAgreement::Nothing)?)
+    }
+
     /// A new offer of theirs inside the session: our answer, what is agreed, and whether it holds
     /// us or takes us back. On error nothing has changed.
     pub(super) fn reoffered(
@@ -159,18 +195,23 @@ impl Leg {
     ) -> Result<(Bytes, AgreedMedia, Option<LegEvent>), NoAgreement> {
         self.theirs = Some(Sdp::parse(octets)?);
         let current: Vec<Codec> = self.agreed.iter().map(|agreed| from_audio(agreed.codec)).collect();
-        let (answer, agreed) = self.answer(&current)?;
+        let answered = self.answer(&current);
+        self.theirs = None;
+        let (answer, agreed) = answered?;
         Ok((answer, agreed, self.hold_change()))
     }
 
     /// Whether what is agreed now holds us, if that is news.
     pub(super) fn hold_change(&mut self) -> Option<LegEvent> {
+        if self.held_by_us {
+            // A telephone that answers our hold with recvonly or inactive holds nothing itself. If
+            // it does hold as well, its answer to our resuming says so.
+            return None;
+        }
         let agreed = self.agreed.as_ref()?;
         // RFC 3264 section 8.4: sendonly or inactive; RFC 2543: no address at all.
         let holds = agreed.remote_rtp.is_none()
             || matches!(agreed.remote_direction, Direction::SendOnly | Direction::Inactive);
-        // A telephone that answers our hold with recvonly or inactive holds nothing itself.
-        let holds = holds && !self.held_by_us;
         if holds == self.held_by_peer {
             return None;
         }
@@ -181,6 +222,9 @@ impl Leg {
     /// Our offer that puts the far end on hold or takes it back.
     pub(super) fn hold(&mut self, hold: bool) -> Result<Bytes, NoAgreement> {
         self.held_by_us = hold;
+        if hold {
+            self.held_by_peer = false; // ours is the hold that counts until we resume
+        }
         self.reoffer()
     }
 

@@ -15,6 +15,9 @@ use sbc_config::{Config, Host, Reach};
 /// How often names are asked for: short enough to follow a failover that DNS announces.
 pub const REFRESH: Duration = Duration::from_secs(30);
 
+/// How long a name server may take: the next refresh asks again, and others wait behind this one.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+
 /// Addresses by name.
 #[derive(Debug, Default, Clone)]
 pub struct Names(HashMap<Arc<str>, IpAddr>);
@@ -46,8 +49,8 @@ pub async fn refresh(config: &Config, names: &ArcSwap<Names>) {
     let wanted = wanted(config);
     found.0.retain(|name, _| wanted.contains(name));
     for name in wanted {
-        let asked = tokio::net::lookup_host((&*name, 0)).await;
-        match asked {
+        let asked = tokio::time::timeout(ANSWER_MAX, tokio::net::lookup_host((&*name, 0))).await;
+        match asked.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
             Ok(mut addresses) => {
                 found.0.extend(addresses.next().map(|address| (name.clone(), address.ip())));
             }

@@ -10,11 +10,16 @@ use super::digest::{Algorithm, Ha1};
 use super::register::Accounts;
 
 /// Accounts out of the configuration.
-pub(super) struct People(Arc<ArcSwap<Config>>);
+pub(super) struct People {
+    config: Arc<ArcSwap<Config>>,
+    /// The realm of the challenges, which only a restart changes: a hash must be of that one.
+    realm: Arc<str>,
+}
 
 impl People {
     pub(super) fn new(config: Arc<ArcSwap<Config>>) -> People {
-        People(config)
+        let realm = config.load().sip.realm.clone();
+        People { config, realm }
     }
 }
 
@@ -26,13 +31,11 @@ impl fmt::Debug for People {
 
 impl Accounts for People {
     fn ha1(&self, user: &str, algorithm: Algorithm) -> Option<Ha1> {
-        let config = self.0.load();
+        let config = self.config.load();
         let person = config.person_by_username(user)?;
         let Reach::Register(credentials) = &person.reach else { return None };
         match &credentials.password {
-            Password::Clear(password) => {
-                Some(Ha1::new(algorithm, user, &config.sip.realm, password.expose()))
-            }
+            Password::Clear(password) => Some(Ha1::new(algorithm, user, &self.realm, password.expose())),
             Password::Hashed { md5, sha256 } => {
                 let stored = match algorithm {
                     Algorithm::Md5 => md5.as_ref(),

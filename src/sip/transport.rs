@@ -13,15 +13,16 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::flow::{ConnectionId, Destination, Peer, Transport};
 use super::frame::{Framed, Framer};
 use super::message::MAX_MESSAGE_BYTES;
 
-/// Messages waiting to be written to one connection. A peer that lets this many wait does not read.
-const WRITES_MAX: usize = 64;
+/// Messages waiting to be written to one connection. A carrier's connection takes the BYEs of all its
+/// calls at once when the gateway stops; a peer that lets more than this wait does not read.
+const WRITES_MAX: usize = 4096;
 
 /// Messages read from streams and not yet handled; readers wait when it is full.
 const ARRIVALS_MAX: usize = 1024;
@@ -77,6 +78,7 @@ pub struct Wires {
 struct Connection {
     remote: SocketAddr,
     writes: mpsc::Sender<Bytes>,
+    task: AbortHandle,
 }
 
 impl Wires {
@@ -167,6 +169,15 @@ impl Wires {
         }
     }
 
+    /// Ends a connection at once, with whatever is still to be written.
+    fn cut_off(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let remote = connection.remote;
+        connection.task.abort();
+        self.forget(id, remote);
+        self.report_gone(id, remote);
+    }
+
     fn send_udp(&self, remote: SocketAddr, message: &[u8]) {
         let Some(socket) = &self.udp else {
             tracing::warn!(%remote, "no UDP listener is configured; a message for UDP is dropped");
@@ -188,14 +199,14 @@ impl Wires {
             None => false,
         };
         if full {
-            tracing::info!(remote = %to.remote, "a peer does not read; its connection is closed");
-            self.close(id);
+            tracing::info!(remote = %to.remote, "a peer does not read; its connection is cut off");
+            self.cut_off(id);
         }
     }
 
     fn connect(&mut self, remote: SocketAddr, first: Bytes) {
         let id = self.number();
-        if self.connections.len() >= self.limits.connections {
+        if self.tasks.len() >= self.limits.connections {
             tracing::warn!(%remote, "as many TCP connections as allowed; none is opened");
             self.report_gone(id, remote);
             return;
@@ -203,10 +214,8 @@ impl Wires {
         let (writes, queue) = mpsc::channel(WRITES_MAX);
         // The queue is new and holds more than one.
         let _room = writes.try_send(first);
-        self.connections.insert(id, Connection { remote, writes });
-        self.by_remote.insert(remote, id);
         let (arrivals, idle) = (self.arrivals_in.clone(), self.limits.idle);
-        self.tasks.spawn(async move {
+        let task = self.tasks.spawn(async move {
             match timeout(CONNECT_MAX, TcpStream::connect(remote)).await {
                 Ok(Ok(stream)) => talk(stream, remote, id, queue, arrivals, idle).await,
                 Ok(Err(error)) => {
@@ -216,18 +225,21 @@ impl Wires {
                 Err(_) => tell_gone(&arrivals, id, remote).await,
             }
         });
+        self.connections.insert(id, Connection { remote, writes, task });
+        self.by_remote.insert(remote, id);
     }
 
     fn adopt(&mut self, stream: TcpStream, remote: SocketAddr) {
-        if self.connections.len() >= self.limits.connections {
+        // Tasks, not connections: one that is closing still writes its last words.
+        if self.tasks.len() >= self.limits.connections {
             return; // closed by being dropped: the peer sees it at once
         }
         let id = self.number();
         let (writes, queue) = mpsc::channel(WRITES_MAX);
-        self.connections.insert(id, Connection { remote, writes });
-        self.by_remote.insert(remote, id);
         let (arrivals, idle) = (self.arrivals_in.clone(), self.limits.idle);
-        self.tasks.spawn(talk(stream, remote, id, queue, arrivals, idle));
+        let task = self.tasks.spawn(talk(stream, remote, id, queue, arrivals, idle));
+        self.connections.insert(id, Connection { remote, writes, task });
+        self.by_remote.insert(remote, id);
     }
 
     fn number(&mut self) -> ConnectionId {

@@ -16,9 +16,13 @@ use super::endpoint::{OptionsId, OptionsOutcome};
 /// Silences in a row after which a trunk counts as down: one lost packet is not an outage.
 const SILENCES_MAX: u32 = 3;
 
+/// How often the configuration is looked at for trunks that are new.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
 /// Health of the trunks that are asked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Trunks {
+    look_at: Instant,
     known: HashMap<TrunkId, Health>,
     waiting: HashMap<OptionsId, TrunkId>,
 }
@@ -32,8 +36,16 @@ struct Health {
 }
 
 impl Trunks {
+    /// Nothing is known yet; the first look is due.
+    pub(super) fn new(now: Instant) -> Trunks {
+        Trunks { look_at: now, known: HashMap::new(), waiting: HashMap::new() }
+    }
+
     /// The trunks to ask now. Those no longer configured are forgotten, new ones are asked at once.
     pub(super) fn due(&mut self, now: Instant, config: &Config) -> Vec<Trunk> {
+        if now >= self.look_at {
+            self.look_at = now + LOOK_EVERY;
+        }
         self.known.retain(|id, _| config.trunk(id).is_some_and(|trunk| trunk.options_interval.is_some()));
         let mut due = Vec::new();
         for trunk in &config.trunks {
@@ -53,9 +65,9 @@ impl Trunks {
         due
     }
 
-    /// When the next trunk is to be asked.
-    pub(super) fn next(&self) -> Option<Instant> {
-        self.known.values().map(|health| health.next).min()
+    /// When the next trunk is to be asked, or looked for.
+    pub(super) fn next(&self) -> Instant {
+        self.known.values().map(|health| health.next).fold(self.look_at, Instant::min)
     }
 
     pub(super) fn asked(&mut self, trunk: &TrunkId, id: OptionsId) {

@@ -10,8 +10,10 @@ use sbc_config::{
 use crate::call::door::{Caller, Incoming, Order, Origin};
 use crate::call::rights::{Act, Actor, Denial, Principal, may};
 use crate::call::{
-    Address, Attempt, Call, CallId, CallerIs, Cause, Command, LegAction, LegId, Setup, Takeover, Target,
+    Address, Attempt, Call, CallId, CallerIs, Cause, Command, LegAction, LegId, Setup, SupervisionId,
+    Takeover, Target,
 };
+use crate::observe::metrics as names;
 
 use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal};
 use super::live::{Leg, Live};
@@ -40,21 +42,29 @@ impl Pace {
 
 /// Where an incoming leg is to go.
 enum Way {
-    Call { attempts: Vec<Attempt>, when_exhausted: Option<Cause>, caller_is: CallerIs },
+    Call {
+        attempts: Vec<Attempt>,
+        when_exhausted: Option<Cause>,
+        caller_is: CallerIs,
+    },
     Supervision,
+    /// Somebody who is no supervisor dials like one.
+    NoSupervisor,
     Nowhere(Cause, &'static str),
 }
 
 impl Switchboard {
     pub(super) fn incoming(&mut self, now: Instant, incoming: Incoming) {
         let config = self.config.load_full();
-        metrics::counter!("sidetone_calls_offered_total").increment(1);
-        if let Some((cause, why)) = self.over_limit(now, &config, &incoming) {
+        metrics::counter!(names::CALLS_OFFERED).increment(1);
+        let way = self.way(&config, &incoming);
+        if let Some((cause, why)) = self.over_limit(now, &config, &incoming, &way) {
             return self.turn_away(&incoming, cause, why);
         }
-        match self.way(&config, &incoming) {
+        match way {
             Way::Nowhere(cause, why) => self.turn_away(&incoming, cause, why),
             Way::Supervision => self.supervisor_dials_in(now, &config, incoming),
+            Way::NoSupervisor => self.no_supervisor_dials_in(&incoming),
             Way::Call { attempts, when_exhausted, caller_is } => {
                 let id = new_call_id();
                 let (first_person, first_trunk) = match &incoming.origin {
@@ -75,6 +85,7 @@ impl Switchboard {
                     attempts,
                     when_exhausted,
                     takeover: takeover(&config),
+                    parties_max: config.limits.parties_per_call_max,
                     seed: random(),
                 };
                 let live = Live {
@@ -92,9 +103,6 @@ impl Switchboard {
                     waiting: Vec::new(),
                     applied: 0,
                 };
-                if let Some(trunk) = first_trunk {
-                    *self.channels.entry(trunk).or_default() += 1;
-                }
                 self.by_leg.insert(incoming.leg, id);
                 self.begin(now, live);
             }
@@ -103,8 +111,14 @@ impl Switchboard {
 
     fn begin(&mut self, now: Instant, live: Live) {
         let id = live.id;
+        let first = live.legs.first().map(|leg| (leg.id, leg.trunk.clone()));
+        metrics::counter!(names::CALLS_STARTED, "direction" => live.direction.label()).increment(1);
         self.calls.insert(id, live);
-        metrics::gauge!("sidetone_calls_live").set(self.calls.len() as f64);
+        metrics::gauge!(names::CALLS_LIVE).set(self.calls.len() as f64);
+        if let Some((leg, Some(trunk))) = first {
+            // Its limit has been looked at before.
+            let _has_room = self.take_channel(id, leg, &trunk);
+        }
         self.carry_out(now, id);
     }
 
@@ -113,16 +127,18 @@ impl Switchboard {
         now: Instant,
         config: &Config,
         incoming: &Incoming,
+        way: &Way,
     ) -> Option<(Cause, &'static str)> {
-        if self.draining {
+        // A supervisor joins a call that is up: that is no new one.
+        let is_call = !matches!(way, Way::Supervision);
+        if is_call && self.draining {
             return Some((Cause::ShuttingDown, "draining"));
         }
-        if self.calls.len() >= config.limits.calls_max {
+        if is_call && self.calls.len() >= config.limits.calls_max {
             return Some((Cause::Congestion, "calls_max"));
         }
         if let Origin::Trunk(trunk) = &incoming.origin
-            && let Some(most) = config.trunk(trunk).and_then(|trunk| trunk.channels_max)
-            && self.channels.get(trunk).is_some_and(|up| *up >= most)
+            && self.is_trunk_full(config, trunk)
         {
             return Some((Cause::Congestion, "channels_max"));
         }
@@ -139,6 +155,12 @@ impl Switchboard {
         };
         if role == Some(PersonRole::Supervisor) {
             return Way::Supervision;
+        }
+        // Before any route: one that takes any number must not take these for a customer's.
+        let supervises = config.supervision.dialled(&incoming.to).is_some()
+            || incoming.to.parse::<SupervisionId>().is_ok();
+        if role.is_some() && supervises {
+            return Way::NoSupervisor;
         }
         let trunk = match &incoming.origin {
             Origin::Trunk(trunk) => Some(trunk),
@@ -169,7 +191,7 @@ impl Switchboard {
 
     /// Refuses a leg before it is a call: told as an event with its reason, and nothing is kept.
     pub(super) fn turn_away(&mut self, incoming: &Incoming, cause: Cause, why: &'static str) {
-        metrics::counter!("sidetone_calls_refused_total", "reason" => why).increment(1);
+        metrics::counter!(names::CALLS_REFUSED, "reason" => why).increment(1);
         let order = Order {
             leg: incoming.leg,
             action: LegAction::HangUp(cause),
@@ -233,6 +255,7 @@ impl Switchboard {
             attempts: vec![Attempt { targets: vec![to_person(agent)], ring: RING }],
             when_exhausted: None,
             takeover: takeover(&config),
+            parties_max: config.limits.parties_per_call_max,
             seed: random(),
         };
         let number = person.extension.as_deref().unwrap_or(agent.as_str()).to_owned();
@@ -289,7 +312,10 @@ impl Switchboard {
         act: LegAct,
     ) -> Result<Answer, Refusal> {
         let right = if act == LegAct::HangUp { Act::HangUp } else { Act::Steer };
-        self.allowed(who, right, call, "steer")?;
+        let live = self.allowed(who, right, call, "steer")?;
+        if matches!(who.actor, Actor::Agent { .. }) && live.is_supervisor(leg) {
+            return Err(Refusal::NotFound("leg")); // as for any leg the agent cannot see
+        }
         let command = match act {
             LegAct::Hold => Command::Hold(leg),
             LegAct::Resume => Command::Resume(leg),

@@ -51,6 +51,8 @@ pub(super) struct Leg {
     pub(super) name: String,
     pub(super) person: Option<PersonId>,
     pub(super) trunk: Option<TrunkId>,
+    /// The trunk of which it occupies a channel.
+    pub(super) channel: Option<TrunkId>,
     pub(super) role: &'static str,
     pub(super) media: Option<MediaEnd>,
     /// What the far end offered, while nothing is agreed.
@@ -70,6 +72,7 @@ impl Leg {
             name,
             person: None,
             trunk: None,
+            channel: None,
             role,
             media: None,
             offered: Vec::new(),
@@ -91,10 +94,6 @@ impl Live {
         self.legs.iter_mut().find(|known| known.id == leg)
     }
 
-    pub(super) fn trunks(&self) -> impl Iterator<Item = &TrunkId> {
-        self.legs.iter().filter_map(|leg| leg.trunk.as_ref())
-    }
-
     /// The call has begun to dial `target` on `leg`.
     pub(super) fn dialled(&mut self, leg: LegId, target: &Target, at: SystemTime) {
         let role = self.party(leg).map_or("unassigned", |party| role_label(party.seat().role));
@@ -104,6 +103,7 @@ impl Live {
         self.legs.push(known);
     }
 
+    /// Keeps what the record will say of a leg.
     pub(super) fn note(&mut self, leg: LegId, event: &LegEvent) {
         let now = SystemTime::now();
         let Some(known) = self.legs.iter_mut().find(|known| known.id == leg) else { return };

@@ -19,14 +19,14 @@ mod standby;
 mod supervise;
 mod told;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use sbc_config::{Config, TrunkId};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::bridge::{Bridge, BridgeEvent};
 use crate::call::door::{MediaEnd, Order, Report};
@@ -34,7 +34,7 @@ use crate::call::{
     CallId, Cause, Coaching, Command, CommandError, Input, LegAction, LegEnd, LegEvent, LegId, Output,
     SupervisionId,
 };
-use crate::observe::Journal;
+use crate::observe::{Journal, metrics as names};
 
 use admission::Pace;
 use desk::{Answer, Asked, Request};
@@ -66,6 +66,9 @@ pub struct Lines {
     pub journal: Arc<dyn Journal>,
     /// The configuration in force.
     pub config: Arc<ArcSwap<Config>>,
+    /// Turns true when the process stops: every call is hung up, and the switchboard returns when
+    /// the last is recorded.
+    pub stop: watch::Receiver<bool>,
 }
 
 /// The live calls and all that is known of them.
@@ -81,7 +84,9 @@ pub struct Switchboard {
     timers: BTreeSet<(Instant, CallId)>,
     /// Calls that are over and wait for the figures of their media, to be recorded.
     closing: HashMap<CallId, Closing>,
-    /// Calls up on each trunk, for its channel limit.
+    /// Supervisors on the line, in a call or between two.
+    on_line: HashSet<SupervisionId>,
+    /// Legs on each trunk, for its channel limit. None stands for no leg.
     channels: HashMap<TrunkId, usize>,
     pace: Pace,
     draining: bool,
@@ -102,11 +107,12 @@ struct Closing {
     until: Instant,
 }
 
-/// Runs the switchboard until every line is closed.
+/// Runs the switchboard until it is stopped or the doors are gone.
 pub async fn run(lines: Lines) {
-    let Lines { mut reports, sip, mut asked, mut bridge_events, bridge, journal, config } = lines;
+    let Lines { mut reports, sip, mut asked, mut bridge_events, bridge, journal, config, mut stop } = lines;
     let mut board = Switchboard::new(sip, bridge, journal, config);
-    loop {
+    let mut stopping = false;
+    while !(stopping && board.is_empty()) {
         board.bridge.announce(); // once for all that an event brought about
         let wake = board.next_timer();
         tokio::select! {
@@ -117,6 +123,11 @@ pub async fn run(lines: Lines) {
             Some(asked) = asked.recv() => board.asked(Instant::now(), asked),
             Some(event) = bridge_events.recv() => board.bridge_event(Instant::now(), event),
             () = sleep_until(wake) => board.timers(Instant::now()),
+            // An error means that whoever could stop us is gone, and is as good as being told.
+            _ = stop.wait_for(|stop| *stop), if !stopping => {
+                stopping = true;
+                board.stop(Instant::now());
+            }
         }
     }
 }
@@ -142,6 +153,7 @@ impl Switchboard {
             standby: HashMap::new(),
             timers: BTreeSet::new(),
             closing: HashMap::new(),
+            on_line: HashSet::new(),
             channels: HashMap::new(),
             pace: Pace::default(),
             draining: false,
@@ -150,6 +162,23 @@ impl Switchboard {
             journal,
             config,
         }
+    }
+
+    /// The process stops: nobody is let in any more, and nobody is left in a call that is dead.
+    fn stop(&mut self, now: Instant) {
+        self.draining = true;
+        for id in self.calls.keys().copied().collect::<Vec<_>>() {
+            // One that is over already needs no ending.
+            let _over = self.command(now, id, Command::HangUp(Cause::ShuttingDown));
+        }
+        for id in self.standby.keys().copied().collect::<Vec<_>>() {
+            self.release_standby(id, Cause::ShuttingDown);
+        }
+    }
+
+    /// Whether no call is up and none waits for its record.
+    fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.standby.is_empty() && self.closing.is_empty()
     }
 
     fn report(&mut self, now: Instant, report: Report) {
@@ -177,6 +206,9 @@ impl Switchboard {
         if matches!(event, LegEvent::Ended(_)) {
             self.by_leg.remove(&leg);
             self.bridge.close(call, leg);
+            let known = self.calls.get_mut(&call).and_then(|live| live.leg_mut(leg));
+            let channel = known.and_then(|known| known.channel.take());
+            self.leave_trunk(channel);
         }
         self.drive(now, call, |c| c.handle(now, Input::Leg(leg, event)));
     }
@@ -201,7 +233,10 @@ impl Switchboard {
             }
             BridgeEvent::HearingApplied { call, generation } => self.applied(call, generation),
             BridgeEvent::Closed { call, leg, quality } => self.quality(call, leg, quality),
-            BridgeEvent::CallFailed { call } => self.fail(now, call, "its media failed"),
+            BridgeEvent::CallFailed { call } if self.calls.contains_key(&call) => {
+                self.fail(now, call, "its media failed");
+            }
+            BridgeEvent::CallFailed { call } => self.standby_failed(call),
             BridgeEvent::FirstMedia { .. } => {}
         }
     }
@@ -275,6 +310,12 @@ impl Switchboard {
         if let LegAction::Dial(target) = &action {
             live.dialled(leg, target, SystemTime::now());
             self.by_leg.insert(leg, id);
+            if let Some(trunk) = target.trunk()
+                && !self.take_channel(id, leg, trunk)
+            {
+                let detail = format!("channels_max of trunk {trunk} is reached");
+                return self.refuse_leg(now, leg, detail);
+            }
         }
         let action = match action {
             LegAction::Alert if self.wants_tone(id) => LegAction::OpenEarly,
@@ -303,6 +344,33 @@ impl Switchboard {
         }
     }
 
+    /// Gives the leg a channel of its trunk. False when the trunk has none left.
+    fn take_channel(&mut self, id: CallId, leg: LegId, trunk: &TrunkId) -> bool {
+        if self.is_trunk_full(&self.config.load(), trunk) {
+            return false;
+        }
+        if let Some(known) = self.calls.get_mut(&id).and_then(|live| live.leg_mut(leg)) {
+            known.channel = Some(trunk.clone());
+            *self.channels.entry(trunk.clone()).or_default() += 1;
+        }
+        true
+    }
+
+    fn is_trunk_full(&self, config: &Config, trunk: &TrunkId) -> bool {
+        let most = config.trunk(trunk).and_then(|trunk| trunk.channels_max);
+        most.is_some_and(|most| self.channels.get(trunk).is_some_and(|up| *up >= most))
+    }
+
+    fn leave_trunk(&mut self, trunk: Option<TrunkId>) {
+        let Some(trunk) = trunk else { return };
+        if let std::collections::hash_map::Entry::Occupied(mut up) = self.channels.entry(trunk) {
+            match up.get() {
+                0 | 1 => drop(up.remove()),
+                _ => *up.get_mut() -= 1,
+            }
+        }
+    }
+
     fn media_end(&mut self, id: CallId, leg: LegId) -> Result<MediaEnd, String> {
         let live = self.calls.get_mut(&id).ok_or("the call is gone")?;
         let Leg { media, .. } = live.leg_mut(leg).ok_or("the leg is gone")?;
@@ -317,7 +385,7 @@ impl Switchboard {
 
     /// A leg that cannot have media cannot be: it is ended here and at its door.
     fn refuse_leg(&mut self, now: Instant, leg: LegId, detail: String) {
-        tracing::warn!(%leg, detail, "no media for the leg");
+        tracing::warn!(%leg, detail, "a limit is reached; the leg is refused");
         let hang_up = Order {
             leg,
             action: LegAction::HangUp(Cause::Congestion),
@@ -365,17 +433,19 @@ impl Switchboard {
         self.finish(now, live, cause, by);
     }
 
-    fn finish(&mut self, now: Instant, live: Live, cause: Cause, by: Option<LegId>) {
+    fn finish(&mut self, now: Instant, mut live: Live, cause: Cause, by: Option<LegId>) {
         let id = live.id;
         self.by_supervision.retain(|_, call| *call != id);
         self.bridge.close_call(id);
-        for trunk in live.trunks() {
-            if let Some(count) = self.channels.get_mut(trunk) {
-                *count = count.saturating_sub(1);
-            }
+        for leg in &mut live.legs {
+            self.leave_trunk(leg.channel.take());
         }
-        metrics::gauge!("sidetone_calls_live").set(self.calls.len() as f64);
-        metrics::counter!("sidetone_calls_ended_total", "cause" => told::cause_label(cause)).increment(1);
+        for waiting in std::mem::take(&mut live.waiting) {
+            // A caller who no longer waits has gone.
+            let _gone = waiting.answer.send(Err(told::conflict(CommandError::Over)));
+        }
+        metrics::gauge!(names::CALLS_LIVE).set(self.calls.len() as f64);
+        metrics::counter!(names::CALLS_ENDED, "cause" => told::cause_label(cause)).increment(1);
         let until = now + MEASURED_MAX;
         let measured = live.is_measured();
         self.timers.insert((until, id));

@@ -129,6 +129,14 @@ impl Switchboard {
         true
     }
 
+    /// The bridge lost the place where a follower waited.
+    pub(super) fn standby_failed(&mut self, place: CallId) {
+        let lost = self.standby.iter().find(|(_, standby)| standby.place == place).map(|(id, _)| *id);
+        if let Some(id) = lost {
+            self.release_standby(id, Cause::Internal);
+        }
+    }
+
     pub(super) fn standby_agreed(&mut self, leg: LegId, media: &AgreedMedia) {
         if let Some(standby) = self.standby_of(leg).and_then(|id| self.standby.get(&id)) {
             self.bridge.agree(standby.place, leg, media.clone(), true);

@@ -9,14 +9,15 @@ use crate::bridge::AudioReport;
 use crate::call::door::{Incoming, Origin};
 use crate::call::rights::{Act, Actor, Denial, Principal, may};
 use crate::call::{
-    Address, Arrival, CallId, Cause, Coaching, Command, LegId, Supervise, SupervisionId, Target,
+    Address, Arrival, CallId, Cause, Coaching, Command, LegId, Presence, Role, Supervise, SupervisionId,
+    Target,
 };
 
 use super::admission::random;
 use super::desk::{
     Answer, AudioView, EarView, Follow, Join, MouthView, Refusal, SuperviseRequest, SupervisionView,
 };
-use super::live::{Leg, Waiting, view_of};
+use super::live::{Leg, Live, Waiting, view_of};
 use super::{Switchboard, told};
 
 type Reply = oneshot::Sender<Result<Answer, Refusal>>;
@@ -30,10 +31,15 @@ impl Switchboard {
     ) -> Result<Answer, Refusal> {
         let config = self.config.load_full();
         let call = wanted.call;
-        if let Err(refusal) = self.may_supervise(&config, who, call, &wanted.supervisor) {
-            self.tell_denied(who, call, &wanted.supervisor, wanted.role);
-            return Err(refusal);
-        }
+        let subject = match self.may_supervise(&config, who, call, &wanted.supervisor, wanted.subject) {
+            Ok(subject) => subject,
+            Err(refusal) => {
+                if matches!(refusal, Refusal::Denied(_)) {
+                    self.tell_denied(who, call, &wanted.supervisor, wanted.role);
+                }
+                return Err(refusal);
+            }
+        };
         let id = SupervisionId(random());
         let by = match wanted.join {
             Join::Dial => Arrival::Dial(Target {
@@ -46,36 +52,44 @@ impl Switchboard {
             id,
             supervisor: wanted.supervisor,
             role: wanted.role,
-            subject: wanted.subject,
+            subject,
             allowed_roles: allowed_roles(&config, wanted.allowed_roles),
             dtmf_control: wanted.dtmf_control.unwrap_or(config.supervision.dtmf_control),
             follows: wanted.follow == Follow::Agent,
             by,
         };
+        let tenant = self.calls.get(&call).map(|live| live.tenant.clone());
         self.by_supervision.insert(id, call);
         if let Err(error) = self.command(now, call, Command::Supervise(supervise)) {
             self.by_supervision.remove(&id);
-            return Err(told::conflict(error));
+            let refusal = told::conflict(error);
+            self.audit_refused(who, tenant.as_ref(), "supervise", &call.to_string(), &refusal);
+            return Err(refusal);
         }
-        let view = self.calls.get(&call).and_then(|live| live.supervision_view(id));
-        // It can be over already: the supervisor's telephone is not registered, no port was free.
-        let view = view.ok_or_else(|| Refusal::Conflict {
-            code: "supervisor_unreachable",
-            detail: "the supervisor's telephone could not be called; see the supervision.ended event".into(),
-        })?;
-        let tenant = self.calls.get(&call).map(|live| live.tenant.clone());
-        self.audit_allowed(who, tenant.as_ref(), "supervise", &id.to_string(), &view);
+        let Some(view) = self.calls.get(&call).and_then(|live| live.supervision_view(id)) else {
+            // Over already: the supervisor's telephone is not registered, no port was free.
+            let refusal = Refusal::Conflict {
+                code: "supervisor_unreachable",
+                detail: "the supervisor's telephone could not be called; see the supervision.ended event"
+                    .into(),
+            };
+            self.audit_refused(who, tenant.as_ref(), "supervise", &call.to_string(), &refusal);
+            return Err(refusal);
+        };
+        self.audit_allowed(who, tenant.as_ref(), "supervise", &id.to_string(), &view, view.role);
         Ok(Answer::Supervision(view))
     }
 
-    /// The asker may supervise this call, and the supervisor is one who answers for its agents.
+    /// The asker may supervise this call, and the supervisor is one who answers for the agent whom
+    /// it is about: the one wanted, or the first talking one of their teams.
     fn may_supervise(
         &self,
         config: &Config,
         who: &Principal,
         call: CallId,
         supervisor: &PersonId,
-    ) -> Result<(), Refusal> {
+        subject: Option<LegId>,
+    ) -> Result<Option<LegId>, Refusal> {
         let live = self.allowed(who, Act::Supervise, call, "supervise")?;
         let denied = |denial| {
             self.audit_denied(who, Some(&live.tenant), "supervise", &call.to_string(), denial);
@@ -86,17 +100,23 @@ impl Switchboard {
         if known.role != PersonRole::Supervisor {
             return denied(Denial::RoleForbids);
         }
-        match &who.actor {
+        let teams = match &who.actor {
             // Nobody listens in another's name, except software that says in whose.
-            Actor::Supervisor { person, .. } if person != supervisor => denied(Denial::OutsideScope),
-            Actor::Supervisor { .. } => Ok(()),
+            Actor::Supervisor { person, .. } if person != supervisor => {
+                return denied(Denial::OutsideScope);
+            }
+            Actor::Supervisor { teams, .. } => teams,
             _ => {
                 let own = as_supervisor(&live.tenant, supervisor, &known.teams);
-                match may(&own, Act::Supervise, &live.tenant, &live.scope(config)) {
-                    Ok(()) => Ok(()),
-                    Err(denial) => denied(denial),
+                if let Err(denial) = may(&own, Act::Supervise, &live.tenant, &live.scope(config)) {
+                    return denied(denial);
                 }
+                &known.teams
             }
+        };
+        match subject_within(config, live, teams, subject) {
+            Ok(subject) => Ok(subject),
+            Err(denial) => denied(denial),
         }
     }
 
@@ -107,7 +127,7 @@ impl Switchboard {
             return self.turn_away(&incoming, Cause::Forbidden, "not_a_supervisor");
         };
         let found = match incoming.to.parse::<SupervisionId>() {
-            Ok(id) => self.expected(&person, id).ok_or((Cause::NotFound, "no_such_supervision")),
+            Ok(id) => self.expected(config, &incoming.tenant, &person, id),
             Err(_) => self.supervise_by_number(now, config, &person, &incoming),
         };
         match found {
@@ -116,10 +136,43 @@ impl Switchboard {
         }
     }
 
-    fn expected(&self, person: &PersonId, id: SupervisionId) -> Option<(CallId, SupervisionId)> {
-        let call = *self.by_supervision.get(&id)?;
-        let view = self.calls.get(&call)?.supervision_view(id)?;
-        (view.supervisor == *person && view.leg.is_none()).then_some((call, id))
+    /// The telephone of somebody who is no supervisor has dialled like one's.
+    pub(super) fn no_supervisor_dials_in(&mut self, incoming: &Incoming) {
+        if let Origin::Person(person) = &incoming.origin {
+            let actor = Actor::Agent { tenant: incoming.tenant.clone(), person: person.clone() };
+            let who = Principal { token: telephone_of(person), actor };
+            self.audit_denied(&who, Some(&incoming.tenant), "supervise", &incoming.to, Denial::RoleForbids);
+        }
+        self.turn_away(incoming, Cause::Forbidden, "not_a_supervisor");
+    }
+
+    /// The supervision that expects this person, whose right is looked at once more.
+    fn expected(
+        &self,
+        config: &Config,
+        tenant: &TenantId,
+        person: &PersonId,
+        id: SupervisionId,
+    ) -> Result<(CallId, SupervisionId), (Cause, &'static str)> {
+        let unknown = (Cause::NotFound, "no_such_supervision");
+        let call = *self.by_supervision.get(&id).ok_or(unknown)?;
+        let view = self.calls.get(&call).and_then(|live| live.supervision_view(id)).ok_or(unknown)?;
+        let teams = config.person(person).map(|known| known.teams.clone()).unwrap_or_default();
+        let who = Principal { token: telephone_of(person), actor: as_supervisor(tenant, person, &teams) };
+        let live = self.allowed(&who, Act::Supervise, call, "join").map_err(|refusal| match refusal {
+            Refusal::Denied(_) => (Cause::Forbidden, "supervision_denied"),
+            _ => unknown,
+        })?;
+        if view.supervisor != *person {
+            self.audit_denied(&who, Some(&live.tenant), "join", &id.to_string(), Denial::OutsideScope);
+            self.tell_denied(&who, call, person, view.role);
+            return Err((Cause::Forbidden, "supervision_denied"));
+        }
+        if view.leg.is_some() {
+            return Err(unknown); // valid once
+        }
+        self.audit_allowed(&who, Some(&live.tenant), "join", &id.to_string(), &view, view.role);
+        Ok((call, id))
     }
 
     fn supervise_by_number(
@@ -136,10 +189,8 @@ impl Switchboard {
             .ok_or((Cause::NotFound, "no_such_extension"))?;
         let call = self.call_of_agent(&agent.id).ok_or((Cause::Unreachable, "agent_not_in_a_call"))?;
         let teams = config.person(person).map(|known| known.teams.clone()).unwrap_or_default();
-        let who = Principal {
-            token: format!("telephone of {person}"),
-            actor: as_supervisor(&incoming.tenant, person, &teams),
-        };
+        let who =
+            Principal { token: telephone_of(person), actor: as_supervisor(&incoming.tenant, person, &teams) };
         let wanted = SuperviseRequest {
             call,
             supervisor: person.clone(),
@@ -171,6 +222,9 @@ impl Switchboard {
         self.by_leg.insert(incoming.leg, call);
         if let Err(error) = self.command(now, call, Command::Seat(id, incoming.leg)) {
             self.by_leg.remove(&incoming.leg);
+            if let Some(live) = self.calls.get_mut(&call) {
+                live.legs.retain(|known| known.id != incoming.leg);
+            }
             tracing::info!(%call, %id, %error, "a supervisor dialled in too late");
             self.turn_away(&incoming, Cause::NotFound, "supervision_over");
         }
@@ -183,9 +237,8 @@ impl Switchboard {
 
     pub(super) fn leg_of_agent(&self, call: CallId, agent: &PersonId) -> Option<LegId> {
         let parties = self.calls.get(&call)?.call.parties();
-        let theirs = parties
-            .iter()
-            .find(|party| party.person() == Some(agent) && party.seat().role == crate::call::Role::Agent);
+        let theirs =
+            parties.iter().find(|party| party.person() == Some(agent) && party.seat().role == Role::Agent);
         theirs.map(|party| party.seat().leg)
     }
 
@@ -195,14 +248,20 @@ impl Switchboard {
             return Ok(view_of(&standby.supervision, None));
         }
         let call = self.by_supervision.get(&id).copied().ok_or(Refusal::NotFound("supervision"))?;
-        self.may_see_supervision(who, call)?;
+        self.may_see_supervision(who, call).map_err(as_supervision)?;
         let view = self.calls.get(&call).and_then(|live| live.supervision_view(id));
         view.ok_or(Refusal::NotFound("supervision"))
     }
 
     fn may_see_supervision(&self, who: &Principal, call: CallId) -> Result<(), Refusal> {
         self.allowed(who, Act::Read, call, "read_supervision")?;
+        self.not_an_agent(who, call, "read_supervision")
+    }
+
+    /// What names supervisors is not for agents, who must not discover that somebody listens.
+    fn not_an_agent(&self, who: &Principal, call: CallId, act: &'static str) -> Result<(), Refusal> {
         if matches!(who.actor, Actor::Agent { .. }) {
+            self.audit_denied(who, who.actor.tenant(), act, &call.to_string(), Denial::RoleForbids);
             return Err(Refusal::Denied(Denial::RoleForbids));
         }
         Ok(())
@@ -226,11 +285,7 @@ impl Switchboard {
         act: &'static str,
     ) -> Result<(CallId, SupervisionView), Refusal> {
         let call = self.by_supervision.get(&id).copied().ok_or(Refusal::NotFound("supervision"))?;
-        let not_found = |refusal| match refusal {
-            Refusal::NotFound(_) => Refusal::NotFound("supervision"),
-            other => other,
-        };
-        let live = self.allowed(who, Act::Supervise, call, act).map_err(not_found)?;
+        let live = self.allowed(who, Act::Supervise, call, act).map_err(as_supervision)?;
         let view = live.supervision_view(id).ok_or(Refusal::NotFound("supervision"))?;
         if let Actor::Supervisor { person, .. } = &who.actor
             && *person != view.supervisor
@@ -252,7 +307,12 @@ impl Switchboard {
     ) {
         let act = if to == Coaching::TakenOver { "take_over" } else { "switch_role" };
         let done = self.own(who, id, act).and_then(|(call, before)| {
-            self.command(now, call, Command::SwitchRole(id, to)).map_err(told::conflict)?;
+            let tenant = self.calls.get(&call).map(|live| live.tenant.clone());
+            self.command(now, call, Command::SwitchRole(id, to)).map_err(|error| {
+                let refusal = told::conflict(error);
+                self.audit_refused(who, tenant.as_ref(), act, &id.to_string(), &refusal);
+                refusal
+            })?;
             Ok((call, before))
         });
         let (call, before) = match done {
@@ -271,7 +331,7 @@ impl Switchboard {
         let tenant = live.tenant.clone();
         let applied = live.applied >= generation;
         live.waiting.push(Waiting { generation, supervision: id, answer });
-        self.audit_allowed(who, Some(&tenant), act, &id.to_string(), &before);
+        self.audit_allowed(who, Some(&tenant), act, &id.to_string(), &before, to);
         if applied {
             self.applied(call, generation);
         }
@@ -305,11 +365,9 @@ impl Switchboard {
     }
 
     pub(super) fn audio(&self, who: &Principal, call: CallId, answer: Reply) {
-        let allowed = self.allowed(who, Act::Read, call, "read_audio").and_then(|_| {
-            let agent = matches!(who.actor, Actor::Agent { .. });
-            // The table names supervisors, whom an agent must not discover.
-            if agent { Err(Refusal::Denied(Denial::RoleForbids)) } else { Ok(()) }
-        });
+        let allowed = self
+            .allowed(who, Act::Read, call, "read_audio")
+            .and_then(|_| self.not_an_agent(who, call, "read_audio"));
         if let Err(refusal) = allowed {
             let _gone = answer.send(Err(refusal));
             return;
@@ -331,15 +389,61 @@ impl Switchboard {
     ) -> Result<Answer, Refusal> {
         if let Some(standby) = self.standby.get(&id) {
             self.may_touch_standby(who, standby)?;
+            let (view, tenant) = (view_of(&standby.supervision, None), standby.tenant.clone());
+            self.audit_allowed(who, Some(&tenant), "end_supervision", &id.to_string(), &view, view.role);
             self.release_standby(id, Cause::Normal);
             return Ok(Answer::Done);
         }
         let (call, view) = self.own(who, id, "end_supervision")?;
         let tenant = self.calls.get(&call).map(|live| live.tenant.clone());
-        self.command(now, call, Command::EndSupervision(id)).map_err(told::conflict)?;
+        if let Err(error) = self.command(now, call, Command::EndSupervision(id)) {
+            let refusal = told::conflict(error);
+            self.audit_refused(who, tenant.as_ref(), "end_supervision", &id.to_string(), &refusal);
+            return Err(refusal);
+        }
         self.by_supervision.remove(&id);
-        self.audit_allowed(who, tenant.as_ref(), "end_supervision", &id.to_string(), &view);
+        self.audit_allowed(who, tenant.as_ref(), "end_supervision", &id.to_string(), &view, view.role);
         Ok(Answer::Done)
+    }
+}
+
+/// The agent's leg that a supervisor of these teams is put to: the wanted one if its agent is theirs
+/// to supervise, otherwise the first talking agent who is. `None` where no agent talks, which the
+/// call itself says best.
+fn subject_within(
+    config: &Config,
+    live: &Live,
+    teams: &[TeamId],
+    wanted: Option<LegId>,
+) -> Result<Option<LegId>, Denial> {
+    let agents = live.call.parties().iter().filter(|party| party.seat().role == Role::Agent);
+    let candidates: Vec<_> = agents
+        .filter(|party| match wanted {
+            Some(leg) => party.seat().leg == leg,
+            None => party.seat().presence == Presence::Talking,
+        })
+        .collect();
+    let theirs = candidates.iter().find(|party| {
+        let known = party.person().and_then(|person| config.person(person));
+        known.is_some_and(|known| known.teams.iter().any(|team| teams.contains(team)))
+    });
+    match theirs {
+        Some(party) => Ok(Some(party.seat().leg)),
+        None if candidates.is_empty() => Ok(wanted),
+        None => Err(Denial::OutsideScope),
+    }
+}
+
+/// The name under which acts by telephone stand in the audit.
+pub(super) fn telephone_of(person: &PersonId) -> String {
+    format!("telephone of {person}")
+}
+
+/// What is not found of a supervision is the supervision.
+fn as_supervision(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::NotFound(_) => Refusal::NotFound("supervision"),
+        other => other,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Telling: a call's typed news as events, the record of a finished call, and the audit.
 
+use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
 use sbc_config::{PersonId, TenantId, TrunkId};
@@ -8,12 +9,13 @@ use serde_json::{Value, json};
 use crate::bridge::LegQuality;
 use crate::call::door::{Incoming, Origin};
 use crate::call::rights::{Actor, Denial, Principal};
-use crate::call::{CallEvent, CallId, Cause, Coaching, CommandError, LegId};
-use crate::observe::{Audience, AuditRecord, CallRecord, Event};
+use crate::call::{CallEvent, CallId, Cause, ChangedBy, Coaching, CommandError, LegId, SupervisionId};
+use crate::observe::{Audience, AuditRecord, CallRecord, Event, metrics as names};
 
-use super::desk::{Direction, Refusal, SupervisionView};
+use super::desk::{Refusal, SupervisionView};
 use super::live::Live;
 use super::standby::Standby;
+use super::supervise::telephone_of;
 use super::{Closing, Switchboard};
 
 impl Switchboard {
@@ -22,11 +24,17 @@ impl Switchboard {
         let config = self.config.load_full();
         let Some(live) = self.calls.get_mut(&id) else { return };
         let at = SystemTime::now();
-        if matches!(event, CallEvent::Answered { .. }) {
-            live.answered_at.get_or_insert(at);
+        if matches!(event, CallEvent::Answered { .. }) && live.answered_at.is_none() {
+            live.answered_at = Some(at);
+            let waited = at.duration_since(live.started_at).unwrap_or_default();
+            metrics::histogram!(names::CALL_ANSWER_SECONDS).record(waited.as_secs_f64());
         }
         let mut audience = live.audience(&config);
-        if event.kind().starts_with("supervision.") {
+        let of_supervisor = match event {
+            CallEvent::Held { leg, .. } | CallEvent::Resumed { leg, .. } => live.is_supervisor(*leg),
+            other => other.kind().starts_with("supervision."),
+        };
+        if of_supervisor {
             audience.people.clear(); // an agent is not told that they are listened to
         }
         let data = data_of(live, event);
@@ -40,14 +48,55 @@ impl Switchboard {
         });
         match event {
             CallEvent::Bridged => self.followers_join(now, id),
+            CallEvent::SupervisionStarted { id, .. } => self.count_supervisors(|on_line| {
+                on_line.insert(*id);
+            }),
             CallEvent::SupervisionEnded { id, .. } => {
                 self.by_supervision.remove(id);
+                self.count_supervisors(|on_line| {
+                    on_line.remove(id);
+                });
+            }
+            CallEvent::RoleChanged { id: supervision, to, by: ChangedBy::Dtmf, .. } => {
+                self.audit_digit(id, *supervision, *to);
             }
             _ => {}
         }
     }
 
-    pub(super) fn tell_failed(&self, live: &Live) {
+    pub(super) fn count_supervisors(&mut self, change: impl FnOnce(&mut HashSet<SupervisionId>)) {
+        change(&mut self.on_line);
+        metrics::gauge!(names::SUPERVISIONS_LIVE).set(self.on_line.len() as f64);
+    }
+
+    /// A switch by the supervisor's telephone is an act like one over the API.
+    fn audit_digit(&self, call: CallId, id: SupervisionId, to: Coaching) {
+        let Some(live) = self.calls.get(&call) else { return };
+        let Some(view) = live.supervision_view(id) else { return };
+        let person = view.supervisor.clone();
+        let config = self.config.load();
+        let teams = config.person(&person).map(|known| known.teams.clone()).unwrap_or_default();
+        let token = telephone_of(&person);
+        let who =
+            Principal { token, actor: Actor::Supervisor { tenant: live.tenant.clone(), person, teams } };
+        self.audit_allowed(&who, Some(&live.tenant), "switch_role", &id.to_string(), &view, to);
+    }
+
+    pub(super) fn tell_failed(&mut self, live: &Live) {
+        let over: Vec<SupervisionId> = live.call.supervisions().iter().map(|s| s.id).collect();
+        self.count_supervisors(|on_line| on_line.retain(|id| !over.contains(id)));
+        let mut unseen = live.audience(&self.config.load());
+        unseen.people.clear();
+        for id in over {
+            self.journal.event(Event {
+                kind: "supervision.ended",
+                tenant: live.tenant.clone(),
+                call: Some(live.id),
+                audience: unseen.clone(),
+                at: SystemTime::now(),
+                data: json!({ "supervision": id, "cause": Cause::Internal }),
+            });
+        }
         self.journal.event(Event {
             kind: "call.ended",
             tenant: live.tenant.clone(),
@@ -92,8 +141,11 @@ impl Switchboard {
         });
     }
 
-    pub(super) fn tell_standby_ended(&self, standby: &Standby, cause: Cause) {
+    pub(super) fn tell_standby_ended(&mut self, standby: &Standby, cause: Cause) {
         let supervision = &standby.supervision;
+        self.count_supervisors(|on_line| {
+            on_line.remove(&supervision.id);
+        });
         let config = self.config.load();
         let teams = config.person(&supervision.supervisor).map(|p| p.teams.clone()).unwrap_or_default();
         self.journal.event(Event {
@@ -109,7 +161,7 @@ impl Switchboard {
     pub(super) fn tell_trunk(&self, trunk: &TrunkId, up: bool, detail: &str) {
         let config = self.config.load();
         let Some(known) = config.trunk(trunk) else { return };
-        metrics::gauge!("sidetone_trunk_up", "trunk" => trunk.to_string()).set(if up { 1.0 } else { 0.0 });
+        metrics::gauge!(names::TRUNK_UP, "trunk" => trunk.to_string()).set(if up { 1.0 } else { 0.0 });
         self.journal.event(Event {
             kind: if up { "trunk.up" } else { "trunk.down" },
             tenant: known.tenant.clone(),
@@ -183,10 +235,7 @@ impl Switchboard {
             call: live.id,
             tenant: live.tenant,
             audience,
-            direction: match live.direction {
-                Direction::Inbound => "inbound",
-                Direction::Outbound => "outbound",
-            },
+            direction: live.direction.label(),
             from: live.from.number,
             to: live.to,
             trunk: live.trunk,
@@ -216,13 +265,33 @@ impl Switchboard {
         act: &'static str,
         target: &str,
         supervision: &SupervisionView,
+        role: Coaching,
     ) {
         let detail = json!({
             "supervisor": supervision.supervisor,
             "call": supervision.call,
-            "role": coaching_label(supervision.role),
+            "role": coaching_label(role),
         });
         self.audit(who, tenant, act, target, "allowed".to_owned(), detail);
+    }
+
+    /// An act that was allowed and could not be done.
+    pub(super) fn audit_refused(
+        &self,
+        who: &Principal,
+        tenant: Option<&TenantId>,
+        act: &'static str,
+        target: &str,
+        refusal: &Refusal,
+    ) {
+        let outcome = match refusal {
+            Refusal::Conflict { code, .. } | Refusal::Invalid { code, .. } => code,
+            Refusal::Unavailable { code, .. } => code,
+            Refusal::NotFound(_) => "not_found",
+            Refusal::Denied(denial) => denial_code(*denial),
+            Refusal::Busy => "busy",
+        };
+        self.audit(who, tenant, act, target, outcome.to_owned(), Value::Null);
     }
 
     fn audit(

@@ -82,6 +82,7 @@ pub(crate) fn setup(attempts: Vec<Attempt>) -> Setup {
         attempts,
         when_exhausted: None,
         takeover: Takeover::ReleasesAgent,
+        parties_max: MAX_PARTIES,
         seed: 7,
     }
 }
@@ -366,7 +367,9 @@ impl World {
         let served = seats.iter().any(talks);
         let ringing = seats.iter().any(rung);
         assert!(customer && served || ringing, "nobody to talk to: {seats:#?}");
-        assert_eq!(self.call.poll_timeout().is_some(), ringing, "rings for a time: {seats:#?}");
+        let awaited = self.call.supervisions().iter().any(|s| !s.started);
+        let timed = self.call.poll_timeout().is_some();
+        assert_eq!(timed, ringing || awaited, "rings and is awaited for a time: {seats:#?}");
         let resumable = |seat: &Seat| self.legs[&seat.leg].held == (seat.hold == Hold::Held);
         assert!(seats.iter().all(resumable), "held by us and told so: {seats:#?}");
     }

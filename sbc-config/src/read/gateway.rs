@@ -268,7 +268,7 @@ pub(super) fn limits(section: &Section<'_>, media: &Media) -> Limits {
     }
     let limits = Limits {
         calls_max: calls_max.unwrap_or(room.min(2_000)),
-        parties_per_call_max: section.count("parties_per_call_max", 2..=16, 6),
+        parties_per_call_max: section.count("parties_per_call_max", 2..=8, 6),
         calls_per_second_max: section.number("calls_per_second_max", 1..=10_000, 300),
     };
     section.finish();

@@ -15,6 +15,7 @@ use super::uri::Uri;
 
 mod calls;
 mod chaos;
+mod door;
 mod forks;
 mod limits;
 mod login;
