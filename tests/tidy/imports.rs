@@ -10,7 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("observe", &["call"]),
     ("sip", &["call"]),
-    ("bridge", &["call"]),
+    ("bridge", &["call", "observe"]),
     ("switchboard", &["call", "bridge", "observe"]),
     ("api", &["call", "observe", "switchboard"]),
     ("gateway", &["api", "bridge", "call", "config", "observe", "sip", "switchboard"]),
