@@ -230,10 +230,6 @@ impl Loop {
     }
 }
 
-/// Silence, as a sound: keeps a line alive that has nothing to say.
-#[derive(Debug, Clone, Copy)]
-pub struct Quiet;
-
 impl Generator for Ringback {
     fn fill(&mut self, out: &mut [i16]) {
         Ringback::fill(self, out);
@@ -249,12 +245,6 @@ impl Generator for HoldMusic {
 impl Generator for Loop {
     fn fill(&mut self, out: &mut [i16]) {
         Loop::fill(self, out);
-    }
-}
-
-impl Generator for Quiet {
-    fn fill(&mut self, out: &mut [i16]) {
-        out.fill(0);
     }
 }
 

@@ -25,7 +25,7 @@ use sidetone_media::stream::receive::{Arrived, Receive};
 use sidetone_media::stream::rtcp::Remote;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line, write_header};
 use sidetone_media::time::{RtpTimestamp, Sequence};
-use sidetone_media::tone::{HoldMusic, Loop, Quiet, Ringback};
+use sidetone_media::tone::{HoldMusic, Loop, Ringback};
 
 use crate::call::door::AgreedMedia;
 use crate::call::hearing::Hears;
@@ -805,9 +805,13 @@ impl Room {
                 !speaks
             }
             Ear::Mix(mixing) => {
-                let settled = mixing.mix.is_settled() && mixing.playing == Playing::Nothing;
-                let alone = mixing.mix.mouths().eq([who]);
-                mixing.main == Some(mouth) && settled && alone && mixing.waiting.is_none()
+                let settled = mixing.mix.is_settled() && mixing.waiting.is_none();
+                let same = mixing.playing == Playing::Nothing
+                    && mixing.main == Some(mouth)
+                    && mixing.mix.mouths().eq([who]);
+                let nothing_yet =
+                    mixing.playing == Playing::Quiet && mixing.mix.mouths().next().is_none() && !speaks;
+                settled && (same || nothing_yet)
             }
         }
     }
@@ -1116,8 +1120,7 @@ fn stamp(packet: &mut [u8], line: Line) {
 
 fn generator(playing: Playing, house: &House, rate: SampleRate) -> Option<Box<dyn Generator>> {
     match playing {
-        Playing::Nothing => None,
-        Playing::Quiet => Some(Box::new(Quiet)),
+        Playing::Nothing | Playing::Quiet => None,
         Playing::Ringback => Some(Box::new(Ringback::new(rate, house.ringback))),
         Playing::Music => Some(match &house.music {
             Music::BuiltIn => Box::new(HoldMusic::new(rate)),

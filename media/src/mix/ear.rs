@@ -223,6 +223,7 @@ impl Mix {
         self.sum[..samples].fill(0.0);
         let mut theirs = [0; MAX_PACKET_SAMPLES];
         let mut ours = [0; MAX_PACKET_SAMPLES];
+        let mut voices = self.generators.len() + usize::from(self.takes_leave);
         for heard in &mut self.taps {
             let Some(mouth) = mouth(heard.who) else { continue };
             let length = samples * mouth.rate().hz() as usize / rate.hz() as usize;
@@ -232,6 +233,7 @@ impl Mix {
                 _ if heard.tap.read(mouth, theirs) => {}
                 _ => continue,
             }
+            voices += 1;
             let voice = heard.at_rate(mouth.rate(), rate, theirs, &mut ours);
             self.sum[..samples].iter_mut().zip(voice).for_each(|(sum, sample)| *sum += f32::from(*sample));
         }
@@ -247,7 +249,8 @@ impl Mix {
             self.sum[..samples].iter_mut().zip(&self.farewell).for_each(|(sum, last)| *sum += last);
         }
         for (sample, sum) in pcm.iter_mut().zip(&self.sum[..samples]) {
-            *sample = limited(*sum);
+            // One voice alone fits as it is, however loud, and reaches the ear unchanged.
+            *sample = if voices == 1 { sum.round() as i16 } else { limited(*sum) };
         }
         samples
     }

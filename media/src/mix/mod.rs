@@ -16,6 +16,8 @@
 mod ear;
 mod mouth;
 mod tap;
+#[cfg(test)]
+mod tests;
 
 pub use ear::{Generator, Mix};
 pub use mouth::{HISTORY_MS, Mouth, Said};

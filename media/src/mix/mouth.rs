@@ -241,12 +241,12 @@ impl Mouth {
         }
         // It goes on seamlessly from the sound before it; what follows began out of the made-up part.
         let blend = self.rate.samples_in_ms(BLEND_MS).min(samples);
-        for n in 0..samples {
+        for (n, sample) in pcm[..samples].iter().enumerate() {
             let position = start + n as i64;
             let made = f32::from(self.at(position));
             let weight = (samples - n) as f32 / blend as f32;
             let place = (position as u64 % self.ring.len() as u64) as usize;
-            self.ring[place] = (made + (f32::from(pcm[n]) - made) * weight.min(1.0)).round() as i16;
+            self.ring[place] = (made + (f32::from(*sample) - made) * weight.min(1.0)).round() as i16;
         }
         self.filled_samples = self.filled_samples.saturating_sub(samples as u64);
     }

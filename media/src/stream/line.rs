@@ -47,9 +47,10 @@ struct Newest {
     sequence: Sequence,
     /// Where its audio ends.
     end: RtpTimestamp,
-    /// When audio was last sent, and how much of it in a packet.
+    /// When audio was last sent, how much of it in a packet, and until when it sounds.
     at: Instant,
     units: u32,
+    until: Instant,
 }
 
 /// The source in use.
@@ -136,8 +137,13 @@ impl SendLine {
     pub fn make(&mut self, now: Instant, who: u64, payload_type: u8, units: u32) -> Line {
         let going_on = matches!(self.source, Some(Source::Made(before)) if before == who);
         let (sequence, timestamp) = self.next(now);
+        let before = self.newest.filter(|_| going_on).map(|newest| newest.until);
         self.source = Some(Source::Made(who));
         self.note(now, sequence, timestamp, units);
+        // Several packets may be made at once out of a longer one: they sound one after the other.
+        if let (Some(newest), Some(before)) = (&mut self.newest, before) {
+            newest.until = newest.until.max(before + time(units));
+        }
         Line { marker: !going_on, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }
 
@@ -150,7 +156,7 @@ impl SendLine {
             source.floor = sequence.next();
         }
         // The audio's clock goes on from where the audio was: what passes meanwhile is a gap in it.
-        let newest = self.newest.unwrap_or(Newest { sequence, end: timestamp, at: now, units: USUAL_UNITS });
+        let newest = self.newest.unwrap_or(Newest::silent(now, sequence, timestamp));
         self.newest = Some(Newest { sequence, ..newest });
         self.packets = self.packets.wrapping_add(1);
         Line { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
@@ -189,9 +195,9 @@ impl SendLine {
     /// audio lasts until now. A switch within one packet's time leaves no hole in the sound.
     fn next(&self, now: Instant) -> (Sequence, RtpTimestamp) {
         let Some(newest) = self.newest else { return self.first };
-        let passed = units(now.saturating_duration_since(newest.at));
-        // Packets come a little early and late; less than two of them is no pause.
-        let gap = if passed < 2 * newest.units { 0 } else { passed - newest.units };
+        let silent = units(now.saturating_duration_since(newest.until));
+        // Packets come a little early and late; less than one of them is no pause.
+        let gap = if silent < newest.units { 0 } else { silent };
         (newest.sequence.next(), newest.end.plus(gap))
     }
 
@@ -203,8 +209,8 @@ impl SendLine {
         self.newest = Some(match self.newest {
             // An event's timestamp is where it began; the audio's clock stays where the audio was.
             Some(newest) if units == 0 => Newest { sequence, ..newest },
-            None if units == 0 => Newest { sequence, end: timestamp, at: now, units: USUAL_UNITS },
-            _ => Newest { sequence, end: timestamp.plus(units), at: now, units },
+            None if units == 0 => Newest::silent(now, sequence, timestamp),
+            _ => Newest { sequence, end: timestamp.plus(units), at: now, units, until: now + time(units) },
         });
         if let Some(Source::Followed(source)) = &mut self.source
             && sequence.distance_from(source.floor) > STEP_MAX
@@ -215,12 +221,168 @@ impl SendLine {
     }
 }
 
+impl Newest {
+    /// A packet without audio, before any with.
+    fn silent(now: Instant, sequence: Sequence, timestamp: RtpTimestamp) -> Newest {
+        Newest { sequence, end: timestamp, at: now, units: USUAL_UNITS, until: now }
+    }
+}
+
 impl Followed {
     fn ours(&self, theirs: Sequence) -> Sequence {
         Sequence(theirs.0.wrapping_add(self.add_sequence))
     }
 }
 
+fn time(units: u32) -> Duration {
+    Duration::from_micros(u64::from(units) * 1_000_000 / CLOCK_HZ)
+}
+
 fn units(time: Duration) -> u32 {
     (time.as_micros() as u64 * CLOCK_HZ / 1_000_000) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::stream::rtp::{HEADER_BYTES, write_header};
+    use crate::time::an_instant;
+
+    fn header(ssrc: u32, sequence: u16, timestamp: u32) -> Header {
+        let mut octets = [0; HEADER_BYTES];
+        let (sequence, timestamp) = (Sequence(sequence), RtpTimestamp(timestamp));
+        write_header(&mut octets, Line { marker: false, payload_type: 0, sequence, timestamp, ssrc });
+        Header::parse(&octets).expect("a header")
+    }
+
+    #[test]
+    fn a_packet_late_from_before_the_switch_does_not_take_a_number_of_the_source_before() {
+        let now = an_instant();
+        let mut line = SendLine::new(7, Sequence(65_530), RtpTimestamp(0));
+        for n in 0..10 {
+            line.follow(now, 1, &header(1, n, u32::from(n) * 160), 0, 160).expect("in order");
+        }
+        let first = line.follow(now, 2, &header(2, 500, 0), 0, 160).expect("the next source");
+        assert!(first.marker);
+        assert_eq!(line.follow(now, 2, &header(2, 498, 0), 0, 160), None);
+        let second = line.follow(now, 2, &header(2, 501, 160), 0, 160).expect("in order");
+        assert_eq!(second.sequence, first.sequence.next());
+    }
+
+    #[test]
+    fn a_packet_left_out_leaves_no_gap_and_its_late_neighbours_do_no_harm() {
+        let now = an_instant();
+        let mut line = SendLine::new(7, Sequence(100), RtpTimestamp(0));
+        assert_eq!(line.follow(now, 1, &header(1, 0, 0), 0, 160).expect("sent").sequence, Sequence(100));
+        line.omit(1, &header(1, 1, 160));
+        assert_eq!(line.follow(now, 1, &header(1, 2, 320), 0, 160).expect("sent").sequence, Sequence(101));
+        line.omit(1, &header(1, 4, 640));
+        assert_eq!(line.follow(now, 1, &header(1, 5, 800), 0, 160).expect("sent").sequence, Sequence(103));
+        assert_eq!(line.follow(now, 1, &header(1, 3, 480), 0, 160), None, "102 stays lost");
+    }
+
+    #[test]
+    fn a_source_of_hours_still_sends_what_comes_late() {
+        let now = an_instant();
+        let mut line = SendLine::new(7, Sequence(0), RtpTimestamp(0));
+        for n in 0..200_000u32 {
+            line.follow(now, 1, &header(1, n as u16, n * 160), 0, 160).expect("in order");
+        }
+        let n = 200_001u32;
+        line.follow(now, 1, &header(1, n as u16, n * 160), 0, 160).expect("after a gap");
+        assert!(line.follow(now, 1, &header(1, (n - 1) as u16, (n - 1) * 160), 0, 160).is_some());
+    }
+
+    #[test]
+    fn a_pause_between_sources_passes_in_the_timestamps_too() {
+        let start = an_instant();
+        let mut line = SendLine::new(7, Sequence(0), RtpTimestamp(0));
+        line.make(start, 1, 0, 160);
+        let soon = line.make(start + Duration::from_millis(31), 1, 0, 160);
+        assert_eq!((soon.sequence, soon.timestamp, soon.marker), (Sequence(1), RtpTimestamp(160), false));
+        let later =
+            line.follow(start + Duration::from_millis(1031), 2, &header(2, 9, 9), 0, 160).expect("sent");
+        assert_eq!((later.sequence, later.timestamp), (Sequence(2), RtpTimestamp(160 + 8000)));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        /// A packet of one of three sources, this many numbers before or after its newest.
+        Follow(u64, i16),
+        Omit(u64),
+        Make,
+        Insert,
+        Pass(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0u64..3, -5i16..4).prop_map(|(who, step)| Step::Follow(who, step)),
+            1 => (0u64..3).prop_map(Step::Omit),
+            1 => Just(Step::Make),
+            1 => Just(Step::Insert),
+            1 => (0u64..500).prop_map(Step::Pass),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn one_ssrc_and_no_number_twice_whatever_stands_behind_the_line(
+            first in any::<u16>(), steps in prop::collection::vec(step(), 1..400)
+        ) {
+            let mut now = an_instant();
+            let mut line = SendLine::new(7, Sequence(first), RtpTimestamp(u32::MAX - 1000));
+            let mut theirs = [100u16, 65_530, 30_000];
+            let mut came: [HashSet<u16>; 3] = Default::default();
+            let (mut used, mut newest) = (HashSet::new(), None::<Line>);
+            for step in steps {
+                now += Duration::from_millis(5);
+                let made = match step {
+                    Step::Follow(who, step) => {
+                        let at = &mut theirs[who as usize];
+                        let sequence = at.wrapping_add_signed(step);
+                        if step > 0 {
+                            *at = sequence;
+                        }
+                        // Receive lets nothing through twice.
+                        if !came[who as usize].insert(sequence) {
+                            continue;
+                        }
+                        let theirs = header(who as u32, sequence, u32::from(sequence) * 160);
+                        line.follow(now, who, &theirs, 0, 160)
+                    }
+                    Step::Omit(who) => {
+                        let at = &mut theirs[who as usize];
+                        *at = at.wrapping_add(1);
+                        came[who as usize].insert(*at);
+                        line.omit(who, &header(who as u32, *at, u32::from(*at) * 160));
+                        None
+                    }
+                    Step::Make => Some(line.make(now, 9, 0, 160)),
+                    Step::Insert => {
+                        let timestamp = line.timestamp_at(now);
+                        Some(line.insert(now, true, 101, timestamp))
+                    }
+                    Step::Pass(ms) => {
+                        now += Duration::from_millis(ms);
+                        None
+                    }
+                };
+                let Some(made) = made else { continue };
+                prop_assert_eq!(made.ssrc, 7);
+                prop_assert!(used.insert(made.sequence.0), "{:?} twice", made.sequence);
+                if let Some(newest) = newest {
+                    let step = made.sequence.distance_from(newest.sequence);
+                    prop_assert!((-5..=8).contains(&step), "{step} numbers at once");
+                }
+                if newest.is_none_or(|newest| made.sequence.is_newer(newest.sequence)) {
+                    newest = Some(made);
+                }
+            }
+        }
+    }
 }

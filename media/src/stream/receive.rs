@@ -311,6 +311,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::time::an_instant;
 
     const THEM: u32 = 0x1234_5678;
 
@@ -331,7 +332,7 @@ mod tests {
 
     impl Wire {
         fn new() -> Wire {
-            Wire { start: Instant::now(), receive: Receive::new() }
+            Wire { start: an_instant(), receive: Receive::new() }
         }
 
         /// Packet `sequence` of them, in time.
@@ -360,7 +361,7 @@ mod tests {
 
     #[test]
     fn numbers_wrap_and_the_wrap_is_counted() {
-        let start = Instant::now();
+        let start = an_instant();
         let mut receive = Receive::new();
         for sequence in [65_534, 65_535, 1, 0] {
             receive.packet(start, &header(THEM, sequence, 0));
@@ -448,7 +449,7 @@ mod tests {
         even.packets(0..500);
         assert_eq!(even.receive.jitter(), 0);
 
-        let start = Instant::now();
+        let start = an_instant();
         let mut receive = Receive::new();
         for n in 0..500u32 {
             let late = Duration::from_millis(if n % 2 == 0 { 0 } else { 10 });
@@ -459,7 +460,7 @@ mod tests {
 
     #[test]
     fn a_long_key_press_and_a_moved_clock_are_no_jitter() {
-        let start = Instant::now();
+        let start = an_instant();
         let mut receive = Receive::new();
         for n in 0..100u32 {
             let timestamp = match n {
@@ -498,7 +499,7 @@ mod tests {
             }
             arriving.sort();
 
-            let start = Instant::now();
+            let start = an_instant();
             let mut receive = Receive::new();
             let mut seen = HashSet::new();
             let mut newest: Option<usize> = None;
@@ -533,7 +534,7 @@ mod tests {
 
         #[test]
         fn any_numbers_from_anyone_are_taken(packets in prop::collection::vec((0u32..3, any::<u16>(), any::<u32>()), 0..200)) {
-            let start = Instant::now();
+            let start = an_instant();
             let mut receive = Receive::new();
             let mut counted = 0;
             for (ssrc, sequence, timestamp) in packets {

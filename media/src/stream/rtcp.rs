@@ -375,6 +375,7 @@ mod tests {
 
     use super::*;
     use crate::stream::rtp::Header;
+    use crate::time::an_instant;
     use crate::time::{RtpTimestamp, Sequence};
 
     const US: u32 = 0x1111_1111;
@@ -383,7 +384,7 @@ mod tests {
     const WALL: u64 = 0xb44d_b710_8000_0000;
 
     fn line(packets: u16) -> (Instant, SendLine) {
-        let start = Instant::now();
+        let start = an_instant();
         let mut line = SendLine::new(US, Sequence(5), RtpTimestamp(1000));
         for n in 0..packets {
             line.make(start + Duration::from_millis(20) * u32::from(n), 1, 0, 160);
@@ -547,7 +548,7 @@ mod tests {
 
     #[test]
     fn reports_come_two_and_a_half_to_seven_and_a_half_seconds_apart() {
-        let start = Instant::now();
+        let start = an_instant();
         let mut interval = Interval::new(start, 0);
         assert_eq!(interval.due(), start + Duration::from_millis(1250));
         assert_eq!(interval.next(start, 0), start + Duration::from_millis(2500));
