@@ -16,6 +16,8 @@ mod admission;
 pub mod desk;
 mod live;
 mod standby;
+#[cfg(test)]
+mod stories;
 mod supervise;
 mod told;
 
