@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use notify::{RecursiveMode, Watcher as _};
 use sbc_config::{Config, Finding, MAX_CONFIG_BYTES, MAX_SECRET_BYTES, SecretError, SecretSource};
 use tokio::sync::mpsc;
 
-/// How long a changed file is left alone before it is read: an editor writes in several steps.
-const SETTLE: Duration = Duration::from_millis(200);
+/// How often the file is looked at for a change.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -94,16 +93,8 @@ fn read_limited(path: &Path, most: usize) -> io::Result<String> {
 /// Keeps the configuration in force equal to the file: on change, and on SIGHUP.
 ///
 /// A file that is wrong changes nothing: the findings are logged, and the old configuration stays.
-/// Returns when the watcher cannot be set up or the process stops; the file is then read no more.
+/// Returns when the process stops; the file is then read no more.
 pub async fn follow(path: PathBuf, in_force: Arc<ArcSwap<Config>>, reloaded: mpsc::Sender<()>) {
-    let (changed, mut changes) = mpsc::channel(1);
-    let _watcher = match watch(&path, changed) {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
-            tracing::warn!(%error, "the configuration file is not watched; send SIGHUP after a change");
-            None
-        }
-    };
     let mut hangup = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         Ok(signal) => signal,
         Err(error) => {
@@ -111,19 +102,31 @@ pub async fn follow(path: PathBuf, in_force: Arc<ArcSwap<Config>>, reloaded: mps
             return;
         }
     };
+    let mut look = tokio::time::interval(LOOK);
+    let mut seen = stamp(&path);
     loop {
         tokio::select! {
-            Some(()) = changes.recv() => {
-                tokio::time::sleep(SETTLE).await;
-                while changes.try_recv().is_ok() {}
+            _ = look.tick() => {
+                let now = stamp(&path);
+                if now == seen {
+                    continue;
+                }
+                seen = now;
             }
             Some(()) = hangup.recv() => {}
-            else => return,
         }
         if reload(&path, &in_force) && reloaded.send(()).await.is_err() {
             return;
         }
     }
+}
+
+/// What tells one state of the file from another: when it was written, and how long it is. Looking
+/// every other second costs nothing, and unlike a watch it follows a file that is replaced, linked
+/// or mounted anew, and is not woken by a database in the same directory.
+fn stamp(path: &Path) -> Option<(std::time::SystemTime, u64)> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.modified().ok()?, file.len()))
 }
 
 /// Reads the file anew. True if a changed configuration is now in force.
@@ -154,24 +157,4 @@ fn reload(path: &Path, in_force: &ArcSwap<Config>) -> bool {
             false
         }
     }
-}
-
-fn watch(path: &Path, changed: mpsc::Sender<()>) -> notify::Result<notify::RecommendedWatcher> {
-    let name = path.file_name().map(std::ffi::OsStr::to_owned);
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let concerns = match &event {
-            Ok(event) => {
-                !event.kind.is_access() && event.paths.iter().any(|path| path.file_name() == name.as_deref())
-            }
-            Err(_) => true,
-        };
-        if concerns {
-            // One change waiting is enough: the file is read as a whole.
-            let _already_known = changed.try_send(());
-        }
-    })?;
-    // The directory, because editors and mounted secrets replace the file instead of writing it.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    watcher.watch(directory.unwrap_or(Path::new(".")), RecursiveMode::NonRecursive)?;
-    Ok(watcher)
 }

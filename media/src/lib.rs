@@ -6,16 +6,16 @@
 //! decides on which thread and at which beat the work is done.
 //!
 //! # Invariants
-//! - One beat is [`frame::TICK_MS`] (20 ms). Audio between the rooms is a [`frame::Frame`]: one tick
-//!   of 16 bit mono PCM at 8 or 16 kHz.
-//! - Nothing is allocated per frame: state is fixed arrays, output goes to the caller's buffer. The
-//!   one thing that allocates at all is a jitter buffer, once, at its first packet.
+//! - Sound is 16 bit mono PCM at 8 or 16 kHz, in slices; a packet carries 10 to 60 ms of it.
+//! - Nothing is allocated per packet: state is fixed arrays, output goes to the caller's buffer. What
+//!   a stream needs it allocates once: a mouth its history, a tap its concealment when packets first
+//!   stay away.
 //! - Nothing that comes off the network can panic, and every store has a named limit.
 //!
 //! # Where to look
-//! [`frame`] and [`time`] are the vocabulary. [`codec`] turns octets to PCM and back. [`jitter`]
-//! decides *when* a packet is played, [`playout`] turns that decision into one frame per tick.
-//! [`resample`] joins the two rates, [`tone`] makes and measures sound.
+//! [`frame`] and [`time`] are the vocabulary. [`stream`] reads, counts and numbers packets. [`codec`]
+//! turns octets to PCM and back. [`mix`] decides *when* a packet is played and to whom, and sums it
+//! for each ear. [`resample`] joins the two rates, [`tone`] makes and measures sound.
 
 pub mod codec;
 pub mod frame;

@@ -99,6 +99,16 @@ impl Unwrapper {
     }
 }
 
+/// An instant to count test time from.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an Instant can only be had by asking; all others are counted from it"
+)]
+pub(crate) fn an_instant() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

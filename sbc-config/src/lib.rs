@@ -58,7 +58,7 @@ pub use people::{Credentials, Password, Person, PersonRole, Reach, Team, Tenant}
 pub use route::{Fallback, Match, Route, RouteTable, Strategy, Target};
 pub use secret::{MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
 pub use settings::{
-    Api, Codec, DatabaseUrl, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
+    Api, Codec, DatabaseUrl, DigestHash, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
     SupervisionRole,
 };
 pub use trunk::{Prack, Ringback, Trunk};

@@ -23,6 +23,7 @@ impl Config {
             sip.tcp => "sip.tcp"
             sip.advertised => "sip.advertised"
             sip.realm => "sip.realm"
+            sip.digest => "sip.digest"
             sip.user_agent => "sip.user_agent"
             sip.register_expires_min => "sip.register_expires_min_s"
             sip.register_expires_max => "sip.register_expires_max_s"

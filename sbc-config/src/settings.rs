@@ -57,6 +57,8 @@ pub struct Sip {
     pub advertised: Option<Host>,
     /// The digest realm of registrations (RFC 3261 section 22.1).
     pub realm: Arc<str>,
+    /// The hashes that phones are offered for their password, best first (RFC 8760 section 2.4). Not empty.
+    pub digest: Vec<DigestHash>,
     /// `User-Agent` and `Server` (RFC 3261 sections 20.41 and 20.35).
     pub user_agent: Arc<str>,
     /// A registration asking for less is answered 423 (RFC 3261 section 10.3).
@@ -116,6 +118,17 @@ impl PortRange {
     pub fn contains(self, port: u16) -> bool {
         (self.first..=self.last).contains(&port)
     }
+}
+
+/// A hash of digest authentication.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum DigestHash {
+    /// MD5: what every phone speaks.
+    #[serde(rename = "MD5")]
+    Md5,
+    /// SHA-256 (RFC 8760).
+    #[serde(rename = "SHA-256")]
+    Sha256,
 }
 
 /// An audio codec that can be offered. `telephone-event` is always offered and not listed.

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sidetone_media::frame::SampleRate;
-use sidetone_media::tone::{Loop, RingbackTone};
+use sidetone_media::tone::{Recording, RingbackTone};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call::door::AgreedMedia;
@@ -74,7 +74,7 @@ pub enum Music {
     /// A melody that needs no file.
     BuiltIn,
     /// A recording, over and over.
-    Recording(Loop),
+    Recording(Recording),
 }
 
 /// The longest recording: ten minutes at 16 kHz are 19 MB, and nobody should wait longer.
@@ -99,7 +99,7 @@ impl Music {
         let channels = usize::from(spec.channels.max(1));
         let samples: Result<Arc<[i16]>, _> =
             reader.samples::<i16>().step_by(channels).take(MUSIC_SAMPLES_MAX).collect();
-        Ok(Music::Recording(Loop::new(samples?, rate)))
+        Ok(Music::Recording(Recording::new(samples?, rate)))
     }
 }
 
@@ -257,6 +257,12 @@ impl Bridge {
         Ok(Bridge { shards: shards.into(), ports, advertised: config.advertised })
     }
 
+    /// Lets the media threads see what was asked of them since the last time. Whoever gives orders
+    /// calls this when the orders of one event are complete.
+    pub fn announce(&self) {
+        self.shards.iter().for_each(ShardHandle::announce);
+    }
+
     /// Opens our end of a leg's media.
     ///
     /// # Errors
@@ -273,39 +279,42 @@ impl Bridge {
             first_sequence: (bits >> 32) as u16,
             first_timestamp: more as u32,
         };
-        self.shard(call).send(Command::Open { call, pair, entering });
+        self.shard(call).queue(Command::Open { call, pair, entering });
         Ok(LegMedia { rtp: SocketAddr::new(self.advertised, local.port()) })
     }
 
     /// What both ends of a leg agreed on. `consume_digits`: its digits are told and not passed on.
     pub fn agree(&self, call: CallId, leg: LegId, agreed: AgreedMedia, consume_digits: bool) {
-        self.shard(call).send(Command::Agree { call, leg, agreed: Box::new(agreed), consume_digits });
+        self.shard(call).queue(Command::Agree { call, leg, agreed: Box::new(agreed), consume_digits });
     }
 
     /// The table in force from now on.
     pub fn set_hearing(&self, call: CallId, generation: u64, hearing: Hearing) {
-        self.shard(call).send(Command::Hearing { call, generation, hearing });
+        self.shard(call).queue(Command::Hearing { call, generation, hearing });
     }
 
     /// Sends a digit to a leg, as telephone-events.
     pub fn send_digit(&self, call: CallId, leg: LegId, digit: char) {
-        self.shard(call).send(Command::Digit { call, leg, digit });
+        self.shard(call).queue(Command::Digit { call, leg, digit });
     }
 
     /// Closes a leg's media.
     pub fn close(&self, call: CallId, leg: LegId) {
-        self.shard(call).send(Command::Close { call, leg });
+        self.shard(call).queue(Command::Close { call, leg });
     }
 
     /// Closes what is left of a call's media.
     pub fn close_call(&self, call: CallId) {
-        self.shard(call).send(Command::CloseCall { call });
+        self.shard(call).queue(Command::CloseCall { call });
     }
 
     /// Moves a leg into another call, its line of packets unbroken.
     pub fn move_leg(&self, from: CallId, to: CallId, leg: LegId) {
-        let target = self.shard(to).clone();
-        self.shard(from).send(Command::MoveOut { call: from, leg, to, target });
+        // The place is taken now, so that whatever is asked of the leg next finds it there: the new
+        // shard waits for the old one, which has nothing before this to wait for in turn.
+        let (hand_over, handed) = std::sync::mpsc::sync_channel(1);
+        self.shard(from).queue(Command::MoveOut { call: from, leg, hand_over });
+        self.shard(to).queue(Command::MoveIn { call: to, handed });
     }
 
     /// What each ear of a call hears now. `None` if the call has no media.

@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sidetone_media::codec::{Codec, MAX_PAYLOAD};
+use sidetone_media::frame::{Ptime, SampleRate};
 use sidetone_media::mix::{Generator, Mix, Mouth, Said, Tap};
 use sidetone_media::stream::event::{Digits, SendDigits};
 use sidetone_media::stream::line::SendLine;
@@ -24,7 +25,7 @@ use sidetone_media::stream::receive::{Arrived, Receive};
 use sidetone_media::stream::rtcp::Remote;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line, write_header};
 use sidetone_media::time::{RtpTimestamp, Sequence};
-use sidetone_media::tone::{Melody, Quiet, Ringback};
+use sidetone_media::tone::{HoldMusic, Loop, Quiet, Ringback};
 
 use crate::call::door::AgreedMedia;
 use crate::call::hearing::Hears;
@@ -36,9 +37,21 @@ use super::{AudioReport, BridgeEvent, EarReport, LegQuality, MouthReport, Music,
 /// The beat of ears that nobody else clocks.
 const TICK: Duration = Duration::from_millis(20);
 
-/// After this long without a packet of its main mouth, an ear is clocked by the tick. Longer than
-/// two packets of any usual ptime, and than the 50 ms between telephone-event packets.
-const GRACE: Duration = Duration::from_millis(70);
+/// A main mouth whose next packet is this much late no longer clocks its ear: the tick does.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// On top of that, this many times its usual jitter is waited for, so that a mouth behind a bad
+/// network is not cut into; but no longer than [`GRACE_MAX`].
+const GRACE_JITTERS: f32 = 4.0;
+
+/// The longest grace: a companion's voice waits that long too.
+const GRACE_MAX: Duration = Duration::from_millis(50);
+
+/// While telephone-events come, no audio does: their packets are up to 50 ms apart.
+const EVENT_GRACE: Duration = Duration::from_millis(70);
+
+/// Sound older than this is over: nothing goes on from it.
+const FRESH: Duration = Duration::from_millis(100);
 
 /// How long a mix may wait for a companion's packet that is due: what it costs the main voice is
 /// never heard, what it saves the companion is most of a frame.
@@ -76,6 +89,8 @@ pub(super) struct Room {
     legs: Vec<Option<Box<Leg>>>,
     hearing: Hearing,
     generation: u64,
+    /// An ear mixes or digits are being sent: there are times to keep.
+    has_timers: bool,
 }
 
 struct Leg {
@@ -91,11 +106,20 @@ struct Leg {
     digits: Digits,
     sending: Option<Box<SendingDigits>>,
     mouth: Option<Box<Mouth>>,
+    last: LastAudio,
     ear: Ear,
     last_packet: Option<Instant>,
     opened: Instant,
     timed_out: bool,
     first_told: bool,
+}
+
+/// The newest audio packet of a leg. Relayed voices are not decoded; when one becomes part of a mix,
+/// or ends, its sound goes on from here.
+struct LastAudio {
+    at: Option<(Instant, Header)>,
+    payload: [u8; MAX_PAYLOAD],
+    length: usize,
 }
 
 struct SendingDigits {
@@ -121,6 +145,18 @@ struct Mixing {
     next_tick: Instant,
     /// A packet of the main mouth that waits a moment for a companion's.
     waiting: Option<Waiting>,
+    /// The newest packet that the tick made in the main mouth's place.
+    stood_in: Option<Instant>,
+    /// The companion's event that is being passed on.
+    event: Option<PassedEvent>,
+}
+
+/// An event put in between the packets of a mix: its beginning in its sender's time and in ours.
+#[derive(Clone, Copy)]
+struct PassedEvent {
+    from: usize,
+    theirs: RtpTimestamp,
+    ours: RtpTimestamp,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,7 +175,7 @@ struct Waiting {
 
 impl Room {
     pub(super) fn new(call: CallId) -> Room {
-        Room { call, legs: Vec::new(), hearing: Hearing::default(), generation: 0 }
+        Room { call, legs: Vec::new(), hearing: Hearing::default(), generation: 0, has_timers: false }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -159,6 +195,7 @@ impl Room {
             digits: Digits::new(),
             sending: None,
             mouth: None,
+            last: LastAudio::default(),
             ear: Ear::Off,
             last_packet: None,
             opened: now,
@@ -193,8 +230,17 @@ impl Room {
 
     /// Takes a leg out to put it into another room, with its line of packets unbroken.
     pub(super) fn move_out(&mut self, now: Instant, slot: usize, house: &House) -> Option<Moving> {
+        // What it heard here fades away in its first packet there.
+        self.mix_in_place_of_relay(now, slot, house.behind_ms_max);
+        let mut ear = std::mem::replace(&mut self.legs.get_mut(slot)?.as_mut()?.ear, Ear::Off);
+        if let Ear::Mix(mixing) = &mut ear {
+            for who in mixing.mix.mouths().collect::<Vec<_>>() {
+                mixing.mix.drop_mouth(who, self.mouth(who));
+            }
+            (mixing.main, mixing.waiting, mixing.event) = (None, None, None);
+        }
         let mut leg = self.take_out(now, slot, house)?;
-        leg.ear = Ear::Off;
+        leg.ear = ear;
         leg.mouth = None;
         Some(Moving(leg))
     }
@@ -207,22 +253,33 @@ impl Room {
     }
 
     fn take_out(&mut self, now: Instant, slot: usize, house: &House) -> Option<Box<Leg>> {
+        self.silence_mouth(now, slot, house);
         let leg = self.legs.get_mut(slot)?.take()?;
-        for other in self.legs.iter_mut().flatten() {
-            match &mut other.ear {
-                Ear::Relay(mouth) if *mouth == slot => other.ear = Ear::Off,
-                Ear::Mix(mixing) => {
-                    mixing.mix.drop_mouth(leg.id.0);
-                    if mixing.main == Some(slot) {
-                        mixing.main = None;
-                        mixing.waiting = None;
-                    }
-                }
-                Ear::Off | Ear::Relay(_) => {}
-            }
-        }
         self.plan(now, house);
         Some(leg)
+    }
+
+    /// Nobody hears this mouth from now on; whoever did hears it fade away.
+    fn silence_mouth(&mut self, now: Instant, slot: usize, house: &House) {
+        for at in 0..self.legs.len() {
+            let relays =
+                self.legs[at].as_deref().is_some_and(|leg| matches!(leg.ear, Ear::Relay(m) if m == slot));
+            if relays {
+                self.mix_in_place_of_relay(now, at, house.behind_ms_max);
+            }
+        }
+        let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_mut) else { return };
+        let (id, mouth) = (leg.id.0, leg.mouth.take());
+        for mixing in self.legs.iter_mut().flatten().filter_map(|leg| leg.mixing()) {
+            mixing.mix.drop_mouth(id, mouth.as_deref());
+            if mixing.main == Some(slot) {
+                mixing.main = None;
+                mixing.waiting = None;
+            }
+            if mixing.event.is_some_and(|event| event.from == slot) {
+                mixing.event = None;
+            }
+        }
     }
 
     /// What both ends of a leg agreed on, for the first time or anew.
@@ -241,19 +298,23 @@ impl Room {
         if before.is_some() && leg.latch.locked() != before {
             wire.locked(slot, None);
         }
-        let codec_changed = leg.agreed.as_ref().is_none_or(|old| old.codec != agreed.codec);
+        let codec_changed = leg.agreed.as_ref().is_some_and(|old| old.codec != agreed.codec);
+        if codec_changed {
+            // Its mouth is decoded anew; and what it hears goes on in the other codec.
+            self.silence_mouth(now, slot, house);
+            self.mix_in_place_of_relay(now, slot, house.behind_ms_max);
+        }
+        let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_mut) else { return };
+        if codec_changed {
+            leg.last = LastAudio::default();
+            if let Ear::Mix(mixing) = &mut leg.ear {
+                mixing.mix.recode(codec(&agreed));
+            }
+        }
         leg.agreed = Some(agreed);
         leg.consume_digits = consume_digits;
         leg.last_packet = Some(now); // its media timeout begins anew
         leg.timed_out = false;
-        if codec_changed {
-            leg.mouth = None;
-            leg.ear = Ear::Off;
-            let id = leg.id.0;
-            for mixing in self.legs.iter_mut().flatten().filter_map(|leg| leg.mixing()) {
-                mixing.mix.drop_mouth(id);
-            }
-        }
         self.plan(now, house);
     }
 
@@ -276,11 +337,16 @@ impl Room {
         if !sending.queue.push(digit) {
             tracing::warn!(leg = %leg.id, "too many digits wait to be sent; one is dropped");
         }
+        self.has_timers = true;
     }
 
     // --- the packet path
 
     /// A packet has come for a leg.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet path borrows its parts one by one; a struct would only rename them"
+    )]
     pub(super) fn rtp(
         &mut self,
         now: Instant,
@@ -319,17 +385,19 @@ impl Room {
                     let digit = digit.as_char();
                     events.push(BridgeEvent::Digit { call: self.call, leg: leg.id, digit });
                 }
-                if leg.consume_digits {
-                    return;
-                }
             }
             Kind::Audio => {
+                leg.last.note(now, &header, header.payload(packet));
                 if let Some(mouth) = &mut leg.mouth {
                     // What comes too late for a mix is still relayed: the far end may have use for it.
                     said = mouth.hear(now, &header, header.payload(packet));
                 }
             }
-            Kind::Noise => {}
+            Kind::Noise => {
+                if let Some(mouth) = &mut leg.mouth {
+                    mouth.rest(&header, header.payload(packet));
+                }
+            }
         }
         let mut length = packet.len();
         if !header.is_plain(packet) {
@@ -357,26 +425,29 @@ impl Room {
         house: &House,
         wire: &mut impl Wire,
     ) {
+        let Some(who) = self.legs[slot].as_deref().map(|leg| leg.id.0) else { return };
         let mut settled = false;
         for at in 0..self.legs.len() {
-            let Some(leg) = self.legs[at].as_deref() else { continue };
-            match &leg.ear {
-                Ear::Relay(mouth) if *mouth == slot => self.relay(now, at, slot, kind, header, packet, wire),
-                Ear::Mix(mixing) if mixing.main == Some(slot) => match kind {
-                    Kind::Event => {
-                        self.relay(now, at, slot, kind, header, packet, wire);
-                        if let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing) {
-                            mixing.next_tick = now + GRACE;
-                        }
+            let Some(leg) = self.legs[at].as_deref_mut() else { continue };
+            match (&mut leg.ear, kind) {
+                (Ear::Relay(mouth), _) if *mouth == slot => {
+                    self.relay(now, at, slot, kind, header, packet, wire);
+                }
+                (Ear::Mix(mixing), Kind::Audio) if mixing.main == Some(slot) => {
+                    if let Some(said) = said {
+                        settled |= self.clocked(now, at, slot, header, said, wire);
                     }
-                    Kind::Audio => {
-                        if let Some(said) = said {
-                            settled |= self.clocked(now, at, slot, header, said, wire);
-                        }
-                    }
-                    Kind::Noise => {}
-                },
-                Ear::Off | Ear::Relay(_) | Ear::Mix(_) => {}
+                }
+                (Ear::Mix(mixing), Kind::Event) if mixing.main == Some(slot) => {
+                    mixing.next_tick = now + EVENT_GRACE;
+                    self.relay(now, at, slot, kind, header, packet, wire);
+                }
+                // The mix sounds as its sender's pause does, and is encoded: no noise is told of.
+                (Ear::Mix(mixing), Kind::Noise) if mixing.main == Some(slot) => leg.line.omit(who, header),
+                (Ear::Mix(mixing), Kind::Event) if mixing.mix.tap(who).is_some_and(Tap::is_heard) => {
+                    self.put_between(now, at, slot, header, packet, wire);
+                }
+                (Ear::Off | Ear::Relay(_) | Ear::Mix(_), _) => {}
             }
         }
         if settled {
@@ -385,6 +456,10 @@ impl Room {
     }
 
     /// Sends a packet on with our header.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the packet path borrows its parts one by one; a struct would only rename them"
+    )]
     fn relay(
         &mut self,
         now: Instant,
@@ -395,25 +470,53 @@ impl Room {
         packet: &mut [u8],
         wire: &mut impl Wire,
     ) {
-        let Some(who) = self.legs[from].as_deref().map(|leg| leg.id.0) else { return };
+        let Some(speaker) = self.legs[from].as_deref() else { return };
+        let (who, consumed) = (speaker.id.0, speaker.consume_digits && kind == Kind::Event);
         let Some(leg) = self.legs[at].as_deref_mut() else { return };
-        let Some(agreed) = &leg.agreed else { return };
-        let (payload_type, units) = match kind {
+        let (Some(agreed), Some(to)) = (&leg.agreed, leg.latch.target()) else { return };
+        let place = match kind {
             Kind::Audio => {
-                (agreed.send_payload_type, codec(agreed).rtp_units_of(packet.len() - HEADER_BYTES))
+                Some((agreed.send_payload_type, codec(agreed).rtp_units_of(packet.len() - HEADER_BYTES)))
             }
-            Kind::Noise if agreed.comfort_noise => (COMFORT_NOISE, 0),
-            Kind::Noise => return,
-            Kind::Event => match agreed.telephone_event {
-                Some((send, _)) => (send, 0),
-                None => return,
-            },
+            Kind::Noise => agreed.comfort_noise.then_some((COMFORT_NOISE, 0)),
+            Kind::Event => agreed.telephone_event.filter(|_| !consumed).map(|(send, _)| (send, 0)),
         };
-        let Some(to) = leg.latch.target() else { return };
-        if leg.sending.is_some() {
-            return; // our digits have the line; RFC 4733 section 2.1 lets audio pause meanwhile
+        // While our digits have the line, audio pauses (RFC 4733 section 2.1 lets it).
+        let Some((payload_type, units)) = place.filter(|_| leg.sending.is_none()) else {
+            return leg.line.omit(who, header);
+        };
+        let Some(line) = leg.line.follow(now, who, header, payload_type, units) else { return };
+        leg.line.count(packet.len() - HEADER_BYTES);
+        stamp(packet, line);
+        wire.rtp(at, to, packet);
+    }
+
+    /// Passes on an event of a mouth that is mixed in and does not clock the ear.
+    fn put_between(
+        &mut self,
+        now: Instant,
+        at: usize,
+        from: usize,
+        header: &Header,
+        packet: &mut [u8],
+        wire: &mut impl Wire,
+    ) {
+        if self.legs[from].as_deref().is_none_or(|speaker| speaker.consume_digits) {
+            return;
         }
-        let line = leg.line.follow(now, who, header, payload_type, units);
+        let Some(leg) = self.legs[at].as_deref_mut() else { return };
+        let Some((payload_type, _)) = leg.agreed.as_ref().and_then(|agreed| agreed.telephone_event) else {
+            return;
+        };
+        let (Some(to), None, Ear::Mix(mixing)) = (leg.latch.target(), &leg.sending, &mut leg.ear) else {
+            return;
+        };
+        let event = match mixing.event {
+            Some(event) if event.from == from && event.theirs == header.timestamp => event,
+            _ => PassedEvent { from, theirs: header.timestamp, ours: leg.line.timestamp_at(now) },
+        };
+        mixing.event = Some(event);
+        let line = leg.line.insert(now, header.marker, payload_type, event.ours);
         leg.line.count(packet.len() - HEADER_BYTES);
         stamp(packet, line);
         wire.rtp(at, to, packet);
@@ -430,6 +533,18 @@ impl Room {
         wire: &mut impl Wire,
     ) -> bool {
         self.flush(now, at, wire);
+        let grace = self.grace(main);
+        if let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing)
+            && let Some(made) = mixing.stood_in.take()
+            && now < made + self.period(main) / 2
+        {
+            // The tick has just filled this packet's place. It is kept for the tap; the line goes on
+            // with the next one, and so stays as long as the time it tells of.
+            if let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing) {
+                mixing.next_tick = now + grace;
+            }
+            return false;
+        }
         if let Some(until) = self.worth_waiting(now, at, main, said)
             && let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing)
         {
@@ -438,6 +553,21 @@ impl Room {
             return false;
         }
         self.mix(now, at, main, header, said, wire)
+    }
+
+    /// How long after a packet of this mouth the tick takes over.
+    fn grace(&self, main: usize) -> Duration {
+        let jitter_ms = self.legs[main].as_deref().map_or(0.0, |leg| leg.receive.jitter_ms());
+        let jitter = Duration::from_secs_f32((GRACE_JITTERS * jitter_ms / 1000.0).clamp(0.0, 1.0));
+        self.period(main) + (GRACE + jitter).min(GRACE_MAX)
+    }
+
+    /// How long a packet of this mouth sounds.
+    fn period(&self, slot: usize) -> Duration {
+        let leg = self.legs[slot].as_deref();
+        let spoken = leg.and_then(|leg| leg.mouth.as_deref()).map(Mouth::period);
+        let agreed = leg.and_then(|leg| leg.agreed.as_ref());
+        spoken.or_else(|| agreed.map(|agreed| ptime(agreed).duration())).unwrap_or(TICK)
     }
 
     /// Until when a companion's packet is worth waiting for, if one is due at any moment.
@@ -451,7 +581,7 @@ impl Room {
             let samples = said.samples * mouth.rate().hz() as usize / self.mouth(main)?.rate().hz() as usize;
             let due = mouth.next_due()?;
             let near = due + COMPANION_LATE >= now && due <= now + COMPANION_WAIT;
-            (near && tap.is_dry(mouth, samples)).then_some(due)
+            (near && tap.unread(mouth) < 2 * samples).then_some(due)
         });
         due.max().map(|due| (due + COMPANION_LATE).min(now + COMPANION_WAIT))
     }
@@ -491,8 +621,10 @@ impl Room {
         wire: &mut impl Wire,
     ) -> bool {
         let Some(main_id) = self.legs[main].as_deref().map(|leg| leg.id) else { return false };
+        let grace = self.grace(main);
         let Some(mut leg) = self.legs[at].take() else { return false };
-        let settled = leg.mixed(now, Some((main_id.0, header, said)), |who| self.mouth(who), at, wire);
+        let main = Clocked { who: main_id.0, header, said, grace };
+        let settled = leg.mixed(now, Some(main), |who| self.mouth(who), at, wire);
         self.legs[at] = Some(leg);
         settled
     }
@@ -516,6 +648,7 @@ impl Room {
             settled |= leg.mixed(now, None, |who| self.mouth(who), at, wire);
             self.legs[at] = Some(leg);
         }
+        self.note_timers();
         if settled {
             self.plan(now, house);
         }
@@ -549,12 +682,20 @@ impl Room {
 
     /// When [`Room::handle_timeout`] is wanted.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        if !self.has_timers {
+            return None;
+        }
         let ears = self.legs.iter().flatten().filter_map(|leg| match &leg.ear {
             Ear::Mix(mixing) => Some(mixing.next_tick),
             Ear::Off | Ear::Relay(_) => None,
         });
         let digits = self.legs.iter().flatten().filter_map(|leg| leg.sending.as_ref().map(|s| s.next));
         ears.chain(digits).min()
+    }
+
+    fn note_timers(&mut self) {
+        self.has_timers =
+            self.legs.iter().flatten().any(|leg| leg.sending.is_some() || matches!(leg.ear, Ear::Mix(_)));
     }
 
     /// Once a second: whose media has stopped?
@@ -603,7 +744,8 @@ impl Room {
         for at in 0..self.legs.len() {
             self.plan_ear(now, at, house);
         }
-        self.plan_mouths();
+        self.plan_mouths(now);
+        self.note_timers();
     }
 
     fn plan_ear(&mut self, now: Instant, at: usize, house: &House) {
@@ -658,6 +800,10 @@ impl Room {
             Ear::Relay(now) => *now == mouth,
             // Before the first packet of a voice there is nothing to fade in.
             Ear::Off => !speaks || leg.line.sent().0 == 0,
+            // Silence gives way to a voice that has not begun.
+            Ear::Mix(mixing) if mixing.playing == Playing::Quiet && mixing.mix.mouths().next().is_none() => {
+                !speaks
+            }
             Ear::Mix(mixing) => {
                 let settled = mixing.mix.is_settled() && mixing.playing == Playing::Nothing;
                 let alone = mixing.mix.mouths().eq([who]);
@@ -677,41 +823,62 @@ impl Room {
     ) {
         let ids: Vec<(usize, u64)> =
             mouths.iter().filter_map(|m| Some((*m, self.legs[*m].as_deref()?.id.0))).collect();
-        let relayed = match self.legs[at].as_deref().map(|leg| &leg.ear) {
-            Some(Ear::Relay(mouth)) => self.legs[*mouth].as_deref().map(|leg| (*mouth, leg.id.0)),
-            _ => None,
-        };
-        let behind = house.behind_ms_max;
-        let Some(leg) = self.legs[at].as_deref_mut() else { return };
-        let fresh = !matches!(leg.ear, Ear::Mix(_));
-        if fresh {
-            let mut mix = Mix::new(codec(agreed));
-            if let Some((_, who)) = relayed {
-                mix.hear(who, || Tap::open(behind));
-            }
-            // A relay that turns into a mix goes on at its own packets' pace.
-            let first = if relayed.is_some() { GRACE } else { TICK };
-            leg.ear = Ear::Mix(Box::new(Mixing {
-                mix,
-                main: None,
-                playing: Playing::Nothing,
-                next_tick: now + first,
-                waiting: None,
-            }));
+        ids.iter().for_each(|(mouth, _)| self.open_mouth(now, *mouth));
+        let relayed = self.mix_in_place_of_relay(now, at, house.behind_ms_max);
+        let Some(mut leg) = self.legs[at].take() else { return };
+        self.mix_of(now, &mut leg, agreed, &ids, relayed, playing, house);
+        self.legs[at] = Some(leg);
+    }
+
+    /// A relay turns into a mix that sounds the same. The mouth that was relayed, if one was.
+    fn mix_in_place_of_relay(&mut self, now: Instant, at: usize, behind_ms_max: u32) -> Option<usize> {
+        let Some(leg) = self.legs.get(at)?.as_deref() else { return None };
+        let (Ear::Relay(relayed), Some(agreed)) = (&leg.ear, &leg.agreed) else { return None };
+        let (relayed, mut mix) = (*relayed, Mix::new(codec(agreed)));
+        self.open_mouth(now, relayed);
+        let speaker = self.legs[relayed].as_deref()?;
+        let sounds = speaker.last.at.is_some_and(|(at, _)| now.saturating_duration_since(at) <= FRESH);
+        match speaker.mouth.as_deref() {
+            Some(mouth) if sounds => mix.take_over(speaker.id.0, mouth, behind_ms_max),
+            Some(mouth) => mix.hear(speaker.id.0, || Tap::fading_in(mouth, behind_ms_max)),
+            None => {}
+        }
+        // It goes on at the pace of the packets that were relayed.
+        let since = speaker.last.at.map_or(now, |(at, _)| at);
+        let next_tick = (since + self.grace(relayed)).max(now);
+        self.set_ear(at, Ear::Mix(Box::new(Mixing { main: Some(relayed), ..Mixing::new(mix, next_tick) })));
+        Some(relayed)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a plan has this many sides")]
+    fn mix_of(
+        &self,
+        now: Instant,
+        leg: &mut Leg,
+        agreed: &AgreedMedia,
+        ids: &[(usize, u64)],
+        relayed: Option<usize>,
+        playing: Playing,
+        house: &House,
+    ) {
+        if !matches!(leg.ear, Ear::Mix(_)) {
+            leg.ear = Ear::Mix(Box::new(Mixing::new(Mix::new(codec(agreed)), now + TICK)));
         }
         let Ear::Mix(mixing) = &mut leg.ear else { return };
-        for (_, who) in &ids {
-            mixing.mix.hear(*who, || Tap::fading_in(behind));
+        for (_, who) in ids {
+            if let Some(mouth) = self.mouth(*who) {
+                mixing.mix.hear(*who, || Tap::fading_in(mouth, house.behind_ms_max));
+            }
         }
         let kept: Vec<u64> = ids.iter().map(|(_, who)| *who).collect();
         mixing.mix.only(&kept);
         let main = ids.first().map(|(slot, _)| *slot);
         // Nobody left to hear: the voice that was relayed still clocks its own fading away.
-        let main = main.or(relayed.filter(|_| fresh).map(|(slot, _)| slot));
+        let main = main.or(relayed);
         if mixing.main != main {
             mixing.main = main;
             mixing.waiting = None;
-            mixing.next_tick = mixing.next_tick.min(now + GRACE);
+            mixing.next_tick = mixing.next_tick.min(now + main.map_or(TICK, |main| self.grace(main)));
         }
         if main.is_none() {
             // Nobody's packets to wait for: the tick goes on where the last main mouth stopped.
@@ -719,7 +886,7 @@ impl Room {
         }
         if mixing.playing != playing {
             mixing.playing = playing;
-            mixing.mix.play(generator(playing, house));
+            mixing.mix.play(generator(playing, house, codec(agreed).sample_rate()));
         }
     }
 
@@ -730,21 +897,33 @@ impl Room {
     }
 
     /// Mouths are decoded while a mix listens to them, or soon will.
-    fn plan_mouths(&mut self) {
+    fn plan_mouths(&mut self, now: Instant) {
         let mut wanted: Vec<u64> = self.hearing.warm().iter().map(|leg| leg.0).collect();
         for leg in self.legs.iter().flatten() {
             if let Ear::Mix(mixing) = &leg.ear {
                 wanted.extend(mixing.mix.mouths());
             }
         }
-        for leg in self.legs.iter_mut().flatten() {
-            let Some(agreed) = &leg.agreed else { continue };
-            if !wanted.contains(&leg.id.0) {
-                leg.mouth = None;
-            } else if leg.mouth.is_none() {
-                leg.mouth = Some(Box::new(Mouth::new(codec(agreed))));
+        for at in 0..self.legs.len() {
+            match self.legs[at].as_deref_mut() {
+                Some(leg) if !wanted.contains(&leg.id.0) => leg.mouth = None,
+                Some(_) => self.open_mouth(now, at),
+                None => {}
             }
         }
+    }
+
+    /// Has a mouth decoded from now on, beginning with its newest packet.
+    fn open_mouth(&mut self, now: Instant, slot: usize) {
+        let Some(leg) = self.legs[slot].as_deref_mut() else { return };
+        let (None, Some(agreed)) = (&leg.mouth, &leg.agreed) else { return };
+        let mut mouth = Mouth::new(codec(agreed));
+        if let Some((at, header)) = &leg.last.at
+            && now.saturating_duration_since(*at) <= FRESH
+        {
+            mouth.hear(*at, header, &leg.last.payload[..leg.last.length]);
+        }
+        leg.mouth = Some(Box::new(mouth));
     }
 
     /// The table in force as the media path carries it out.
@@ -791,6 +970,37 @@ impl Moving {
     }
 }
 
+/// A packet of the main mouth, which clocks a mix.
+struct Clocked<'a> {
+    who: u64,
+    header: &'a Header,
+    said: Said,
+    /// How long to wait for the next.
+    grace: Duration,
+}
+
+impl Default for LastAudio {
+    fn default() -> Self {
+        LastAudio { at: None, payload: [0; MAX_PAYLOAD], length: 0 }
+    }
+}
+
+impl LastAudio {
+    fn note(&mut self, now: Instant, header: &Header, payload: &[u8]) {
+        let Some(place) = self.payload.get_mut(..payload.len()) else { return };
+        place.copy_from_slice(payload);
+        self.length = payload.len();
+        self.at = Some((now, *header));
+    }
+}
+
+impl Mixing {
+    fn new(mix: Mix, next_tick: Instant) -> Mixing {
+        let playing = Playing::Nothing;
+        Mixing { mix, main: None, playing, next_tick, waiting: None, stood_in: None, event: None }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Audio,
@@ -823,42 +1033,47 @@ impl Leg {
     fn mixed<'a>(
         &mut self,
         now: Instant,
-        main: Option<(u64, &Header, Said)>,
+        main: Option<Clocked<'_>>,
         mouth: impl Fn(u64) -> Option<&'a Mouth>,
         at: usize,
         wire: &mut impl Wire,
     ) -> bool {
         let Ear::Mix(mixing) = &mut self.ear else { return false };
         let Some(agreed) = &self.agreed else { return false };
-        let ptime_ms = u32::from(agreed.ptime_ms);
+        let ptime = ptime(agreed);
         let mut octets = [0; HEADER_BYTES + MAX_PAYLOAD];
         let mut payload = [0; MAX_PAYLOAD];
-        mixing.next_tick = match main {
-            Some(_) => now + GRACE,
-            None if mixing.next_tick + TICK_LATE_MAX < now => now + TICK,
-            None => mixing.next_tick + Duration::from_millis(u64::from(ptime_ms)),
+        mixing.next_tick = match &main {
+            Some(main) => now + main.grace,
+            None if mixing.next_tick + TICK_LATE_MAX < now => now + ptime.duration(),
+            None => mixing.next_tick + ptime.duration(),
         };
-        let said = main.map(|(who, _, said)| (who, said));
-        let in_step = main.filter(|(who, _, said)| {
-            mouth(*who).is_some_and(|m| said.samples == m.rate().samples_in_ms(ptime_ms))
+        mixing.stood_in = if main.is_none() { Some(now) } else { None };
+        let said = main.as_ref().map(|main| (main.who, main.said));
+        let in_step = main.filter(|main| {
+            mouth(main.who).is_some_and(|m| main.said.samples == m.rate().samples_in_ms(ptime.ms()))
         });
-        let target = self.latch.target();
-        let busy = self.sending.is_some();
+        let target = self.latch.target().filter(|_| self.sending.is_none());
         let payload_type = agreed.send_payload_type;
-        let units_per_ms = 8;
+        let units = codec(agreed).rtp_units(ptime);
         match in_step {
-            Some((who, header, _)) => {
-                let length = mixing.mix.packet(said, ptime_ms, mouth, &mut payload);
-                if let (Some(to), false) = (target, busy) {
-                    let line = self.line.follow(now, who, header, payload_type, ptime_ms * units_per_ms);
-                    send(&mut self.line, line, &payload[..length], &mut octets, at, to, wire);
+            Some(main) => {
+                let length = mixing.mix.packet(said, ptime.ms(), mouth, &mut payload);
+                match target {
+                    Some(to) => {
+                        if let Some(line) = self.line.follow(now, main.who, main.header, payload_type, units)
+                        {
+                            send(&mut self.line, line, &payload[..length], &mut octets, at, to, wire);
+                        }
+                    }
+                    None => self.line.omit(main.who, main.header),
                 }
             }
             None => {
-                mixing.mix.gather(said, ptime_ms, mouth);
-                while let Some(length) = mixing.mix.whole(ptime_ms, &mut payload) {
-                    if let (Some(to), false) = (target, busy) {
-                        let line = self.line.make(now, MADE_HERE, payload_type, ptime_ms * units_per_ms);
+                mixing.mix.gather(said, ptime.ms(), mouth);
+                while let Some(length) = mixing.mix.whole(ptime, &mut payload) {
+                    if let Some(to) = target {
+                        let line = self.line.make(now, MADE_HERE, payload_type, units);
                         send(&mut self.line, line, &payload[..length], &mut octets, at, to, wire);
                     }
                 }
@@ -899,16 +1114,20 @@ fn stamp(packet: &mut [u8], line: Line) {
     }
 }
 
-fn generator(playing: Playing, house: &House) -> Option<Box<dyn Generator>> {
+fn generator(playing: Playing, house: &House, rate: SampleRate) -> Option<Box<dyn Generator>> {
     match playing {
         Playing::Nothing => None,
         Playing::Quiet => Some(Box::new(Quiet)),
-        Playing::Ringback => Some(Box::new(Ringback::new(house.ringback))),
+        Playing::Ringback => Some(Box::new(Ringback::new(rate, house.ringback))),
         Playing::Music => Some(match &house.music {
-            Music::BuiltIn => Box::new(Melody::default()),
-            Music::Recording(recording) => Box::new(recording.clone()),
+            Music::BuiltIn => Box::new(HoldMusic::new(rate)),
+            Music::Recording(recording) => Box::new(Loop::new(rate, recording)),
         }),
     }
+}
+
+fn ptime(agreed: &AgreedMedia) -> Ptime {
+    Ptime::from_ms(agreed.ptime_ms.into()).unwrap_or_default()
 }
 
 pub(super) fn codec(agreed: &AgreedMedia) -> Codec {

@@ -11,7 +11,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -49,8 +50,8 @@ pub(super) enum Command {
     Digit { call: CallId, leg: LegId, digit: char },
     Close { call: CallId, leg: LegId },
     CloseCall { call: CallId },
-    MoveOut { call: CallId, leg: LegId, to: CallId, target: ShardHandle },
-    MoveIn { call: CallId, moving: Box<(Moving, PortPair)> },
+    MoveOut { call: CallId, leg: LegId, hand_over: SyncSender<Box<(Moving, PortPair)>> },
+    MoveIn { call: CallId, handed: Receiver<Box<(Moving, PortPair)>> },
     Report { call: CallId, answer: oneshot::Sender<Option<AudioReport>> },
 }
 
@@ -62,12 +63,17 @@ pub(super) struct ShardHandle {
     wake: Arc<Wake>,
 }
 
-struct Wake(OwnedFd);
+struct Wake {
+    bell: OwnedFd,
+    /// Commands are queued that no ring has announced.
+    unannounced: AtomicBool,
+}
 
 impl Wake {
     fn ring(&self) {
+        self.unannounced.store(false, Ordering::Relaxed);
         // The counter is far from full, and a write that would block means it is rung already.
-        let _rung = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+        let _rung = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 }
 
@@ -78,11 +84,27 @@ impl Drop for Wake {
 }
 
 impl ShardHandle {
-    pub(super) fn send(&self, command: Command) {
+    /// Queues a command; the thread sees it after [`ShardHandle::announce`], at the latest at its
+    /// next packet.
+    pub(super) fn queue(&self, command: Command) {
         if self.commands.send(command).is_err() {
             tracing::error!("a media thread is gone");
             return;
         }
+        self.wake.unannounced.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the thread if anything is queued. One ring for all that one event of a call brings
+    /// about: waking a thread costs more than what it is woken for.
+    pub(super) fn announce(&self) {
+        if self.wake.unannounced.load(Ordering::Relaxed) {
+            self.wake.ring();
+        }
+    }
+
+    /// Queues a command and wakes the thread for it.
+    pub(super) fn send(&self, command: Command) {
+        self.queue(command);
         self.wake.ring();
     }
 }
@@ -138,7 +160,7 @@ impl Shard {
     ) -> io::Result<ShardHandle> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let woken = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let wake = Arc::new(Wake(woken.try_clone()?));
+        let wake = Arc::new(Wake { bell: woken.try_clone()?, unannounced: AtomicBool::new(false) });
         epoll::add(&epoll, &woken, EventData::new_u64(WAKE), EventFlags::IN)?;
         let (commands_in, commands) = channel();
         let shard = Shard {
@@ -301,9 +323,11 @@ impl Shard {
                 legs.into_iter().for_each(|leg| self.close(now, call, leg));
                 self.rooms.remove(&call);
             }
-            Command::MoveOut { call, leg, to, target } => self.move_out(now, call, leg, to, &target),
-            Command::MoveIn { call, moving } => {
-                let (moving, pair) = *moving;
+            Command::MoveOut { call, leg, hand_over } => self.move_out(now, call, leg, &hand_over),
+            Command::MoveIn { call, handed } => {
+                // Nothing comes when the leg was gone before it could move.
+                let Ok(handed) = handed.recv() else { return };
+                let (moving, pair) = *handed;
                 let leg = moving.id();
                 let house = self.house.clone();
                 let slot = self.entry(call).room.move_in(now, moving, &house);
@@ -393,7 +417,13 @@ impl Shard {
         }
     }
 
-    fn move_out(&mut self, now: Instant, call: CallId, leg: LegId, to: CallId, target: &ShardHandle) {
+    fn move_out(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        leg: LegId,
+        hand_over: &SyncSender<Box<(Moving, PortPair)>>,
+    ) {
         let Some(entry) = self.rooms.get_mut(&call) else { return };
         let Some(slot) = entry.room.slot(leg) else { return };
         let Some(socket) = self.unplug(call, slot) else { return };
@@ -405,7 +435,8 @@ impl Shard {
         if entry.room.is_empty() {
             self.rooms.remove(&call);
         }
-        target.send(Command::MoveIn { call: to, moving: Box::new((moving, socket.pair)) });
+        // There is room for one, and with nobody to take it the leg ends here.
+        let _shard_gone = hand_over.send(Box::new((moving, socket.pair)));
     }
 
     // --- time

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use sidetone_media::codec::{Codec, Decoder, Encoder};
 use sidetone_media::frame::SampleRate;
-use sidetone_media::mix::Generator;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line, write_header};
 use sidetone_media::time::{RtpTimestamp, Sequence};
 use sidetone_media::tone::{RingbackTone, Sine, level_at};
@@ -21,7 +20,7 @@ const CUSTOMER: usize = 0;
 const AGENT: usize = 1;
 const BOSS: usize = 2;
 const EVENT_TYPE: u8 = 101;
-const TONES_HZ: [f64; 3] = [400.0, 700.0, 1100.0];
+const TONES_HZ: [f32; 3] = [400.0, 700.0, 1100.0];
 
 #[test]
 fn the_customers_packets_are_the_agents_whether_or_not_somebody_whispers() {
@@ -97,7 +96,7 @@ fn a_joining_whisper_clicks_less_than_a_hard_cut() {
     let ramped = above_1500_hz(&stage.pcm(AGENT, from - 1));
     let mut cut: Vec<i16> = vec![0; 320];
     let mut tone = vec![0; 320];
-    Sine::new(TONES_HZ[BOSS], -15.0).fill(SampleRate::Hz8000, &mut tone);
+    Sine::new(SampleRate::Hz8000, TONES_HZ[BOSS], -18.0).fill(&mut tone);
     cut.extend_from_slice(&tone[2..]); // at its steepest
     let hard = above_1500_hz(&cut);
     assert!(ramped < hard - 10.0, "ramped {ramped:.1} dB, hard {hard:.1} dB");
@@ -246,7 +245,11 @@ impl Stage {
             generation: 0,
             codecs,
             encoders: codecs.map(|codec| Encoder::new(media_codec(codec))).into(),
-            tones: TONES_HZ.map(|hz| Some(Sine::new(hz, -15.0))).into(),
+            tones: TONES_HZ
+                .iter()
+                .zip(codecs)
+                .map(|(hz, codec)| Some(Sine::new(media_codec(codec).sample_rate(), *hz, -18.0)))
+                .collect(),
             sequence: [10, 20, 30],
             timestamp: [1_000, 2_000, 3_000],
             stopped: [false; 3],
@@ -255,7 +258,7 @@ impl Stage {
             strayed: Vec::new(),
             digits: Vec::new(),
         };
-        for slot in 0..3 {
+        for (slot, codec) in codecs.into_iter().enumerate() {
             let leg = Entering {
                 id: LegId(slot as u64 + 1),
                 ssrc: 0xa000 + slot as u32,
@@ -264,7 +267,7 @@ impl Stage {
             };
             assert_eq!(stage.room.enter(now, leg), slot);
             let mut wire = Sent::default();
-            let agreed = agreed(slot, codecs[slot]);
+            let agreed = agreed(slot, codec);
             stage.room.agree(now, slot, agreed, false, &stage.house, &mut wire);
         }
         stage.apply();
@@ -309,7 +312,7 @@ impl Stage {
         let codec = media_codec(self.codecs[slot]);
         let mut pcm = vec![0; codec.sample_rate().samples_in_ms(20)];
         if let Some(tone) = &mut self.tones[slot] {
-            tone.fill(codec.sample_rate(), &mut pcm);
+            tone.fill(&mut pcm);
         }
         let mut payload = [0; 160];
         assert_eq!(self.encoders[slot].encode(&pcm, &mut payload), 160);

@@ -26,7 +26,7 @@ pub(super) fn run(serve: &Serve) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{}:{warning}", serve.config.display());
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {

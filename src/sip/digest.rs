@@ -174,6 +174,11 @@ impl Server {
         &self.realm
     }
 
+    /// Offers, and takes, these hashes from now on, best first.
+    pub fn offer(&mut self, algorithms: Vec<Algorithm>) {
+        self.algorithms = algorithms;
+    }
+
     /// The values for one WWW-Authenticate (or Proxy-Authenticate) line each, one per algorithm.
     pub fn challenges(&mut self, now: Instant, stale: bool) -> Vec<String> {
         let nonce = self.make_nonce(now);

@@ -13,11 +13,12 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use sbc_config::{Codec, Config, Host as ConfigHost, Prack, Reach, Trunk};
+use sbc_config::{Codec, Config, DigestHash, Host as ConfigHost, Prack, Reach, Trunk};
 
 use crate::call::door::{AgreedMedia, Caller, Incoming, Order, Origin, Report};
 use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
 
+use super::digest::Algorithm;
 use super::endpoint::{self, Endpoint, EndpointConfig, OptionsId, OptionsOutcome, Output};
 use super::flow::{ConnectionId, Destination, Peer, Transport};
 use super::header::{Name, NameAddr};
@@ -82,7 +83,11 @@ impl Door {
             usual: sip.register_expires_max,
         };
         let people = Box::new(People::new(config.clone()));
-        let registrar = Registrar::new(&sip.realm, people, expiry, nonce_key, now);
+        let hashes = sip.digest.iter().map(|hash| match hash {
+            DigestHash::Md5 => Algorithm::Md5,
+            DigestHash::Sha256 => Algorithm::Sha256,
+        });
+        let registrar = Registrar::new(&sip.realm, people, expiry, nonce_key, now).offering(hashes.collect());
         Door {
             endpoint: Endpoint::new(endpoint, endpoint_seed).with_registrar(registrar),
             config,

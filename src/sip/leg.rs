@@ -1,6 +1,6 @@
 //! One leg at the SIP door: a session, its descriptions, and what the core hears of it.
 //!
-//! Pure: a [`SessionEvent`] in, [`LegEvent`]s and agreed media out. Offer and answer (RFC 3264) run
+//! Pure: a [`SessionEvent`](super::session::SessionEvent) in, [`LegEvent`]s and agreed media out. Offer and answer (RFC 3264) run
 //! here for every way a description can travel: in the INVITE, in a provisional response, in the
 //! 200, in the ACK, and in re-INVITEs of either side.
 

@@ -125,6 +125,14 @@ impl Registrar {
         Registrar { digest, accounts, expiry, records: HashMap::new(), next: None }
     }
 
+    /// Offers these hashes, best first, instead of SHA-256 and MD5. Some phones give up when they see one they do not
+    /// know, in whatever place.
+    #[must_use]
+    pub fn offering(mut self, algorithms: Vec<Algorithm>) -> Registrar {
+        self.digest.offer(algorithms);
+        self
+    }
+
     /// Takes new passwords; bindings stay.
     pub fn set_accounts(&mut self, accounts: Box<dyn Accounts>) {
         self.accounts = accounts;

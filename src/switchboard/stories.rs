@@ -296,11 +296,13 @@ impl House {
     /// has no event for that, so this looks now and then.
     async fn until(&mut self, done: impl Fn(&House) -> bool) {
         let late = Instant::now() + Duration::from_secs(20);
+        self.bridge.announce();
         while !done(self) {
             assert!(Instant::now() < late, "the bridge owes something");
             let event = tokio::time::timeout(Duration::from_millis(2), self.bridge_events.recv()).await;
             if let Ok(event) = event {
                 self.board.bridge_event(self.now, event.expect("the bridge lives"));
+                self.bridge.announce();
             }
         }
     }

@@ -10,10 +10,10 @@ use sidetone::sip::offer::AudioCodec;
 use sidetone::sip::sdp::Direction;
 use sidetone::sip::uri::Uri;
 
+use crate::Story;
+
 const ALICE_HZ: f64 = 397.0;
 const BOB_HZ: f64 = 613.0;
-
-type Test = Result<(), Box<dyn std::error::Error>>;
 
 fn alice() -> Options {
     Options { voice: Voice::tone(ALICE_HZ), ..Options::new("alice") }
@@ -42,7 +42,7 @@ async fn call(alice: Options, bob: Options) -> Result<(Phone, Phone), PhoneError
 }
 
 #[tokio::test]
-async fn two_telephones_hear_each_other_and_not_themselves() -> Test {
+async fn two_telephones_hear_each_other_and_not_themselves() -> Story {
     for transport in [Transport::Udp, Transport::Tcp] {
         for codec in [AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722] {
             let with = |options| Options { transport, codecs: vec![codec], ..options };
@@ -67,7 +67,7 @@ async fn two_telephones_hear_each_other_and_not_themselves() -> Test {
 }
 
 #[tokio::test]
-async fn every_octet_sent_is_heard_in_order() -> Test {
+async fn every_octet_sent_is_heard_in_order() -> Story {
     let (alice, bob) = call(alice(), bob()).await?;
     let (ear, mouth) = (bob.ear().await?, alice.mouth().await?);
     ear.wait_until(50).await?;
@@ -78,7 +78,7 @@ async fn every_octet_sent_is_heard_in_order() -> Test {
 }
 
 #[tokio::test]
-async fn a_held_telephone_falls_silent_and_speaks_again_after() -> Test {
+async fn a_held_telephone_falls_silent_and_speaks_again_after() -> Story {
     let (alice, bob) = call(alice(), bob()).await?;
     for direction in [Direction::SendOnly, Direction::Inactive] {
         alice.hold(direction).await?;
@@ -100,7 +100,7 @@ async fn a_held_telephone_falls_silent_and_speaks_again_after() -> Test {
 }
 
 #[tokio::test]
-async fn an_invite_without_offer_in_mid_call_changes_nothing() -> Test {
+async fn an_invite_without_offer_in_mid_call_changes_nothing() -> Story {
     let (alice, bob) = call(alice(), bob()).await?;
     bob.refresh().await?;
     alice.until("the second agreement", |status| status.agreements == 2).await?;
@@ -110,7 +110,7 @@ async fn an_invite_without_offer_in_mid_call_changes_nothing() -> Test {
 }
 
 #[tokio::test]
-async fn two_holds_that_cross_are_both_done_in_the_end() -> Test {
+async fn two_holds_that_cross_are_both_done_in_the_end() -> Story {
     let (alice, bob) = call(alice(), bob()).await?;
     let (one, other) = tokio::join!(alice.hold(Direction::SendOnly), bob.hold(Direction::SendOnly));
     one?;
@@ -121,7 +121,7 @@ async fn two_holds_that_cross_are_both_done_in_the_end() -> Test {
 }
 
 #[tokio::test]
-async fn keys_arrive_once_each_and_in_order() -> Test {
+async fn keys_arrive_once_each_and_in_order() -> Story {
     let (alice, bob) = call(alice(), bob()).await?;
     let ear = bob.ear().await?;
     alice.press("45#*0D").await?;
@@ -134,7 +134,7 @@ async fn keys_arrive_once_each_and_in_order() -> Test {
 }
 
 #[tokio::test]
-async fn busy_declined_and_cancelled_calls_end_as_they_should() -> Test {
+async fn busy_declined_and_cancelled_calls_end_as_they_should() -> Story {
     for status in [StatusCode::BUSY_HERE, StatusCode::DECLINE] {
         let bob = Phone::start(Options { manner: Manner::Refuse(status), ..bob() }).await?;
         let alice = Phone::start(alice()).await?;
@@ -153,7 +153,7 @@ async fn busy_declined_and_cancelled_calls_end_as_they_should() -> Test {
 }
 
 #[tokio::test]
-async fn a_telephone_rings_until_it_is_answered_and_is_busy_meanwhile() -> Test {
+async fn a_telephone_rings_until_it_is_answered_and_is_busy_meanwhile() -> Story {
     let bob = Phone::start(Options { manner: Manner::Ring, ..bob() }).await?;
     let (alice, third) = (Phone::start(alice()).await?, Phone::start(Options::new("third")).await?);
     alice.dial(address(&bob, Transport::Udp)).await?;
@@ -168,7 +168,7 @@ async fn a_telephone_rings_until_it_is_answered_and_is_busy_meanwhile() -> Test 
 }
 
 #[tokio::test]
-async fn early_media_is_heard_before_the_answer_reliably_or_not() -> Test {
+async fn early_media_is_heard_before_the_answer_reliably_or_not() -> Story {
     for reliable in [Reliable::Off, Reliable::Required] {
         let bob = Phone::start(Options { manner: Manner::EarlyMedia, reliable, ..bob() }).await?;
         let alice = Phone::start(Options { reliable, ..alice() }).await?;
@@ -184,7 +184,7 @@ async fn early_media_is_heard_before_the_answer_reliably_or_not() -> Test {
 }
 
 #[tokio::test]
-async fn what_was_heard_is_left_as_a_wav_file() -> Test {
+async fn what_was_heard_is_left_as_a_wav_file() -> Story {
     let folder = tempfile::tempdir()?;
     let path: &Path = &folder.path().join("bob.wav");
     let (_alice, bob) = call(alice(), bob()).await?;
@@ -198,7 +198,7 @@ async fn what_was_heard_is_left_as_a_wav_file() -> Test {
 }
 
 #[tokio::test]
-async fn nobody_is_registered_without_a_registrar() -> Test {
+async fn nobody_is_registered_without_a_registrar() -> Story {
     let alice = Phone::start(alice()).await?;
     assert!(matches!(alice.register(Duration::from_secs(60)).await, Err(PhoneError::NoServer)));
     Ok(())

@@ -304,3 +304,132 @@ const STEP_MANTISSA: [i32; 32] = [
     2048, 2093, 2139, 2186, 2233, 2282, 2332, 2383, 2435, 2489, 2543, 2599, 2656, 2714, 2774, 2834, 2896,
     2960, 3025, 3091, 3158, 3228, 3298, 3371, 3444, 3520, 3597, 3676, 3756, 3838, 3922, 4008,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f64::consts::TAU;
+
+    type Source = fn() -> Vec<i16>;
+
+    /// What another implementation (libg722, bit exact with the ITU test sequences) makes of the
+    /// same input, as FNV-1a hashes: octets out of its encoder, PCM out of its decoder.
+    const KNOWN_ANSWERS: [(&str, Source, u64, u64); 3] = [
+        ("quiet noise", || noise(16_000, 20), 0x96f7_9071_3b3a_e276, 0x2dd0_f74b_0543_b8e8),
+        ("full-scale noise", || noise(16_000, 100), 0x6767_4370_f199_fadf, 0xbf6b_4681_7bfb_352b),
+        ("triangle sweep", || sweep(16_000), 0x0e29_e8ca_d4b1_25d2, 0x30c0_1605_b286_c0bb),
+    ];
+
+    #[test]
+    fn encoder_and_decoder_agree_bit_for_bit_with_a_foreign_implementation() {
+        for (name, source, octets_hash, pcm_hash) in KNOWN_ANSWERS {
+            let octets = encode(&source());
+            assert_eq!(fnv(octets.iter().copied()), octets_hash, "octets of {name}");
+            let pcm = decode(&octets);
+            assert_eq!(fnv(pcm.iter().flat_map(|s| s.to_le_bytes())), pcm_hash, "PCM of {name}");
+        }
+    }
+
+    #[test]
+    fn arbitrary_octets_decode_bit_for_bit_as_a_foreign_decoder_does() {
+        let octets: Vec<u8> = noise(8_000, 100).iter().map(|&s| s as u8).collect();
+        assert_eq!(fnv(octets.iter().copied()), 0x2ea3_f5b3_2d14_3a8a, "the input itself");
+        let pcm = decode(&octets);
+        assert_eq!(fnv(pcm.iter().flat_map(|s| s.to_le_bytes())), 0x4b0a_da3e_01dd_378d);
+    }
+
+    #[test]
+    fn a_tone_in_either_band_comes_back_clean() {
+        // The lower band has six bits a sample, the upper two.
+        for (hz, snr_at_least) in [(300.0, 30.0), (1000.0, 30.0), (3000.0, 25.0), (5500.0, 10.0)] {
+            let tone = sine(16_000, hz, 8_000.0);
+            let snr = snr_of_tone(&decode(&encode(&tone))[1_600..], hz);
+            assert!(snr > snr_at_least, "{hz} Hz: {snr:.1} dB");
+        }
+    }
+
+    #[test]
+    fn the_filters_of_both_ends_delay_by_22_samples() {
+        let tone = noise(4_000, 10);
+        let back = decode(&encode(&tone));
+        let correlation = |lag: usize| -> i64 {
+            tone.iter().zip(&back[lag..]).map(|(&a, &b)| i64::from(a) * i64::from(b)).sum()
+        };
+        let best = (0..64).max_by_key(|&lag| correlation(lag)).expect("some lag");
+        assert_eq!(best, 22);
+    }
+
+    #[test]
+    fn silence_stays_silent() {
+        let back = decode(&encode(&[0; 3_200]));
+        assert!(back.iter().all(|s| s.abs() <= 16), "{:?}", back.iter().max());
+    }
+
+    #[test]
+    fn splitting_a_stream_into_packets_changes_nothing() {
+        let pcm = noise(9_600, 50);
+        let whole = encode(&pcm);
+        let mut encoder = Encoder::new();
+        let mut parts = Vec::new();
+        for packet in pcm.chunks(320) {
+            let mut out = [0; 160];
+            let len = encoder.encode(packet, &mut out);
+            parts.extend_from_slice(&out[..len]);
+        }
+        assert_eq!(parts, whole);
+    }
+
+    fn encode(pcm: &[i16]) -> Vec<u8> {
+        let mut out = vec![0; pcm.len() / 2];
+        assert_eq!(Encoder::new().encode(pcm, &mut out), out.len());
+        out
+    }
+
+    fn decode(octets: &[u8]) -> Vec<i16> {
+        let mut out = vec![0; octets.len() * 2];
+        assert_eq!(Decoder::new().decode(octets, &mut out), out.len());
+        out
+    }
+
+    fn noise(len: usize, percent: i32) -> Vec<i16> {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (((state >> 16) as i32 - 32_768) * percent).div_euclid(100) as i16
+        };
+        (0..len).map(|_| next()).collect()
+    }
+
+    fn sweep(len: usize) -> Vec<i16> {
+        let (mut phase, mut step) = (0i32, 200);
+        let mut next = |at: usize| {
+            phase = (phase + step) & 0xFFFF;
+            step += i32::from(at.is_multiple_of(4));
+            (if phase < 32_768 { phase } else { 65_535 - phase } - 16_384) as i16
+        };
+        (0..len).map(&mut next).collect()
+    }
+
+    fn sine(len: usize, hz: f64, peak: f64) -> Vec<i16> {
+        (0..len).map(|n| (peak * (TAU * hz * n as f64 / 16_000.0).sin()) as i16).collect()
+    }
+
+    /// Power at `hz` over all other power, by projection on sine and cosine.
+    fn snr_of_tone(pcm: &[i16], hz: f64) -> f64 {
+        let (mut s, mut c, mut all) = (0.0, 0.0, 0.0);
+        for (n, &x) in pcm.iter().enumerate() {
+            let angle = TAU * hz * n as f64 / 16_000.0;
+            s += f64::from(x) * angle.sin();
+            c += f64::from(x) * angle.cos();
+            all += f64::from(x).powi(2);
+        }
+        let tone = 2.0 * (s * s + c * c) / pcm.len() as f64;
+        10.0 * (tone / (all - tone)).log10()
+    }
+
+    fn fnv(octets: impl Iterator<Item = u8>) -> u64 {
+        octets.fold(0xcbf2_9ce4_8422_2325, |hash, octet| {
+            (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+        })
+    }
+}

@@ -4,6 +4,8 @@
 //! that stream's state. Both work into the caller's buffer, take any length and never fail: a codec
 //! that could refuse a payload would only move the question of what to play to its caller.
 
+pub mod comfort_noise;
+pub mod conceal;
 pub mod g711;
 pub mod g722;
 

@@ -1,11 +1,11 @@
 //! One ear's mix: its taps summed, limited softly, encoded for that ear.
 
 use crate::codec::{Codec, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD};
-use crate::frame::SampleRate;
+use crate::frame::{Ptime, SampleRate};
 use crate::resample::Resampler;
 
 use super::mouth::{Mouth, Said};
-use super::tap::{RAMP_MS, Tap, toward};
+use super::tap::{RAMP_MS, Tap, smooth, toward};
 
 /// Above this the sum is bent instead of cut: two voices at full level fit under the ceiling.
 const KNEE: f32 = 24_000.0;
@@ -13,18 +13,24 @@ const KNEE: f32 = 24_000.0;
 /// The ceiling of 16-bit samples.
 const CEILING: f32 = 32_767.0;
 
-/// A sound of our own making: music on hold, ringback.
+/// A sound of our own making: music on hold, ringback. It is made for one ear, at that ear's rate.
 pub trait Generator: Send {
-    /// The next samples, at this rate.
-    fn fill(&mut self, rate: SampleRate, out: &mut [i16]);
+    /// The next samples.
+    fn fill(&mut self, out: &mut [i16]);
 }
+
+/// Samples of a ramp at the highest rate.
+const RAMP_SAMPLES: usize = SampleRate::Hz16000.samples_in_ms(RAMP_MS);
 
 /// Everything one ear hears, as one stream.
 pub struct Mix {
     encoder: Encoder,
     taps: Vec<Heard>,
-    generator: Option<Made>,
+    generators: Vec<Made>,
     sum: Box<[f32; MAX_PACKET_SAMPLES]>,
+    /// The last sound of mouths that are gone, to be heard yet.
+    farewell: [f32; RAMP_SAMPLES],
+    takes_leave: bool,
     /// Samples that are summed and not yet a whole packet of this ear's ptime.
     left: Vec<i16>,
 }
@@ -47,8 +53,10 @@ impl Mix {
         Mix {
             encoder: Encoder::new(codec),
             taps: Vec::with_capacity(4),
-            generator: None,
+            generators: Vec::new(),
             sum: Box::new([0.0; MAX_PACKET_SAMPLES]),
+            farewell: [0.0; RAMP_SAMPLES],
+            takes_leave: false,
             left: Vec::new(),
         }
     }
@@ -58,12 +66,33 @@ impl Mix {
         self.encoder.codec()
     }
 
+    /// Encodes to another codec from now on.
+    pub fn recode(&mut self, codec: Codec) {
+        self.encoder = Encoder::new(codec);
+        self.left.clear();
+        self.takes_leave = false;
+        self.taps.iter_mut().for_each(|heard| heard.resampler = None);
+        self.generators.clear();
+    }
+
     /// Adds a mouth unless it is there, and lets it be heard.
     pub fn hear(&mut self, who: u64, tap: impl FnOnce() -> Tap) {
         match self.taps.iter_mut().find(|heard| heard.who == who) {
             Some(heard) => heard.tap.fade(true),
             None => self.taps.push(Heard { who, tap: tap(), resampler: None }),
         }
+    }
+
+    /// Goes on from a voice whose packets this ear got as they were. An encoder that adapts to what
+    /// it encodes is led to where the far end's decoder is.
+    pub fn take_over(&mut self, who: u64, mouth: &Mouth, behind_ms_max: u32) {
+        if mouth.codec() == self.codec() {
+            let mut past = [0; MAX_PACKET_SAMPLES];
+            let past = &mut past[..self.codec().sample_rate().samples_per_tick()];
+            mouth.read(mouth.written() - past.len() as i64, past);
+            self.encoder.encode(past, &mut [0; MAX_PAYLOAD]);
+        }
+        self.taps.push(Heard { who, tap: Tap::open(mouth, behind_ms_max), resampler: None });
     }
 
     /// Lets every mouth fade away that is not among these.
@@ -75,25 +104,21 @@ impl Mix {
         }
     }
 
-    /// Plays a sound of our making, fading in; `None` fades it out.
+    /// Plays a sound of our making, fading in while what was played before fades out; `None` lets
+    /// that fade out alone.
     pub fn play(&mut self, generator: Option<Box<dyn Generator>>) {
-        match (generator, &mut self.generator) {
-            (Some(generator), slot) => {
-                *slot = Some(Made { generator, gain: 0.0, target: 1.0 });
-            }
-            (None, Some(made)) => made.target = 0.0,
-            (None, None) => {}
-        }
+        self.generators.retain(|made| made.gain > 0.0);
+        self.generators.iter_mut().for_each(|made| made.target = 0.0);
+        self.generators.extend(generator.map(|generator| Made { generator, gain: 0.0, target: 1.0 }));
     }
 
     /// Forgets what has faded away. True when nothing is on its way in or out.
     pub fn is_settled(&mut self) -> bool {
         self.taps.retain(|heard| !heard.tap.is_silent());
-        if self.generator.as_ref().is_some_and(|made| made.gain == 0.0 && made.target == 0.0) {
-            self.generator = None;
-        }
+        self.generators.retain(|made| made.gain > 0.0 || made.target > 0.0);
         self.taps.iter().all(|heard| !heard.tap.is_moving())
-            && self.generator.as_ref().is_none_or(|made| made.gain == made.target)
+            && self.generators.iter().all(|made| made.gain == made.target)
+            && !self.takes_leave
     }
 
     /// The mouths it has taps into, those fading away included.
@@ -106,22 +131,42 @@ impl Mix {
         self.taps.iter().find(|heard| heard.who == who).map(|heard| &heard.tap)
     }
 
-    /// Drops a mouth at once: its party is gone, and its history with it.
-    pub fn drop_mouth(&mut self, who: u64) {
-        self.taps.retain(|heard| heard.who != who);
+    /// Drops a mouth that is about to be gone, and its history with it. The ear hears it out: it
+    /// fades away in the next packet.
+    pub fn drop_mouth(&mut self, who: u64, mouth: Option<&Mouth>) {
+        let Some(at) = self.taps.iter().position(|heard| heard.who == who) else { return };
+        let mut heard = self.taps.remove(at);
+        let Some(mouth) = mouth else { return };
+        let rate = self.codec().sample_rate();
+        heard.tap.fade(false);
+        let mut theirs = [0; RAMP_SAMPLES];
+        let theirs = &mut theirs[..mouth.rate().samples_in_ms(RAMP_MS)];
+        if heard.tap.is_silent() || !heard.tap.read(mouth, theirs) {
+            return;
+        }
+        let mut ours = [0; RAMP_SAMPLES];
+        let voice = heard.at_rate(mouth.rate(), rate, theirs, &mut ours);
+        if !self.takes_leave {
+            self.farewell.fill(0.0);
+        }
+        self.takes_leave = true;
+        self.farewell.iter_mut().zip(voice).for_each(|(sum, sample)| *sum += f32::from(*sample));
     }
 
-    /// One packet, clocked by what `main` just said, or by the tick: then `samples_8k` is how long.
-    /// The payload goes to `out`; its length is returned.
+    /// One packet, in step with what `main` just said, or of `ms` milliseconds by the tick. The
+    /// payload goes to `out`; its length is returned.
     pub fn packet<'a>(
         &mut self,
         main: Option<(u64, Said)>,
-        tick_ms: u32,
+        ms: u32,
         mouth: impl Fn(u64) -> Option<&'a Mouth>,
         out: &mut [u8; MAX_PAYLOAD],
     ) -> usize {
         let mut pcm = [0; MAX_PACKET_SAMPLES];
-        let samples = self.mixed(main, tick_ms, mouth, &mut pcm);
+        let samples = self.mixed(main, ms, mouth, &mut pcm);
+        if !self.left.is_empty() {
+            self.pass_over_left(&mut pcm[..samples]);
+        }
         self.encoder.encode(&pcm[..samples], out)
     }
 
@@ -130,19 +175,19 @@ impl Mix {
     pub fn gather<'a>(
         &mut self,
         main: Option<(u64, Said)>,
-        tick_ms: u32,
+        ms: u32,
         mouth: impl Fn(u64) -> Option<&'a Mouth>,
     ) {
         let mut pcm = [0; MAX_PACKET_SAMPLES];
-        let samples = self.mixed(main, tick_ms, mouth, &mut pcm);
+        let samples = self.mixed(main, ms, mouth, &mut pcm);
         if self.left.len() + samples <= 2 * MAX_PACKET_SAMPLES {
             self.left.extend_from_slice(&pcm[..samples]);
         }
     }
 
-    /// The next whole packet of `ptime_ms` out of what was gathered.
-    pub fn whole(&mut self, ptime_ms: u32, out: &mut [u8; MAX_PAYLOAD]) -> Option<usize> {
-        let samples = self.codec().sample_rate().samples_in_ms(ptime_ms);
+    /// The next whole packet of `ptime` out of what was gathered.
+    pub fn whole(&mut self, ptime: Ptime, out: &mut [u8; MAX_PAYLOAD]) -> Option<usize> {
+        let samples = self.codec().sample_rate().samples_in_ms(ptime.ms());
         if self.left.len() < samples {
             return None;
         }
@@ -151,18 +196,28 @@ impl Mix {
         Some(length)
     }
 
+    /// Blends from what waited to be sent into the sound that is sent instead.
+    fn pass_over_left(&mut self, pcm: &mut [i16]) {
+        let blend = self.codec().sample_rate().samples_in_ms(RAMP_MS).min(self.left.len());
+        for (n, (sample, old)) in pcm.iter_mut().zip(&self.left[..blend]).enumerate() {
+            let (old, weight) = (f32::from(*old), (n + 1) as f32 / (blend + 1) as f32);
+            *sample = (old + (f32::from(*sample) - old) * weight).round() as i16;
+        }
+        self.left.clear();
+    }
+
     fn mixed<'a>(
         &mut self,
         main: Option<(u64, Said)>,
-        tick_ms: u32,
+        ms: u32,
         mouth: impl Fn(u64) -> Option<&'a Mouth>,
         pcm: &mut [i16; MAX_PACKET_SAMPLES],
     ) -> usize {
         let rate = self.codec().sample_rate();
-        let main_mouth = main.and_then(|(who, said)| Some((who, said, mouth(who)?)));
+        let main_mouth = main.and_then(|(who, said)| Some((said, mouth(who)?)));
         let samples = match main_mouth {
-            Some((_, said, mouth)) => said.samples * rate.hz() as usize / mouth.rate().hz() as usize,
-            None => rate.samples_in_ms(tick_ms),
+            Some((said, mouth)) => said.samples * rate.hz() as usize / mouth.rate().hz() as usize,
+            None => rate.samples_in_ms(ms),
         };
         let samples = samples.min(MAX_PACKET_SAMPLES);
         self.sum[..samples].fill(0.0);
@@ -171,35 +226,25 @@ impl Mix {
         for heard in &mut self.taps {
             let Some(mouth) = mouth(heard.who) else { continue };
             let length = samples * mouth.rate().hz() as usize / rate.hz() as usize;
-            let length = length.min(MAX_PACKET_SAMPLES);
+            let theirs = &mut theirs[..length.min(MAX_PACKET_SAMPLES)];
             match main {
-                Some((who, said)) if who == heard.who => {
-                    heard.tap.read_packet(mouth, said, &mut theirs[..length]);
-                }
-                _ => {
-                    if !heard.tap.read(mouth, &mut theirs[..length]) {
-                        continue;
-                    }
-                }
+                Some((who, said)) if who == heard.who => heard.tap.read_packet(mouth, said, theirs),
+                _ if heard.tap.read(mouth, theirs) => {}
+                _ => continue,
             }
-            let voice = if mouth.rate() == rate {
-                &theirs[..length]
-            } else {
-                let resampler = heard.resampler.get_or_insert_with(|| Resampler::new(mouth.rate(), rate));
-                let made = resampler.process(&theirs[..length], &mut ours);
-                &ours[..made.min(samples)]
-            };
-            for (sum, sample) in self.sum.iter_mut().zip(voice) {
-                *sum += f32::from(*sample);
-            }
+            let voice = heard.at_rate(mouth.rate(), rate, theirs, &mut ours);
+            self.sum[..samples].iter_mut().zip(voice).for_each(|(sum, sample)| *sum += f32::from(*sample));
         }
-        if let Some(made) = &mut self.generator {
-            made.generator.fill(rate, &mut ours[..samples]);
+        for made in &mut self.generators {
+            made.generator.fill(&mut ours[..samples]);
             let step = 1.0 / rate.samples_in_ms(RAMP_MS) as f32;
             for (sum, sample) in self.sum.iter_mut().zip(&ours[..samples]) {
                 made.gain = toward(made.gain, made.target, step);
-                *sum += f32::from(*sample) * made.gain;
+                *sum += f32::from(*sample) * smooth(made.gain);
             }
+        }
+        if std::mem::take(&mut self.takes_leave) {
+            self.sum[..samples].iter_mut().zip(&self.farewell).for_each(|(sum, last)| *sum += last);
         }
         for (sample, sum) in pcm.iter_mut().zip(&self.sum[..samples]) {
             *sample = limited(*sum);
@@ -208,16 +253,34 @@ impl Mix {
     }
 }
 
+impl Heard {
+    /// What was read, at the ear's rate.
+    fn at_rate<'a>(
+        &mut self,
+        from: SampleRate,
+        to: SampleRate,
+        theirs: &'a [i16],
+        ours: &'a mut [i16],
+    ) -> &'a [i16] {
+        if from == to {
+            return theirs;
+        }
+        let resampler = self.resampler.get_or_insert_with(|| Resampler::new(from, to));
+        let made = resampler.process(theirs, ours);
+        &ours[..made]
+    }
+}
+
 /// Exact below the knee, bent towards the ceiling above it.
 fn limited(sum: f32) -> i16 {
     let size = sum.abs();
     if size <= KNEE {
-        return sum as i16;
+        return sum.round() as i16;
     }
     let room = CEILING - KNEE;
     let over = size - KNEE;
     let bent = KNEE + room * over / (over + room);
-    bent.copysign(sum) as i16
+    bent.copysign(sum).round() as i16
 }
 
 #[cfg(test)]

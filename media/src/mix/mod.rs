@@ -19,4 +19,4 @@ mod tap;
 
 pub use ear::{Generator, Mix};
 pub use mouth::{HISTORY_MS, Mouth, Said};
-pub use tap::{RAMP_MS, Tap};
+pub use tap::{BEHIND_MS_MAX, RAMP_MS, Tap};

@@ -1,21 +1,30 @@
 //! What a party said lately, decoded once for all who listen.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use crate::codec::comfort_noise::ComfortNoise;
+use crate::codec::conceal::{self, Concealer, FADED_OUT_MS};
 use crate::codec::{Codec, Decoder, MAX_PACKET_SAMPLES};
-use crate::frame::{SILENCE_DBFS, SampleRate, level_dbfs};
+use crate::frame::{SILENCE_DBFS, SampleRate};
 use crate::stream::rtp::Header;
-use crate::time::RtpTimestamp;
+use crate::time::{RtpTimestamp, Sequence};
 
 /// How much of the past is kept: the most delay any ear can have, plus the packet being read.
 pub const HISTORY_MS: u32 = 320;
 
-/// A hole up to this long is filled, so that ears do not run out for a lost packet or two. A longer
-/// one is a pause: nothing is made up for it.
-const FILL_MS_MAX: u32 = 60;
+/// A hole up to this long is filled, so that ears do not run out for a lost packet or two. In a
+/// longer one concealment would be silent anyway.
+const FILL_MS_MAX: u32 = FADED_OUT_MS;
 
 /// Weight of the newest packet in the level: about a tenth of a second of memory.
 const LEVEL_WEIGHT: f32 = 0.2;
+
+/// A timestamp more than this behind, a second, is no late packet but a clock that began anew.
+const FORGOTTEN_MS: u32 = 1000;
+
+/// Where a packet written late meets what was made up after it.
+const BLEND_MS: u32 = 5;
 
 /// The decoded voice of one party.
 #[derive(Debug)]
@@ -25,12 +34,24 @@ pub struct Mouth {
     ring: Box<[i16]>,
     /// Samples ever written; the newest is at `written - 1`.
     written: i64,
-    expected: Option<RtpTimestamp>,
+    expected: Option<Expected>,
     ssrc: u32,
     arrived: Option<Instant>,
     period: Duration,
+    /// Mean power of late, of full scale.
     power: f32,
+    concealer: Option<Box<Concealer>>,
+    /// Where the newest hole was filled, in which a late packet may still find its place.
+    filled: Range<i64>,
     filled_samples: u64,
+    comfort: Option<u8>,
+}
+
+/// What the next packet has if nothing is lost.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    sequence: Sequence,
+    timestamp: RtpTimestamp,
 }
 
 /// Where in the mouth's history a packet's audio lies: positions for [`super::Tap`].
@@ -56,7 +77,10 @@ impl Mouth {
             arrived: None,
             period: Duration::from_millis(20),
             power: 0.0,
+            concealer: None,
+            filled: 0..0,
             filled_samples: 0,
+            comfort: None,
         }
     }
 
@@ -80,31 +104,65 @@ impl Mouth {
         self.filled_samples * 1000 / u64::from(self.rate.hz())
     }
 
-    /// Decodes a packet. `None` if it came too late to be of use.
+    /// Decodes a packet. `None` if it came too late to be the newest sound; it may still have
+    /// replaced what was made up in its place.
     pub fn hear(&mut self, now: Instant, header: &Header, payload: &[u8]) -> Option<Said> {
         if header.ssrc != self.ssrc {
             self.ssrc = header.ssrc;
             self.expected = None;
         }
-        let units = self.codec().rtp_units_of(payload.len());
+        let units_per_ms = self.codec().rtp_clock() / 1000;
         if let Some(expected) = self.expected {
-            let missing = header.timestamp.distance_from(expected);
-            if missing < 0 && missing > -(FORGOTTEN_UNITS) {
+            let missing = header.timestamp.distance_from(expected.timestamp);
+            if missing < 0 && missing > -((FORGOTTEN_MS * units_per_ms) as i32) {
+                self.mend(missing.unsigned_abs(), payload);
                 return None;
             }
-            if missing > 0 && missing as u32 <= FILL_MS_MAX * UNITS_PER_MS {
-                self.fill(missing as u32);
+            // With no packet missing, the sender paused, and there is nothing to make up for.
+            let lost = header.sequence.is_newer(expected.sequence) && self.comfort.is_none();
+            if lost && missing > 0 && missing.unsigned_abs() <= FILL_MS_MAX * units_per_ms {
+                self.fill(self.samples_of(missing.unsigned_abs()));
             }
         }
-        self.expected = Some(header.timestamp.plus(units));
-        self.period = Duration::from_micros(u64::from(units) * 125);
+        let units = self.codec().rtp_units_of(payload.len());
+        self.expected =
+            Some(Expected { sequence: header.sequence.next(), timestamp: header.timestamp.plus(units) });
+        self.period = Duration::from_millis(u64::from(units / units_per_ms));
         self.arrived = Some(now);
+        self.comfort = None;
         let mut pcm = [0; MAX_PACKET_SAMPLES];
         let samples = self.decoder.decode(payload, &mut pcm);
+        if let Some(concealer) = &mut self.concealer
+            && concealer.is_concealing()
+        {
+            concealer.heard(&mut pcm[..samples]);
+        }
         let start = self.written;
         self.write(&pcm[..samples]);
         self.measure(&pcm[..samples]);
         Some(Said { start, samples })
+    }
+
+    /// The sender pauses and says how loud its silence is (RFC 3389): so it sounds until it speaks
+    /// again.
+    pub fn rest(&mut self, header: &Header, payload: &[u8]) {
+        let late = self.expected.is_some_and(|expected| {
+            header.ssrc == self.ssrc && expected.timestamp.is_newer(header.timestamp)
+        });
+        if let (false, Some(noise)) = (late, ComfortNoise::parse(payload)) {
+            self.comfort = Some(noise.level());
+            self.power = 10f32.powf(-f32::from(noise.level()) / 10.0);
+        }
+    }
+
+    /// The level of the sender's pause, in -dBov, while it pauses.
+    pub fn comfort(&self) -> Option<u8> {
+        self.comfort
+    }
+
+    /// How long a packet of its sounds.
+    pub fn period(&self) -> Duration {
+        self.period
     }
 
     /// When the next packet is due, if packets come regularly.
@@ -112,25 +170,12 @@ impl Mouth {
         Some(self.arrived? + self.period)
     }
 
-    /// When the newest packet came.
-    pub fn arrived(&self) -> Option<Instant> {
-        self.arrived
-    }
-
     /// How loud it has been over the last tenth of a second, in dB under full scale.
     pub fn level_dbfs(&self) -> f32 {
         if self.power <= 0.0 { SILENCE_DBFS } else { (10.0 * self.power.log10()).max(SILENCE_DBFS) }
     }
 
-    /// The sample at a position; silence where nothing was said or it is forgotten.
-    pub fn at(&self, position: i64) -> i16 {
-        if position < 0 || position >= self.written || position < self.written - self.ring.len() as i64 {
-            return 0;
-        }
-        self.ring[(position as u64 % self.ring.len() as u64) as usize]
-    }
-
-    /// Copies samples from `start` on.
+    /// Copies samples from `start` on; silence where nothing was said or it is forgotten.
     pub fn read(&self, start: i64, out: &mut [i16]) {
         let length = self.ring.len();
         let known =
@@ -149,6 +194,13 @@ impl Mouth {
         tail.copy_from_slice(&self.ring[..rest]);
     }
 
+    fn at(&self, position: i64) -> i16 {
+        if position < 0 || position >= self.written || position < self.written - self.ring.len() as i64 {
+            return 0;
+        }
+        self.ring[(position as u64 % self.ring.len() as u64) as usize]
+    }
+
     fn write(&mut self, pcm: &[i16]) {
         let length = self.ring.len();
         let from = (self.written as u64 % length as u64) as usize;
@@ -158,32 +210,57 @@ impl Mouth {
         self.written += pcm.len() as i64;
     }
 
-    /// Fills a hole with what was said just before it, fading away.
-    fn fill(&mut self, units: u32) {
-        let samples = (units * self.rate.hz() / 8000) as usize;
-        let period = self.rate.samples_in_ms(20);
+    /// Makes up for a hole; what is said next is blended in.
+    fn fill(&mut self, samples: usize) {
+        let mut past = [0; conceal::HISTORY];
+        self.read(self.written - past.len() as i64, &mut past);
         let mut pcm = [0; MAX_PACKET_SAMPLES];
-        let samples = samples.min(pcm.len());
-        let start = self.written - period as i64;
-        for (offset, sample) in pcm[..samples].iter_mut().enumerate() {
-            // Back and forth through the last 20 ms, so that there is no step at the seams.
-            let turn = offset % (2 * period);
-            let back = if turn < period { period - 1 - turn } else { turn - period };
-            let fade = 1.0 - offset as f32 / samples as f32;
-            *sample = (f32::from(self.at(start + back as i64)) * fade) as i16;
+        let pcm = &mut pcm[..samples.min(MAX_PACKET_SAMPLES)];
+        let rate = self.rate;
+        let concealer = self.concealer.get_or_insert_with(|| Box::new(Concealer::new(rate)));
+        concealer.learn(&past);
+        concealer.conceal(pcm);
+        self.filled = self.written..self.written + pcm.len() as i64;
+        self.filled_samples += pcm.len() as u64;
+        self.write(pcm);
+    }
+
+    /// Puts a packet that came after a newer one where a hole was filled for it. Whoever reads
+    /// behind that hears it whole. G.722 cannot be decoded out of order.
+    fn mend(&mut self, behind_units: u32, payload: &[u8]) {
+        if self.rate != SampleRate::Hz8000 {
+            return;
         }
-        self.filled_samples += samples as u64;
-        self.write(&pcm[..samples]);
+        let start = self.written - self.samples_of(behind_units) as i64;
+        let mut pcm = [0; MAX_PACKET_SAMPLES];
+        let samples = self.decoder.decode(payload, &mut pcm);
+        let end = start + samples as i64;
+        if start < self.filled.start || end > self.filled.end || start < self.written - self.ring.len() as i64
+        {
+            return;
+        }
+        // It goes on seamlessly from the sound before it; what follows began out of the made-up part.
+        let blend = self.rate.samples_in_ms(BLEND_MS).min(samples);
+        for n in 0..samples {
+            let position = start + n as i64;
+            let made = f32::from(self.at(position));
+            let weight = (samples - n) as f32 / blend as f32;
+            let place = (position as u64 % self.ring.len() as u64) as usize;
+            self.ring[place] = (made + (f32::from(pcm[n]) - made) * weight.min(1.0)).round() as i16;
+        }
+        self.filled_samples = self.filled_samples.saturating_sub(samples as u64);
+    }
+
+    fn samples_of(&self, units: u32) -> usize {
+        (u64::from(units) * u64::from(self.rate.hz()) / u64::from(self.codec().rtp_clock())) as usize
     }
 
     fn measure(&mut self, pcm: &[i16]) {
-        let power = 10f32.powf(level_dbfs(pcm) / 10.0);
+        if pcm.is_empty() {
+            return;
+        }
+        let sum: i64 = pcm.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
+        let power = sum as f32 / pcm.len() as f32 / (32_768.0 * 32_768.0);
         self.power += LEVEL_WEIGHT * (power - self.power);
     }
 }
-
-/// RTP units in a millisecond, for every codec here.
-const UNITS_PER_MS: u32 = 8;
-
-/// A timestamp this far back is no late packet but a clock that began anew.
-const FORGOTTEN_UNITS: i32 = 8000;

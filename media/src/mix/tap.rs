@@ -1,52 +1,105 @@
 //! One ear's place in a mouth's history: where it reads, how loud, how far behind.
 //!
-//! The tap is the jitter buffer. A reader that finds too little makes do for one frame and stays
-//! where it is, so it is one frame further behind and finds more next time: the delay has grown. A
-//! reader that has found a whole frame too much for a second skips it: the delay has shrunk.
+//! The tap is the jitter buffer. It is no store of its own but a cursor: a reader that finds too
+//! little plays a continuation of what it heard and waits where it is, so that it is further behind
+//! afterwards and finds more next time: the delay has grown by what was missing. A reader that for a
+//! second never needed all it had moves up by what it did not need: the delay has shrunk.
+//!
+//! ```text
+//!    heard by this ear │ unread │
+//!   ───────────────────┴────────┴──> written by the mouth
+//!                    cursor
+//! ```
 
-use super::mouth::{Mouth, Said};
+use super::mouth::{HISTORY_MS, Mouth, Said};
+use crate::codec::MAX_PACKET_SAMPLES;
+use crate::codec::comfort_noise::WhiteNoise;
+use crate::codec::conceal::{self, Concealer};
 
 /// Gain moves from silence to full and back in this time: no click, and still at once to the ear.
 pub const RAMP_MS: u32 = 8;
 
-/// Reads in a row with a frame to spare, after which the spare frame is skipped: one second.
-const SPARE_READS: u16 = 50;
+/// The farthest an ear may be allowed to fall behind: the history less the longest packet on its way
+/// in and the longest on its way out.
+pub const BEHIND_MS_MAX: u32 = HISTORY_MS - 120;
+
+/// What was never needed for this long is not needed.
+const PATIENCE_MS: u32 = 1000;
+
+/// Where that was wrong, and the packets came late again, it is watched longer before the next try.
+const PATIENCE_MS_MAX: u32 = 8000;
+
+/// Delay smaller than this is not worth a seam.
+const SURPLUS_MS_MIN: u32 = 10;
 
 /// One ear's reading of one mouth.
 #[derive(Debug)]
 pub struct Tap {
-    cursor: Option<i64>,
+    /// The next sample to read.
+    cursor: i64,
+    /// Something was read: from then on what is missing is made up for.
+    begun: bool,
+    /// The newest read was of the packet that clocks its mix.
+    in_step: bool,
     gain: f32,
     target: f32,
-    spare: u16,
-    /// The frame before had to be made up.
-    dry: bool,
     behind_ms_max: u32,
+    watch: Watch,
+    concealer: Option<Box<Made>>,
     concealed_samples: u64,
 }
 
+/// What stands in for packets that are not there.
+#[derive(Debug)]
+struct Made {
+    concealer: Concealer,
+    noise: WhiteNoise,
+}
+
+/// How much of what was unread was never needed lately.
+#[derive(Debug)]
+struct Watch {
+    least: i64,
+    watched_ms: u32,
+    patience_ms: u32,
+    shrunk: bool,
+}
+
 impl Tap {
-    /// A tap that fades in, and lets its ear fall behind by at most `behind_ms_max`.
-    pub fn fading_in(behind_ms_max: u32) -> Tap {
+    /// A tap that fades in from what is said next, and lets its ear fall behind by at most
+    /// `behind_ms_max`, itself held at [`BEHIND_MS_MAX`].
+    pub fn fading_in(mouth: &Mouth, behind_ms_max: u32) -> Tap {
         Tap {
-            cursor: None,
+            cursor: mouth.written(),
+            begun: false,
+            in_step: false,
             gain: 0.0,
             target: 1.0,
-            spare: 0,
-            dry: false,
-            behind_ms_max,
+            behind_ms_max: behind_ms_max.min(BEHIND_MS_MAX),
+            watch: Watch { least: i64::MAX, watched_ms: 0, patience_ms: PATIENCE_MS, shrunk: false },
+            concealer: None,
             concealed_samples: 0,
         }
     }
 
-    /// A tap that has been open all along: a voice that was relayed until now.
-    pub fn open(behind_ms_max: u32) -> Tap {
-        Tap { gain: 1.0, ..Tap::fading_in(behind_ms_max) }
+    /// A tap that has been open all along: a voice that was relayed until now, of which the ear has
+    /// heard everything that the mouth has said.
+    pub fn open(mouth: &Mouth, behind_ms_max: u32) -> Tap {
+        Tap { begun: mouth.written() > 0, in_step: true, gain: 1.0, ..Tap::fading_in(mouth, behind_ms_max) }
     }
 
     /// From now on louder, until fully heard, or softer, until not at all.
     pub fn fade(&mut self, heard: bool) {
         self.target = if heard { 1.0 } else { 0.0 };
+        if !self.begun {
+            // Nothing sounds yet: nothing has to fade.
+            self.gain = self.gain.min(self.target);
+        }
+    }
+
+    /// Whether it is to be heard, and not on its way out.
+    pub fn is_heard(&self) -> bool {
+        self.target > 0.0
     }
 
     /// Whether it has faded away and may be dropped.
@@ -59,109 +112,120 @@ impl Tap {
         self.gain != self.target
     }
 
-    /// Milliseconds made up because the mouth's packets were late.
-    pub fn concealed_ms(&self, rate_hz: u32) -> u64 {
-        self.concealed_samples * 1000 / u64::from(rate_hz.max(1))
+    /// Samples made up because the mouth's packets were late.
+    pub fn concealed_samples(&self) -> u64 {
+        self.concealed_samples
     }
 
-    /// Whether reading `samples` now would find nothing fresh.
-    pub fn is_dry(&self, mouth: &Mouth, samples: usize) -> bool {
-        match self.cursor {
-            None => true,
-            Some(cursor) => mouth.written() - cursor < 2 * samples as i64,
-        }
+    /// Samples said and not read.
+    pub fn unread(&self, mouth: &Mouth) -> usize {
+        (mouth.written() - self.cursor).max(0) as usize
     }
 
     /// Reads the packet that clocks this mix: exactly what was just said.
     pub fn read_packet(&mut self, mouth: &Mouth, said: Said, out: &mut [i16]) {
-        let from = self.cursor.unwrap_or(said.start);
-        self.read_moving(mouth, from, said.start, out);
-        self.cursor = Some(said.start + out.len() as i64);
-        self.dry = false;
+        mouth.read(said.start, out);
+        if let Some(made) = &mut self.concealer
+            && made.concealer.is_concealing()
+        {
+            made.concealer.heard(out);
+        } else if self.begun && !self.in_step {
+            self.cross_over(mouth, said.start, out);
+        }
+        // In step, a hole before the packet is a hole in this ear's line too, and the far end's to fill.
+        self.begun = true;
+        self.in_step = true;
+        self.cursor = said.start + out.len() as i64;
+        self.watch.begin_anew();
         self.ramp(mouth, out);
     }
 
     /// Reads the next samples at somebody else's pace. False if there was nothing to read at all.
     pub fn read(&mut self, mouth: &Mouth, out: &mut [i16]) -> bool {
         let length = out.len() as i64;
-        let Some(cursor) = self.cursor.or_else(|| self.begin(mouth, length)) else {
+        let unread = mouth.written() - self.cursor;
+        if !self.begun && unread < length {
             out.fill(0);
             return false;
-        };
-        let ahead = mouth.written() - cursor;
-        if ahead < length {
-            self.make_do(mouth, cursor, out);
-            self.cursor = Some(cursor);
-            self.ramp(mouth, out);
-            return true;
         }
-        let behind_max = mouth.rate().samples_in_ms(self.behind_ms_max) as i64;
-        let start = if ahead > behind_max.max(2 * length) {
-            mouth.written() - length
-        } else if self.has_spare(ahead - length, length) {
-            cursor + length
+        self.begun = true;
+        self.in_step = false;
+        if unread < length {
+            self.make_do(mouth, unread.max(0) as usize, out);
         } else {
-            cursor
-        };
-        if self.dry {
-            self.dry = false;
+            let start = self.cursor + self.surplus(mouth, unread - length, length);
             mouth.read(start, out);
-            fade_in(mouth, out);
-        } else {
-            self.read_moving(mouth, cursor, start, out);
+            if let Some(made) = &mut self.concealer
+                && made.concealer.is_concealing()
+            {
+                made.concealer.heard(out);
+            } else {
+                self.cross_over(mouth, start, out);
+            }
+            self.cursor = start + length;
         }
-        self.cursor = Some(start + length);
         self.ramp(mouth, out);
         true
     }
 
-    /// The newest frame, if one is there.
-    fn begin(&mut self, mouth: &Mouth, length: i64) -> Option<i64> {
-        (mouth.written() >= length).then(|| mouth.written() - length)
+    /// How much of what is unread, beyond this read, to pass over.
+    fn surplus(&mut self, mouth: &Mouth, spare: i64, length: i64) -> i64 {
+        let in_ms = |ms| mouth.rate().samples_in_ms(ms) as i64;
+        if spare > in_ms(self.behind_ms_max).max(length) {
+            self.watch.begin_anew();
+            return spare;
+        }
+        let read_ms = length as u32 * 1000 / mouth.rate().hz();
+        self.watch.surplus(spare, read_ms, in_ms(SURPLUS_MS_MIN))
     }
 
-    /// Counts reads that left a whole frame unread; true when it is time to skip one.
-    fn has_spare(&mut self, left: i64, length: i64) -> bool {
-        if left < length {
-            self.spare = 0;
-            return false;
+    /// Packets are late: what is there, and for the rest a continuation of it that fades away.
+    fn make_do(&mut self, mouth: &Mouth, there: usize, out: &mut [i16]) {
+        let rate = mouth.rate();
+        let made = self.concealer.get_or_insert_with(|| {
+            // Two ears need not hear the same noise; one ear must not hear it repeat.
+            let noise = WhiteNoise::new(rate, self.cursor as u32);
+            Box::new(Made { concealer: Concealer::new(rate), noise })
+        });
+        let (real, missing) = out.split_at_mut(there);
+        if there > 0 {
+            mouth.read(self.cursor, real);
+            if made.concealer.is_concealing() {
+                made.concealer.heard(real);
+            }
+            self.cursor += there as i64;
         }
-        self.spare += 1;
-        let skip = self.spare >= SPARE_READS;
-        if skip {
-            self.spare = 0;
+        if !made.concealer.is_concealing() {
+            let mut past = [0; conceal::HISTORY];
+            mouth.read(self.cursor - past.len() as i64, &mut past);
+            made.concealer.learn(&past);
+            self.watch.ran_dry();
         }
-        skip
+        if !made.concealer.is_faded_out() {
+            self.concealed_samples += missing.len() as u64;
+        }
+        made.concealer.conceal(missing);
+        if let Some(level) = mouth.comfort() {
+            let mut noise = [0; MAX_PACKET_SAMPLES];
+            let noise = &mut noise[..missing.len().min(MAX_PACKET_SAMPLES)];
+            made.noise.set_level(level);
+            made.noise.fill(noise);
+            missing.iter_mut().zip(noise).for_each(|(sample, noise)| *sample = sample.saturating_add(*noise));
+        }
     }
 
-    /// The packet is late: the last frame once more, fading away; silence if that is late too.
-    fn make_do(&mut self, mouth: &Mouth, cursor: i64, out: &mut [i16]) {
-        self.spare = 0;
-        self.concealed_samples += out.len() as u64;
-        if self.dry {
-            out.fill(0);
+    /// Blends from where the ear was to what it reads, so that a jump has no step.
+    fn cross_over(&self, mouth: &Mouth, start: i64, out: &mut [i16]) {
+        if start == self.cursor {
             return;
         }
-        self.dry = true;
-        let length = out.len();
-        for (offset, sample) in out.iter_mut().enumerate() {
-            // Backwards from the last sample heard: no step where the made-up part begins.
-            let fade = 1.0 - offset as f32 / length as f32;
-            *sample = (f32::from(mouth.at(cursor - 1 - offset as i64)) * fade) as i16;
-        }
-    }
-
-    /// Reads from `to`, fading over from `from` where the two differ, so that a jump has no step.
-    fn read_moving(&mut self, mouth: &Mouth, from: i64, to: i64, out: &mut [i16]) {
-        mouth.read(to, out);
-        if from == to {
-            return;
-        }
+        let mut old = [0; MAX_PACKET_SAMPLES];
         let ramp = mouth.rate().samples_in_ms(RAMP_MS).min(out.len());
-        for (offset, sample) in out[..ramp].iter_mut().enumerate() {
-            let new = offset as f32 / ramp as f32;
-            let old = f32::from(mouth.at(from + offset as i64)) * (1.0 - new);
-            *sample = (old + f32::from(*sample) * new) as i16;
+        mouth.read(self.cursor, &mut old[..ramp]);
+        for (n, (sample, old)) in out.iter_mut().zip(&old[..ramp]).enumerate() {
+            let weight = (n + 1) as f32 / (ramp + 1) as f32;
+            let old = f32::from(*old);
+            *sample = (old + (f32::from(*sample) - old) * weight).round() as i16;
         }
     }
 
@@ -175,8 +239,40 @@ impl Tap {
         let step = 1.0 / mouth.rate().samples_in_ms(RAMP_MS) as f32;
         for sample in out {
             self.gain = toward(self.gain, self.target, step);
-            *sample = (f32::from(*sample) * self.gain) as i16;
+            *sample = (f32::from(*sample) * smooth(self.gain)).round() as i16;
         }
+    }
+}
+
+impl Watch {
+    fn begin_anew(&mut self) {
+        self.least = i64::MAX;
+        self.watched_ms = 0;
+    }
+
+    /// The ear ran out of sound. If that comes of having moved up, it was too soon.
+    fn ran_dry(&mut self) {
+        if self.shrunk {
+            self.patience_ms = (self.patience_ms * 2).min(PATIENCE_MS_MAX);
+            self.shrunk = false;
+        }
+        self.begin_anew();
+    }
+
+    fn surplus(&mut self, spare: i64, read_ms: u32, least_worth: i64) -> i64 {
+        self.least = self.least.min(spare);
+        self.watched_ms += read_ms;
+        if self.watched_ms < self.patience_ms {
+            return 0;
+        }
+        let surplus = self.least;
+        self.begin_anew();
+        self.shrunk = surplus >= least_worth;
+        if self.shrunk {
+            return surplus;
+        }
+        self.patience_ms = (self.patience_ms / 2).max(PATIENCE_MS);
+        0
     }
 }
 
@@ -185,9 +281,7 @@ pub(super) fn toward(gain: f32, target: f32, step: f32) -> f32 {
     if gain < target { (gain + step).min(target) } else { (gain - step).max(target) }
 }
 
-fn fade_in(mouth: &Mouth, out: &mut [i16]) {
-    let ramp = mouth.rate().samples_in_ms(RAMP_MS).min(out.len());
-    for (offset, sample) in out[..ramp].iter_mut().enumerate() {
-        *sample = (f32::from(*sample) * (offset as f32 / ramp as f32)) as i16;
-    }
+/// A ramp's gain with its corners rounded, so that its ends make no sound of their own.
+pub(super) fn smooth(gain: f32) -> f32 {
+    gain * gain * (3.0 - 2.0 * gain)
 }

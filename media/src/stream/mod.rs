@@ -1,7 +1,7 @@
 //! RTP streams: what arrives, what is sent, and what both ends tell each other about it.
 //!
 //! A leg has one stream each way. [`rtp`] reads and writes headers. [`receive`] judges every packet
-//! that comes in and counts; [`line`] numbers every packet that goes out; [`rtcp`] turns both counts
+//! that comes in and counts; [`mod@line`] numbers every packet that goes out; [`rtcp`] turns both counts
 //! into reports and reads the other side's. [`event`] is the keypad: digits as RTP packets.
 //!
 //! # Invariants

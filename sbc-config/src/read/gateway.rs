@@ -11,7 +11,7 @@ use crate::address::Host;
 use crate::finding::Code;
 use crate::secret::{Secret, SecretSource};
 use crate::settings::{
-    Api, Codec, DatabaseUrl, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
+    Api, Codec, DatabaseUrl, DigestHash, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
     SupervisionRole,
 };
 
@@ -24,6 +24,7 @@ const LEAST_PORT_PAIRS: usize = 4;
 /// Every call has a customer and an agent.
 const LEGS_OF_A_CALL: usize = 2;
 
+const DIGEST_HASHES: &[(&str, DigestHash)] = &[("SHA-256", DigestHash::Sha256), ("MD5", DigestHash::Md5)];
 const CODECS: &[(&str, Codec)] = &[("PCMU", Codec::Pcmu), ("PCMA", Codec::Pcma), ("G722", Codec::G722)];
 const ROLES: &[(&str, SupervisionRole)] = &[
     ("monitor", SupervisionRole::Monitor),
@@ -124,12 +125,14 @@ pub(super) fn sip(section: &Section<'_>) -> Sip {
     }
     let host_remedy = "write an address or a name, without port";
     let advertised = advertised_field.and_then(|f| f.parsed(Code::BadValue, host_remedy, str::parse::<Host>));
+    let digest = section.field("digest").and_then(|field| digest_hashes(&field));
     let least = section.number("register_expires_min_s", 10..=3_600, 60);
     let sip = Sip {
         udp,
         tcp,
         advertised,
         realm: section.name("realm", "sidetone"),
+        digest: digest.unwrap_or_else(|| DIGEST_HASHES.iter().map(|(_, hash)| *hash).collect()),
         user_agent: section.name("user_agent", concat!("sidetone/", env!("CARGO_PKG_VERSION"))),
         register_expires_min: Duration::from_secs(least.into()),
         register_expires_max: section.seconds("register_expires_max_s", least..=86_400, 3_600),
@@ -194,6 +197,11 @@ pub(super) fn media(section: &Section<'_>, sip: &Sip) -> Media {
     };
     section.finish();
     media
+}
+
+/// A list of hashes, best first.
+fn digest_hashes(field: &Field<'_>) -> Option<Vec<DigestHash>> {
+    field.list(DIGEST_HASHES.len(), |item| item.choice(DIGEST_HASHES))
 }
 
 /// A list of codecs, best first.

@@ -1,0 +1,51 @@
+# One command for each chore; `make` alone lists them. A fresh machine needs Rust, a C compiler and make.
+
+CARGO ?= cargo
+CONFIG ?= deploy/sidetone.example.toml
+OUT ?= demo-out
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check fmt bench openapi image
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: need-cargo ## play a whole call on loopback: monitor, whisper, barge, takeover; who hears whom, measured
+	$(CARGO) run --locked -- demo --out $(OUT)
+
+run: need-cargo ## serve CONFIG (deploy/sidetone.example.toml), release build
+	$(CARGO) run --locked --release -- serve --config $(CONFIG)
+
+test: need-cargo ## everything CI runs: format, lints, documentation, all tests of all crates
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory foreign
+	$(CARGO) test --locked --workspace
+
+check: need-cargo ## format, lints and documentation, warnings are errors; no tests
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
+
+fmt: need-cargo ## format everything
+	$(CARGO) fmt --all
+
+bench: need-cargo ## the benches: SIP parsing, packet path, mixing, jitter buffer
+	$(CARGO) bench --locked --workspace
+
+image: ## the container image
+	docker build --file deploy/Dockerfile --tag sidetone .
+
+# What is missing is named together with the way to get it.
+
+.PHONY: need-cargo foreign
+
+need-cargo:
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: https://rustup.rs (1.94 or later)"; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc libc6-dev"; exit 1; }
+
+# The foreign peers of tests/foreign: without them the stories that need them are skipped, except in CI.
+foreign:
+	@for pair in sipp:sip-tester baresip:baresip-core; do \
+	  command -v $${pair%%:*} >/dev/null || \
+	    echo "SKIPPING the stories of tests/foreign that need $${pair%%:*}: apt-get install $${pair##*:}"; \
+	done

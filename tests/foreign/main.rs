@@ -1,0 +1,16 @@
+//! Foreign peers: the built gateway as its own process, with real programs at its doors that others have written.
+//!
+//! [SIPp](https://sipp.sourceforge.net) plays carriers and telephones by scenario, one file each in `sipp/`;
+//! [baresip](https://github.com/baresip/baresip) is a softphone with a voice. Both come as Debian packages
+//! (`sip-tester`, `baresip-core`), which `.ci/run` installs. Where one is missing its stories are skipped with a
+//! line on standard error; with `CI` set in the environment they fail instead.
+//!
+//! What is judged are answers, levels, bytes and their order, and what is left behind; never the clock.
+
+mod endings;
+mod keys;
+mod methods;
+mod supervisor;
+mod support;
+mod telephones;
+mod trunk;
