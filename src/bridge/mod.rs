@@ -310,8 +310,11 @@ impl Bridge {
 
     /// Moves a leg into another call, its line of packets unbroken.
     pub fn move_leg(&self, from: CallId, to: CallId, leg: LegId) {
-        let target = self.shard(to).clone();
-        self.shard(from).queue(Command::MoveOut { call: from, leg, to, target });
+        // The place is taken now, so that whatever is asked of the leg next finds it there: the new
+        // shard waits for the old one, which has nothing before this to wait for in turn.
+        let (hand_over, handed) = std::sync::mpsc::sync_channel(1);
+        self.shard(from).queue(Command::MoveOut { call: from, leg, hand_over });
+        self.shard(to).queue(Command::MoveIn { call: to, handed });
     }
 
     /// What each ear of a call hears now. `None` if the call has no media.

@@ -12,7 +12,7 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
@@ -50,8 +50,8 @@ pub(super) enum Command {
     Digit { call: CallId, leg: LegId, digit: char },
     Close { call: CallId, leg: LegId },
     CloseCall { call: CallId },
-    MoveOut { call: CallId, leg: LegId, to: CallId, target: ShardHandle },
-    MoveIn { call: CallId, moving: Box<(Moving, PortPair)> },
+    MoveOut { call: CallId, leg: LegId, hand_over: SyncSender<Box<(Moving, PortPair)>> },
+    MoveIn { call: CallId, handed: Receiver<Box<(Moving, PortPair)>> },
     Report { call: CallId, answer: oneshot::Sender<Option<AudioReport>> },
 }
 
@@ -323,9 +323,11 @@ impl Shard {
                 legs.into_iter().for_each(|leg| self.close(now, call, leg));
                 self.rooms.remove(&call);
             }
-            Command::MoveOut { call, leg, to, target } => self.move_out(now, call, leg, to, &target),
-            Command::MoveIn { call, moving } => {
-                let (moving, pair) = *moving;
+            Command::MoveOut { call, leg, hand_over } => self.move_out(now, call, leg, &hand_over),
+            Command::MoveIn { call, handed } => {
+                // Nothing comes when the leg was gone before it could move.
+                let Ok(handed) = handed.recv() else { return };
+                let (moving, pair) = *handed;
                 let leg = moving.id();
                 let house = self.house.clone();
                 let slot = self.entry(call).room.move_in(now, moving, &house);
@@ -415,7 +417,13 @@ impl Shard {
         }
     }
 
-    fn move_out(&mut self, now: Instant, call: CallId, leg: LegId, to: CallId, target: &ShardHandle) {
+    fn move_out(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        leg: LegId,
+        hand_over: &SyncSender<Box<(Moving, PortPair)>>,
+    ) {
         let Some(entry) = self.rooms.get_mut(&call) else { return };
         let Some(slot) = entry.room.slot(leg) else { return };
         let Some(socket) = self.unplug(call, slot) else { return };
@@ -427,7 +435,8 @@ impl Shard {
         if entry.room.is_empty() {
             self.rooms.remove(&call);
         }
-        target.send(Command::MoveIn { call: to, moving: Box::new((moving, socket.pair)) });
+        // There is room for one, and with nobody to take it the leg ends here.
+        let _shard_gone = hand_over.send(Box::new((moving, socket.pair)));
     }
 
     // --- time

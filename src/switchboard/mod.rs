@@ -16,6 +16,8 @@ mod admission;
 pub mod desk;
 mod live;
 mod standby;
+#[cfg(test)]
+mod stories;
 mod supervise;
 mod told;
 
@@ -112,8 +114,11 @@ pub async fn run(lines: Lines) {
     let Lines { mut reports, sip, mut asked, mut bridge_events, bridge, journal, config, mut stop } = lines;
     let mut board = Switchboard::new(sip, bridge, journal, config);
     let mut stopping = false;
-    while !(stopping && board.is_empty()) {
+    loop {
         board.bridge.announce(); // once for all that an event brought about
+        if stopping && board.is_empty() {
+            return;
+        }
         let wake = board.next_timer();
         tokio::select! {
             report = reports.recv() => match report {

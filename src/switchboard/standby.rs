@@ -25,7 +25,7 @@ pub(super) struct Standby {
     pub(super) tenant: TenantId,
     leg: LegId,
     /// The leg's place in the bridge while it belongs to no call.
-    place: CallId,
+    pub(super) place: CallId,
     media: Option<MediaEnd>,
     name: String,
     started_at: SystemTime,

@@ -1,0 +1,840 @@
+//! The switchboard at work: reports and requests in, orders, events, records and audit lines out.
+//!
+//! The doors are played here, the bridge is a real one on loopback without a packet. Time is an
+//! argument, so nobody waits for it; only the bridge's threads are waited for, by their events.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use sbc_config::{PersonId, SecretError, SecretSource, TeamId, TenantId};
+use sidetone_media::tone::RingbackTone;
+use tokio::sync::oneshot;
+
+use super::desk::{Follow, Join, LegAct, Refusal, SuperviseRequest, SupervisionState, SupervisionView};
+use super::*;
+use crate::bridge::{BridgeConfig, Music};
+use crate::call::door::{Caller, Incoming, Origin};
+use crate::call::rights::{Actor, Denial, Principal};
+use crate::observe::{AuditRecord, CallRecord, Event};
+
+const CONFIG: &str = r#"
+[server]
+name = "test"
+database = "sqlite::memory:"
+[sip]
+udp = "127.0.0.1:5060"
+realm = "test"
+[media]
+listen = "127.0.0.1"
+ports = "20000-29999"
+[api]
+listen = "127.0.0.1:0"
+[limits]
+LIMITS
+[[tenant]]
+id = "acme"
+name = "Acme"
+[[tenant]]
+id = "other"
+name = "Other"
+[[team]]
+id = "support"
+tenant = "acme"
+name = "Support"
+[[team]]
+id = "sales"
+tenant = "acme"
+name = "Sales"
+[[person]]
+id = "alice"
+tenant = "acme"
+role = "agent"
+teams = ["support"]
+extension = "100"
+contact = "sip:alice@192.0.2.11"
+[[person]]
+id = "bob"
+tenant = "acme"
+role = "agent"
+teams = ["support"]
+extension = "101"
+contact = "sip:bob@192.0.2.12"
+[[person]]
+id = "sam"
+tenant = "acme"
+role = "supervisor"
+teams = ["support"]
+extension = "200"
+contact = "sip:sam@192.0.2.13"
+[[person]]
+id = "sue"
+tenant = "acme"
+role = "supervisor"
+teams = ["support"]
+extension = "201"
+contact = "sip:sue@192.0.2.14"
+[[person]]
+id = "stranger"
+tenant = "acme"
+role = "supervisor"
+teams = ["sales"]
+extension = "202"
+contact = "sip:stranger@192.0.2.15"
+[[trunk]]
+id = "carrier"
+tenant = "acme"
+sources = ["192.0.2.1/32"]
+destination = "192.0.2.1:5060;transport=udp"
+channels_max = CHANNELS
+[[route]]
+id = "alices"
+tenant = "acme"
+number = "+15550100"
+targets = ["alice"]
+[[route]]
+id = "team"
+tenant = "acme"
+number = "+15550101"
+targets = ["team:support"]
+[[route]]
+id = "out"
+tenant = "acme"
+prefix = "+44"
+targets = ["trunk:carrier"]
+"#;
+
+struct NoSecrets;
+
+impl SecretSource for NoSecrets {
+    fn file(&self, _: &str) -> Result<String, SecretError> {
+        Err(SecretError::NotFound)
+    }
+
+    fn env(&self, _: &str) -> Result<String, SecretError> {
+        Err(SecretError::NotFound)
+    }
+}
+
+fn config(limits: &str, channels: usize) -> Config {
+    let text = CONFIG.replace("LIMITS", limits).replace("CHANNELS", &channels.to_string());
+    match Config::parse(&text, &NoSecrets) {
+        Ok(config) => config,
+        Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
+    }
+}
+
+/// Everything the switchboard told, kept.
+#[derive(Default)]
+struct Notebook {
+    events: Mutex<Vec<Event>>,
+    records: Mutex<Vec<CallRecord>>,
+    audits: Mutex<Vec<AuditRecord>>,
+}
+
+impl Journal for Notebook {
+    fn event(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+    }
+
+    fn record(&self, record: CallRecord) {
+        self.records.lock().unwrap().push(record);
+    }
+
+    fn audit(&self, record: AuditRecord) {
+        self.audits.lock().unwrap().push(record);
+    }
+}
+
+struct House {
+    board: Switchboard,
+    orders: mpsc::Receiver<Order>,
+    bridge_events: mpsc::Receiver<BridgeEvent>,
+    bridge: Bridge,
+    notebook: Arc<Notebook>,
+    config: Arc<ArcSwap<Config>>,
+    now: Instant,
+    legs: u64,
+}
+
+/// Pairs of media ports in a house, below the range the kernel gives out and above the stage's.
+const PAIRS: u16 = 12;
+
+fn ports(pairs: u16) -> std::ops::RangeInclusive<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 30_600 + NEXT.fetch_add(1, Ordering::Relaxed) % 80 * 2 * PAIRS;
+    first..=first + 2 * pairs - 1
+}
+
+impl House {
+    fn new() -> House {
+        House::with(config("", 10), PAIRS)
+    }
+
+    fn with(config: Config, pairs: u16) -> House {
+        let (bridge_events_in, bridge_events) = mpsc::channel(BRIDGE_EVENTS_MAX);
+        let bridge = Bridge::start(
+            BridgeConfig {
+                bind: [127, 0, 0, 1].into(),
+                advertised: [127, 0, 0, 1].into(),
+                ports: ports(pairs),
+                shards: 1,
+                media_timeout: Duration::from_secs(3600),
+                ringback: RingbackTone::Us,
+                music: Music::BuiltIn,
+                behind_max: Duration::from_millis(200),
+            },
+            bridge_events_in,
+        )
+        .unwrap();
+        let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
+        let notebook = Arc::new(Notebook::default());
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let board = Switchboard::new(orders_in, bridge.clone(), notebook.clone(), config.clone());
+        House { board, orders, bridge_events, bridge, notebook, config, now: Instant::now(), legs: 0 }
+    }
+
+    fn configure(&self, config: Config) {
+        self.config.store(Arc::new(config));
+    }
+
+    /// What the doors are asked since the last look.
+    fn orders(&mut self) -> Vec<(LegId, LegAction)> {
+        std::iter::from_fn(|| self.orders.try_recv().ok()).map(|order| (order.leg, order.action)).collect()
+    }
+
+    fn tell(&mut self, leg: LegId, event: LegEvent) {
+        self.board.report(self.now, Report::Leg(leg, event));
+    }
+
+    /// Obeys orders: answers are sent, hang-ups done. Gives the legs that are to be dialled.
+    fn obey(&mut self) -> Vec<(LegId, String)> {
+        let mut dialled = Vec::new();
+        loop {
+            let orders = self.orders();
+            if orders.is_empty() {
+                return dialled;
+            }
+            for (leg, action) in orders {
+                match action {
+                    LegAction::Dial(target) => dialled.push((leg, target.name)),
+                    LegAction::Answer => self.tell(leg, LegEvent::Answered),
+                    LegAction::HangUp(cause) => self.tell(leg, LegEvent::Ended(LegEnd::of(cause))),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    fn comes(&mut self, origin: Origin, to: &str) -> LegId {
+        self.legs += 1;
+        let leg = LegId(self.legs);
+        let incoming = Incoming {
+            leg,
+            tenant: TenantId::new("acme").unwrap(),
+            origin,
+            from: Caller { number: "+15550001".into(), name: None },
+            to: to.into(),
+            codecs: vec![sbc_config::Codec::Pcmu],
+        };
+        self.board.report(self.now, Report::Incoming(incoming));
+        leg
+    }
+
+    fn customer_calls(&mut self, to: &str) -> LegId {
+        self.comes(Origin::Trunk(TrunkId::new("carrier").unwrap()), to)
+    }
+
+    fn dials_in(&mut self, person: &str, to: &str) -> LegId {
+        self.comes(Origin::Person(PersonId::new(person).unwrap()), to)
+    }
+
+    /// A customer talks to alice: the call, the customer's leg, alice's.
+    fn talking(&mut self) -> (CallId, LegId, LegId) {
+        let customer = self.customer_calls("+15550100");
+        let (alice, name) = self.obey().remove(0);
+        assert_eq!(name, "alice");
+        self.tell(alice, LegEvent::Answered);
+        self.obey();
+        let call = self.board.by_leg[&customer];
+        assert!(self.board.calls[&call].call.is_talking());
+        (call, customer, alice)
+    }
+
+    fn hangs_up(&mut self, leg: LegId) {
+        self.tell(leg, LegEvent::Ended(LegEnd::of(Cause::Normal)));
+        self.obey();
+    }
+
+    fn ask(&mut self, who: &Principal, request: Request) -> oneshot::Receiver<Result<Answer, Refusal>> {
+        let (answer, answered) = oneshot::channel();
+        self.board.asked(self.now, Asked { principal: who.clone(), request, answer });
+        answered
+    }
+
+    fn asked(&mut self, who: &Principal, request: Request) -> Result<Answer, Refusal> {
+        self.ask(who, request).try_recv().expect("answered at once")
+    }
+
+    fn supervise(&mut self, who: &Principal, wanted: SuperviseRequest) -> Result<SupervisionView, Refusal> {
+        self.asked(who, Request::Supervise(wanted)).map(|answer| match answer {
+            Answer::Supervision(view) => view,
+            other => panic!("{other:?}"),
+        })
+    }
+
+    /// Sam listens in, on the line.
+    fn sam_listens(&mut self, call: CallId, follow: Follow) -> (SupervisionId, LegId) {
+        let wanted = SuperviseRequest { follow, ..wish(call, "sam") };
+        let view = self.supervise(&supervisor("sam", "support"), wanted).unwrap();
+        let (leg, name) = self.obey().remove(0);
+        assert_eq!((name.as_str(), Some(leg)), ("sam", view.leg));
+        self.tell(leg, LegEvent::Answered);
+        (view.id, leg)
+    }
+
+    /// Feeds what the bridge says until `done`. It frees ports a moment after it has said so, and
+    /// has no event for that, so this looks now and then.
+    async fn until(&mut self, done: impl Fn(&House) -> bool) {
+        let late = Instant::now() + Duration::from_secs(20);
+        self.bridge.announce();
+        while !done(self) {
+            assert!(Instant::now() < late, "the bridge owes something");
+            let event = tokio::time::timeout(Duration::from_millis(2), self.bridge_events.recv()).await;
+            if let Ok(event) = event {
+                self.board.bridge_event(self.now, event.expect("the bridge lives"));
+                self.bridge.announce();
+            }
+        }
+    }
+
+    async fn until_recorded(&mut self) {
+        self.until(|house| house.board.closing.is_empty()).await;
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        self.notebook.events.lock().unwrap().iter().map(|event| event.kind).collect()
+    }
+
+    fn last(&self, kind: &str) -> Event {
+        let events = self.notebook.events.lock().unwrap();
+        events.iter().rev().find(|event| event.kind == kind).unwrap_or_else(|| panic!("no {kind}")).clone()
+    }
+
+    /// Acts and outcomes of the audit since the last look.
+    fn audited(&self) -> Vec<(&'static str, String)> {
+        let audits = std::mem::take(&mut *self.notebook.audits.lock().unwrap());
+        audits.into_iter().map(|line| (line.act, line.outcome)).collect()
+    }
+
+    fn records(&self) -> usize {
+        self.notebook.records.lock().unwrap().len()
+    }
+
+    /// A call turned away: with this cause at the door and this reason in its event.
+    fn assert_turned_away(&mut self, leg: LegId, cause: Cause, reason: &str) {
+        assert_eq!(self.orders(), [(leg, LegAction::HangUp(cause))], "{reason}");
+        assert_eq!(self.last("call.refused").data["reason"], reason);
+        assert!(!self.board.by_leg.contains_key(&leg));
+    }
+
+    fn assert_nothing_is_left(&self) {
+        let board = &self.board;
+        assert!(board.calls.is_empty() && board.by_leg.is_empty() && board.by_supervision.is_empty());
+        assert!(board.standby.is_empty() && board.timers.is_empty() && board.closing.is_empty());
+        assert!(board.channels.is_empty(), "{:?}", board.channels);
+        assert!(board.on_line.is_empty());
+        assert_eq!(self.bridge.ports_in_use(), 0);
+    }
+}
+
+fn acme() -> TenantId {
+    TenantId::new("acme").unwrap()
+}
+
+fn supervisor(id: &str, team: &str) -> Principal {
+    let (person, teams) = (PersonId::new(id).unwrap(), vec![TeamId::new(team).unwrap()]);
+    Principal { token: format!("token of {id}"), actor: Actor::Supervisor { tenant: acme(), person, teams } }
+}
+
+fn agent(id: &str) -> Principal {
+    let person = PersonId::new(id).unwrap();
+    Principal { token: format!("token of {id}"), actor: Actor::Agent { tenant: acme(), person } }
+}
+
+fn software(tenant: &str) -> Principal {
+    let tenant = TenantId::new(tenant).unwrap();
+    Principal { token: "software".into(), actor: Actor::Integration { tenant } }
+}
+
+fn wish(call: CallId, person: &str) -> SuperviseRequest {
+    SuperviseRequest {
+        call,
+        supervisor: PersonId::new(person).unwrap(),
+        role: Coaching::Monitor,
+        subject: None,
+        allowed_roles: Vec::new(),
+        dtmf_control: None,
+        follow: Follow::Call,
+        join: Join::Dial,
+    }
+}
+
+// Letting calls in.
+
+#[tokio::test]
+async fn a_call_beyond_a_limit_is_refused_with_its_reason_and_leaves_nothing() {
+    for (limits, channels, reason) in [
+        ("calls_max = 1", 10, "calls_max"),
+        ("", 1, "channels_max"),
+        ("calls_per_second_max = 1", 10, "calls_per_second_max"),
+    ] {
+        let mut house = House::with(config(limits, channels), PAIRS);
+        let (_, customer, _) = house.talking();
+        let second = house.customer_calls("+15550100");
+        house.assert_turned_away(second, Cause::Congestion, reason);
+        house.hangs_up(customer);
+        house.until_recorded().await;
+        house.assert_nothing_is_left();
+        house.now += Duration::from_secs(1);
+        house.talking(); // there is room again
+    }
+}
+
+#[tokio::test]
+async fn a_draining_gateway_takes_no_calls_and_still_lets_supervisors_join_the_running_ones() {
+    let mut house = House::new();
+    house.talking();
+    let denied = house.asked(&supervisor("sam", "support"), Request::Drain);
+    assert!(matches!(denied, Err(Refusal::Denied(Denial::RoleForbids))));
+    assert_eq!(house.audited(), [("drain", "role_forbids".into())]);
+    let operator = Principal { token: "ops".into(), actor: Actor::Operator };
+    assert!(matches!(house.asked(&operator, Request::Drain), Ok(Answer::Draining { calls: 1 })));
+
+    let late = house.customer_calls("+15550100");
+    house.assert_turned_away(late, Cause::ShuttingDown, "draining");
+    let sam = house.dials_in("sam", "*41100");
+    assert_eq!(house.orders(), [(sam, LegAction::Answer)]);
+}
+
+#[tokio::test]
+async fn calls_go_where_routes_and_extensions_say() {
+    let mut house = House::new();
+    house.customer_calls("+15550101");
+    let (first, name) = house.obey().remove(0);
+    assert_eq!(name, "alice", "the team in order");
+    house.tell(first, LegEvent::Ended(LegEnd::of(Cause::Busy)));
+    assert_eq!(house.obey()[0].1, "bob");
+
+    house.customer_calls("+441234");
+    assert_eq!(house.obey()[0].1, "+441234", "over the trunk");
+    house.dials_in("bob", "100");
+    assert_eq!(house.obey()[0].1, "alice", "a colleague by extension");
+
+    let by_extension = house.customer_calls("100");
+    house.assert_turned_away(by_extension, Cause::NotFound, "no_route");
+    let unknown = house.dials_in("bob", "999");
+    house.assert_turned_away(unknown, Cause::NotFound, "no_route");
+}
+
+#[tokio::test]
+async fn every_leg_of_a_trunk_takes_a_channel_and_gives_back_its_own_alone() {
+    let mut house = House::with(config("", 3), PAIRS);
+    let trunk = TrunkId::new("carrier").unwrap();
+    let through = house.customer_calls("+441234");
+    house.obey();
+    assert_eq!(house.board.channels[&trunk], 2);
+    let (_, customer, _) = house.talking();
+    assert_eq!(house.board.channels[&trunk], 3);
+    let fourth = house.customer_calls("+15550100");
+    house.assert_turned_away(fourth, Cause::Congestion, "channels_max");
+
+    house.hangs_up(customer);
+    assert_eq!(house.board.channels[&trunk], 2);
+    // In through the trunk is the third, so out again has no room.
+    let none_left = house.customer_calls("+441234");
+    assert!(house.orders().contains(&(none_left, LegAction::HangUp(Cause::Congestion))));
+    house.tell(none_left, LegEvent::Ended(LegEnd::of(Cause::Congestion)));
+    let failed = house.last("call.attempt_failed");
+    assert_eq!(failed.data["cause"], "congestion");
+    assert!(failed.data["detail"].as_str().unwrap().contains("channels_max"));
+    house.hangs_up(through);
+    house.until_recorded().await;
+    house.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_call_without_a_media_port_ends_with_congestion_and_leaks_nothing() {
+    let mut house = House::with(config("", 10), 1);
+    let customer = house.customer_calls("+15550100");
+    let alice = house.obey()[0].0; // has the only pair
+    house.tell(alice, LegEvent::Answered);
+    let orders = house.orders();
+    assert!(orders.contains(&(customer, LegAction::HangUp(Cause::Congestion))), "{orders:?}");
+    house.tell(alice, LegEvent::Ended(LegEnd::of(Cause::Congestion)));
+    assert_eq!(house.last("call.ended").data["cause"], "congestion");
+    house.until_recorded().await;
+    assert_eq!(house.records(), 1);
+    house.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn an_originated_call_rings_the_agent_then_the_number_and_is_the_agents_own() {
+    let mut house = House::new();
+    let originate = |to: &str| Request::Originate {
+        agent: PersonId::new("alice").unwrap(),
+        to: to.into(),
+        trunk: Some(TrunkId::new("carrier").unwrap()),
+    };
+    let not_hers = house.asked(&agent("bob"), originate("+15550123"));
+    assert!(matches!(not_hers, Err(Refusal::Denied(Denial::OutsideScope))));
+    let foreign = house.asked(&software("other"), originate("+15550123"));
+    assert_eq!(foreign.unwrap_err(), Refusal::NotFound("person"));
+    assert_eq!(house.audited().len(), 2);
+
+    let Ok(Answer::Call(call)) = house.asked(&agent("alice"), originate("+15550123")) else { panic!() };
+    let alice = house.obey().remove(0);
+    assert_eq!(alice.1, "alice");
+    house.tell(alice.0, LegEvent::Answered);
+    let customer = house.obey().remove(0);
+    assert_eq!(customer.1, "+15550123");
+    house.tell(customer.0, LegEvent::Answered);
+    assert!(house.board.calls[&call.id].call.is_talking());
+    assert!(matches!(house.asked(&agent("alice"), Request::HangUp(call.id)), Ok(Answer::Done)));
+    house.obey();
+    house.until_recorded().await;
+    assert_eq!(house.notebook.records.lock().unwrap()[0].direction, "outbound");
+    house.assert_nothing_is_left();
+}
+
+// Supervision.
+
+#[tokio::test]
+async fn who_may_not_supervise_is_told_so_once_in_the_audit_and_once_as_an_event() {
+    let mut house = House::new();
+    let (call, _, alice) = house.talking();
+    let outside = Err(Refusal::Denied(Denial::OutsideScope));
+    for (who, person, expected, audit, events) in [
+        (supervisor("stranger", "sales"), "stranger", outside.clone(), "outside_scope", 1),
+        (supervisor("sam", "support"), "sue", outside.clone(), "outside_scope", 1),
+        (software("acme"), "stranger", outside, "outside_scope", 1),
+        (software("acme"), "alice", Err(Refusal::Denied(Denial::RoleForbids)), "role_forbids", 1),
+        (agent("alice"), "sam", Err(Refusal::Denied(Denial::RoleForbids)), "role_forbids", 1),
+        (software("other"), "sam", Err(Refusal::NotFound("call")), "foreign", 0),
+    ] {
+        let before = house.events().len();
+        let refused = house.supervise(&who, wish(call, person)).map(|_| ());
+        assert_eq!(refused, expected, "{who:?} {person}");
+        assert_eq!(house.audited(), [("supervise", audit.to_owned())], "{who:?} {person}");
+        assert_eq!(house.events()[before..], vec!["supervision.denied"; events][..], "{who:?} {person}");
+    }
+    // In scope for the call, but not for this agent of it.
+    let mut moved = Config::clone(&house.config.load());
+    moved.people.iter_mut().find(|p| p.id.as_str() == "alice").unwrap().teams =
+        vec![TeamId::new("sales").unwrap()];
+    house.configure(moved);
+    let refused = house.supervise(
+        &supervisor("sam", "support"),
+        SuperviseRequest { subject: Some(alice), ..wish(call, "sam") },
+    );
+    assert!(matches!(refused, Err(Refusal::Denied(Denial::OutsideScope))), "{refused:?}");
+    assert!(house.orders().is_empty());
+}
+
+#[tokio::test]
+async fn every_act_of_supervision_is_one_audit_line() {
+    let mut house = House::new();
+    let (call, _, _) = house.talking();
+    let sam = supervisor("sam", "support");
+    let (id, leg) = house.sam_listens(call, Follow::Call);
+    assert_eq!(house.audited(), [("supervise", "allowed".into())]);
+    assert_eq!(house.supervise(&sam, wish(call, "sam")).unwrap_err().to_string().is_empty(), false);
+    assert_eq!(house.audited(), [("supervise", "supervised_already".into())]);
+
+    drop(house.ask(&sam, Request::SwitchRole(id, Coaching::Whisper)));
+    assert_eq!(house.audited(), [("switch_role", "allowed".into())]);
+    house.board.bridge_event(house.now, BridgeEvent::Digit { call, leg, digit: '6' });
+    assert_eq!(house.audited(), [("switch_role", "allowed".into())]);
+    house.board.bridge_event(house.now, BridgeEvent::Digit { call, leg, digit: '9' });
+    assert_eq!(house.audited(), []);
+
+    let sue = supervisor("sue", "support");
+    for request in
+        [Request::SwitchRole(id, Coaching::Monitor), Request::TakeOver(id), Request::EndSupervision(id)]
+    {
+        let refused = house.ask(&sue, request).try_recv().unwrap();
+        assert_eq!(refused.unwrap_err(), Refusal::Denied(Denial::OutsideScope), "theirs alone");
+        assert_eq!(house.audited().len(), 1);
+    }
+    house.asked(&sam, Request::EndSupervision(id)).unwrap();
+    assert_eq!(house.audited(), [("end_supervision", "allowed".into())]);
+    assert_eq!(house.asked(&sam, Request::EndSupervision(id)).unwrap_err(), Refusal::NotFound("supervision"));
+}
+
+#[tokio::test]
+async fn an_agent_never_learns_that_somebody_listens() {
+    let mut house = House::new();
+    let (call, customer, _) = house.talking();
+    let seen_before = house.notebook.events.lock().unwrap().len();
+    let (id, leg) = house.sam_listens(call, Follow::Call);
+    house.tell(leg, LegEvent::Held);
+    house.tell(leg, LegEvent::Resumed);
+
+    let alice = agent("alice");
+    let Ok(Answer::Call(view)) = house.asked(&alice, Request::GetCall(call)) else { panic!() };
+    assert!(view.supervisions.is_empty() && view.legs.iter().all(|leg| leg.role != "supervisor"));
+    let Ok(Answer::Calls(calls)) = house.asked(&alice, Request::ListCalls) else { panic!() };
+    assert_eq!(calls[0].legs.len(), 2);
+    let steer = Request::Leg { call, leg, act: LegAct::Mute };
+    assert_eq!(house.asked(&alice, steer).unwrap_err(), Refusal::NotFound("leg"));
+    house.audited();
+    for request in [Request::Audio(call), Request::ListSupervisions(call), Request::GetSupervision(id)] {
+        let refused = house.ask(&alice, request).try_recv().unwrap();
+        assert_eq!(refused.unwrap_err(), Refusal::Denied(Denial::RoleForbids));
+        assert_eq!(house.audited().len(), 1);
+    }
+    house.hangs_up(leg);
+    house.until(|house| house.events().contains(&"leg.quality")).await;
+    let events = house.notebook.events.lock().unwrap();
+    for event in &events[seen_before..] {
+        assert!(event.audience.people.is_empty(), "{} reaches {:?}", event.kind, event.audience.people);
+    }
+    drop(events);
+    house.hangs_up(customer);
+    house.until_recorded().await;
+    let records = house.notebook.records.lock().unwrap();
+    assert!(records[0].audience.people.iter().all(|person| person.as_str() != "sam"));
+}
+
+#[tokio::test]
+async fn a_supervisor_dials_in_by_prefix_and_extension() {
+    let mut house = House::new();
+    let nobody = house.dials_in("sam", "*42100");
+    house.assert_turned_away(nobody, Cause::Unreachable, "agent_not_in_a_call");
+    let (call, ..) = house.talking();
+
+    let sam = house.dials_in("sam", "*42100");
+    assert_eq!(house.obey(), []);
+    assert_eq!(house.audited(), [("supervise", "allowed".into())]);
+    assert_eq!(house.last("supervision.started").data["role"], "whisper");
+    assert_eq!(house.board.by_leg[&sam], call);
+
+    let stranger = house.dials_in("stranger", "*41100");
+    house.assert_turned_away(stranger, Cause::Forbidden, "supervision_denied");
+    assert_eq!(house.audited(), [("supervise", "outside_scope".into())]);
+    house.last("supervision.denied");
+    let bob = house.dials_in("bob", "*41100");
+    house.assert_turned_away(bob, Cause::Forbidden, "not_a_supervisor");
+    assert_eq!(house.audited(), [("supervise", "role_forbids".into())]);
+    let wrong = house.dials_in("sam", "*41999");
+    house.assert_turned_away(wrong, Cause::NotFound, "no_such_extension");
+}
+
+#[tokio::test]
+async fn a_supervisor_who_is_expected_dials_the_number_of_their_supervision_once() {
+    let mut house = House::new();
+    let (call, ..) = house.talking();
+    let sam = supervisor("sam", "support");
+    let view = house.supervise(&sam, SuperviseRequest { join: Join::DialIn, ..wish(call, "sam") }).unwrap();
+    let number = view.dial_in.clone().unwrap();
+    assert_eq!((view.state, house.orders()), (SupervisionState::Requested, vec![]));
+    house.audited();
+
+    let sue = house.dials_in("sue", &number);
+    house.assert_turned_away(sue, Cause::Forbidden, "supervision_denied");
+    assert_eq!(house.audited(), [("join", "outside_scope".into())]);
+    house.last("supervision.denied");
+
+    house.dials_in("sam", &number);
+    house.obey();
+    assert_eq!(house.audited(), [("join", "allowed".into())]);
+    house.last("supervision.started");
+    let again = house.dials_in("sam", &number);
+    house.assert_turned_away(again, Cause::NotFound, "no_such_supervision");
+}
+
+#[tokio::test]
+async fn a_follower_waits_on_the_line_and_joins_the_agents_next_call_that_has_room() {
+    let mut house = House::new();
+    let (call, customer, _) = house.talking();
+    let (id, leg) = house.sam_listens(call, Follow::Agent);
+    house.hangs_up(customer);
+    assert!(house.board.standby.contains_key(&id));
+    assert!(!house.board.by_leg.contains_key(&leg));
+    let sam = supervisor("sam", "support");
+    let Ok(Answer::Supervision(view)) = house.asked(&sam, Request::GetSupervision(id)) else { panic!() };
+    assert_eq!((view.state, view.call), (SupervisionState::Waiting, None));
+
+    house.configure(config("parties_per_call_max = 2", 10));
+    let (_, customer, _) = house.talking();
+    assert!(house.board.standby.contains_key(&id), "no room: goes on waiting");
+    assert!(!house.board.by_leg.contains_key(&leg));
+    house.hangs_up(customer);
+
+    house.configure(config("", 10));
+    let (third, customer, _) = house.talking();
+    assert_eq!(house.board.by_leg[&leg], third);
+    assert_eq!(house.board.by_supervision[&id], third);
+    assert!(house.board.standby.is_empty());
+
+    house.hangs_up(customer);
+    house.audited();
+    house.asked(&sam, Request::EndSupervision(id)).unwrap();
+    assert_eq!(house.audited(), [("end_supervision", "allowed".into())]);
+    assert_eq!(house.orders(), [(leg, LegAction::HangUp(Cause::Normal))]);
+    house.until(|house| house.board.closing.is_empty() && house.bridge.ports_in_use() == 0).await;
+    house.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_follower_whose_place_in_the_bridge_is_lost_is_let_go() {
+    let mut house = House::new();
+    let (call, customer, _) = house.talking();
+    let (id, leg) = house.sam_listens(call, Follow::Agent);
+    house.hangs_up(customer);
+    house.until_recorded().await;
+    let place = house.board.standby[&id].place;
+    house.board.bridge_event(house.now, BridgeEvent::CallFailed { call: place });
+    assert_eq!(house.orders(), [(leg, LegAction::HangUp(Cause::Internal))]);
+    assert!(house.board.standby.is_empty() && house.board.on_line.is_empty());
+}
+
+// Endings.
+
+#[tokio::test]
+async fn a_defect_ends_its_call_and_no_other() {
+    let mut house = House::new();
+    let (broken, customer, alice) = house.talking();
+    house.sam_listens(broken, Follow::Call);
+    let (sound, ..) = house.talking();
+    house.orders();
+    house.board.drive(house.now, broken, |_| panic!("a defect, for the test"));
+    let orders = house.orders();
+    assert_eq!(orders.len(), 3);
+    for leg in [customer, alice] {
+        assert!(orders.contains(&(leg, LegAction::HangUp(Cause::Internal))));
+    }
+    house.last("supervision.ended");
+    assert_eq!(house.last("call.ended").data["cause"], "internal");
+    assert!(house.board.calls[&sound].call.is_talking());
+    house.until_recorded().await;
+    assert_eq!(house.records(), 1);
+}
+
+#[tokio::test]
+async fn a_record_is_written_once_with_its_figures_or_without_after_two_seconds() {
+    for waits in [true, false] {
+        let mut house = House::new();
+        let (call, customer, _) = house.talking();
+        house.hangs_up(customer);
+        assert_eq!(house.records(), 0, "the figures are on their way");
+        if waits {
+            house.until_recorded().await;
+        } else {
+            house.now += MEASURED_MAX;
+            house.board.timers(house.now);
+        }
+        let record = house.notebook.records.lock().unwrap()[0].clone();
+        assert_eq!((record.call, record.cause), (call, Cause::Normal));
+        let legs = record.legs.as_array().unwrap();
+        assert_eq!(legs.len(), 2);
+        assert!(legs.iter().all(|leg| leg["media"].is_object() == waits), "{legs:?}");
+        house.until(|house| house.bridge.ports_in_use() == 0).await;
+        house.now += MEASURED_MAX;
+        house.board.timers(house.now);
+        assert_eq!(house.records(), 1);
+        house.assert_nothing_is_left();
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_switch_is_answered_when_the_call_ends_first() {
+    let mut house = House::new();
+    let (call, customer, _) = house.talking();
+    let (id, _) = house.sam_listens(call, Follow::Call);
+    let answered = house.ask(&supervisor("sam", "support"), Request::SwitchRole(id, Coaching::Barge));
+    house.hangs_up(customer);
+    let answer = answered.await.unwrap();
+    assert!(matches!(answer, Err(Refusal::Conflict { code: "call_over", .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_hangs_everybody_up_and_is_empty_then() {
+    let mut house = House::new();
+    let (call, first, _) = house.talking();
+    let (_, sam) = house.sam_listens(call, Follow::Agent);
+    house.hangs_up(first);
+    let (_, customer, alice) = house.talking();
+    let ringing = house.customer_calls("+15550101");
+    house.orders();
+
+    house.board.stop(house.now);
+    let orders = house.orders();
+    for leg in [customer, alice, ringing, sam] {
+        assert!(orders.contains(&(leg, LegAction::HangUp(Cause::ShuttingDown))), "{leg}: {orders:?}");
+    }
+    for (leg, _) in orders {
+        house.tell(leg, LegEvent::Ended(LegEnd::of(Cause::ShuttingDown)));
+    }
+    house.until(|house| house.board.is_empty()).await;
+    let late = house.customer_calls("+15550100");
+    house.assert_turned_away(late, Cause::ShuttingDown, "draining");
+}
+
+#[tokio::test]
+async fn a_thousand_calls_of_every_ending_leave_nothing_behind() {
+    let mut house = House::with(config("calls_per_second_max = 10000", 10), PAIRS);
+    for number in 0..1000_u64 {
+        house.now += Duration::from_millis(20);
+        match number % 8 {
+            0 => {
+                let (_, customer, _) = house.talking();
+                house.hangs_up(customer);
+            }
+            1 => {
+                let (_, _, alice) = house.talking();
+                house.hangs_up(alice);
+            }
+            2 => {
+                let customer = house.customer_calls("+15550100");
+                house.obey();
+                house.tell(customer, LegEvent::Ended(LegEnd::of(Cause::Cancelled)));
+                house.obey();
+            }
+            3 => {
+                house.customer_calls("+15550100");
+                let alice = house.obey()[0].0;
+                house.tell(alice, LegEvent::Ended(LegEnd::of(Cause::Busy)));
+                house.obey();
+            }
+            4 => {
+                let (call, customer, _) = house.talking();
+                house.sam_listens(call, if number % 16 == 4 { Follow::Call } else { Follow::Agent });
+                house.hangs_up(customer);
+                for id in house.board.standby.keys().copied().collect::<Vec<_>>() {
+                    house.board.release_standby(id, Cause::Normal);
+                }
+                house.obey();
+            }
+            5 => {
+                let (call, _, alice) = house.talking();
+                house.board.bridge_event(house.now, BridgeEvent::MediaTimeout { call, leg: alice });
+                house.obey();
+            }
+            6 => {
+                let (call, ..) = house.talking();
+                house.board.fail(house.now, call, "for the test");
+                house.obey();
+            }
+            _ => {
+                house.customer_calls("+15550100"); // nobody comes
+                house.obey();
+                house.now += Duration::from_secs(120);
+                house.board.timers(house.now);
+                house.obey();
+            }
+        }
+        house.until(|house| house.board.closing.is_empty() && house.bridge.ports_in_use() == 0).await;
+    }
+    assert_eq!(house.records(), 1000);
+    house.assert_nothing_is_left();
+}
