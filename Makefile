@@ -5,7 +5,7 @@ CONFIG ?= deploy/sidetone.example.toml
 OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt bench openapi image
+.PHONY: help demo run test check fmt bench load openapi image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,8 +29,11 @@ check: need-cargo ## format, lints and documentation, warnings are errors; no te
 fmt: need-cargo ## format everything
 	$(CARGO) fmt --all
 
-bench: need-cargo ## the benches: SIP parsing, packet path, mixing, jitter buffer
+bench: need-cargo ## the benches: SIP parsing, packet path, mixing, jitter buffer; the built gateway under load is `make load`
 	$(CARGO) bench --locked --workspace
+
+load: need-cargo ## the built gateway under load: delay, CPU per packet and per call, memory; whether a whisper leaks
+	$(CARGO) bench --locked --bench load -- all
 
 image: ## the container image
 	docker build --file deploy/Dockerfile --tag sidetone .

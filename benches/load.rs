@@ -1,0 +1,477 @@
+//! The built gateway under load: `cargo bench --bench load -- all`, or `relay`, `whisper`, `setup`, `churn`.
+//!
+//! The gateway runs as a process of its own, pinned to `--cpu`; the load shares `--gencpu`. Everything is on
+//! loopback, with small telephones of our own. The figures:
+//!
+//! | figure | what it is |
+//! |---|---|
+//! | `setup_p50_ms`, `setup_p99_ms` | from INVITE to 200 at the caller; the desk answers at once |
+//! | `cpu_us_per_packet` | the gateway's processor time (schedstat) for each packet it takes; `_ticks` is the same from utime and stime |
+//! | `floor_...` | the same packets through the cheapest forwarder: a socket for each stream, epoll, one read, one write |
+//! | `ratio_to_floor` | gateway by floor, median of interleaved rounds |
+//! | `delay_...`, `added_delay_...` | one way, through the gateway; and what is left when the floor's own is taken off |
+//! | `loss_percent` | stamped packets of the window that never arrived |
+//! | `click_...` | whisper: from the departure of a loud packet to the first loud packet at the agent, jitter buffer and mixing included |
+//! | `kib_per_held_call` | resident memory with all calls up, less that before, by calls |
+//! | `cpu_ms_per_call` | processor time for a whole call, INVITE to BYE, at `--rate` |
+//! | `memory_after_by_idle` | resident memory after `--churn` calls came and went, by that of the idle gateway |
+//!
+//! **Read the ratios only.** Absolute figures depend on the machine, and on one machine they drift by a third
+//! within the hour; gateway and floor are measured in turns, so their ratio holds. `machine_idle_before` says
+//! how quiet the machine was: below 0.85 the percentiles of delay say more about the neighbours.
+//!
+//! Nothing is judged by time. The exit code is a failure only for calls that were refused or lost, for agents
+//! who heard no whisper, and for a whisper that the customer heard.
+
+#[path = "load/floor.rs"]
+mod floor;
+#[path = "load/gateway.rs"]
+mod gateway;
+#[path = "load/phones.rs"]
+mod phones;
+#[path = "load/report.rs"]
+mod report;
+#[path = "load/stream.rs"]
+mod stream;
+
+// The few lines of HTTP, free ports and patience that the stories with foreign telephones use.
+#[path = "../tests/foreign/support/http.rs"]
+mod http;
+#[allow(dead_code, reason = "the stories wait for more things than a load does")]
+#[path = "../tests/foreign/support/patience.rs"]
+mod patience;
+#[path = "../tests/foreign/support/ports.rs"]
+mod ports;
+
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::{Parser, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use floor::Floor;
+use gateway::{Gateway, Pinning, agent, number, pin, supervisor};
+use patience::{PATIENCE, until};
+use phones::{Ends, Phones};
+use report::{Report, median};
+use stream::{Heard, Hears, Party, Says, run};
+
+/// Calls a second while held calls are placed: slow enough that their set-up is not a load of its own.
+const HELD_RATE: f64 = 60.0;
+
+/// How long the gateway is left alone before its memory is read: longer than it takes to end transactions
+/// over UDP (RFC 3261, 64 T1).
+const REST: Duration = Duration::from_secs(33);
+
+/// How long a table of who hears whom has to reach the media.
+const SETTLE: Duration = Duration::from_millis(700);
+
+/// The built gateway under load.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "load")]
+struct Options {
+    /// What to measure; nothing when absent, as in a run of all benches.
+    mode: Option<Mode>,
+    /// Calls held at the same time. Each may take six media ports of eight thousand.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    calls: u16,
+    /// The processor of the gateway and of the floor.
+    #[arg(long, default_value_t = 0)]
+    cpu: usize,
+    /// The processor of the load.
+    #[arg(long, default_value_t = 1)]
+    gencpu: usize,
+    /// Seconds in which packets count, in each round.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=20))]
+    seconds: u64,
+    /// Rounds of floor and gateway in turns.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Calls a second of setup and churn.
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u16).range(1..=5_000))]
+    rate: u16,
+    /// Calls that come and go before the memory is read.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    churn: u32,
+    /// Another gateway binary than the one cargo has just built.
+    #[arg(long, default_value = env!("CARGO_BIN_EXE_sidetone"))]
+    gateway: PathBuf,
+    /// What cargo adds for every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+impl Options {
+    fn pinning(&self) -> Pinning {
+        Pinning { measured: self.cpu, load: self.gencpu }
+    }
+
+    fn start(&self, phones: &mut Phones) -> Gateway {
+        let gateway = Gateway::start(&self.gateway, self.pinning(), self.calls, phones.desks());
+        phones.connect(gateway.sip);
+        gateway
+    }
+
+    fn window(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// Held calls with RTP both ways.
+    Relay,
+    /// Held calls with a supervisor on each.
+    Whisper,
+    /// Whole calls, INVITE to BYE, at `--rate`.
+    Setup,
+    /// Memory after many calls.
+    Churn,
+    /// All of them.
+    All,
+    /// The floor itself; the harness starts it.
+    #[value(hide = true)]
+    Forward,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let Some(mode) = options.mode else {
+        println!("load: measures when it is told what: cargo bench --bench load -- all (or --help)");
+        return ExitCode::SUCCESS;
+    };
+    allow_many_descriptors();
+    if mode == Mode::Forward {
+        floor::forward();
+    }
+    pin(options.gencpu);
+    let wanted = |this| mode == this || mode == Mode::All;
+    let mut report = Report::default();
+    if wanted(Mode::Relay) {
+        relay(&options, &mut report);
+    }
+    if wanted(Mode::Whisper) {
+        whisper(&options, &mut report);
+    }
+    if wanted(Mode::Setup) {
+        setup(&options, &mut report);
+    }
+    if wanted(Mode::Churn) {
+        churn(&options, &mut report);
+    }
+    report.finish()
+}
+
+/// Customer and agent, RTP both ways, beside a floor that carries the same packets.
+fn relay(options: &Options, report: &mut Report) {
+    const PART: &str = "relay";
+    report.begin(PART);
+    let mut phones = Phones::new();
+    let gateway = options.start(&mut phones);
+    let sockets = Sockets::open(usize::from(options.calls));
+    let Some(held) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
+    let epoch = Instant::now();
+    let mut through = sockets.talking(&held, Says::Stamps, Hears::Stamps);
+    let floor = Floor::start(options.pinning(), &sockets.partners(&through));
+    let mut beside = sockets.talking(&held, Says::Stamps, Hears::Stamps);
+    for (party, entry) in beside.iter_mut().zip(&floor.entries) {
+        party.to = *entry;
+    }
+    let mut rounds = Rounds::default();
+    for _ in 0..options.rounds {
+        rounds.floor.push(run(&mut beside, epoch, options.window(), options.gencpu, || floor.cpu()));
+        rounds.gateway.push(run(&mut through, epoch, options.window(), options.gencpu, || gateway.cpu()));
+    }
+    rounds.tell(PART, report);
+    let (through, beside) = (rounds.delays(&rounds.gateway), rounds.delays(&rounds.floor));
+    report.percentiles(PART, "delay", "us", &through);
+    report.percentiles(PART, "floor_delay", "us", &beside);
+    for (name, share) in [("added_delay_p50_us", 0.5), ("added_delay_p99_us", 0.99)] {
+        report.figure(PART, name, report::quantile(&through, share) - report::quantile(&beside, share));
+    }
+    if rounds.gateway.iter().any(|heard| heard.received == 0) {
+        report.fault(PART, "a round in which nothing arrived");
+    }
+    end(PART, report, &mut phones, &gateway);
+}
+
+/// Customer, agent and a supervisor who whispers. Nobody says anything but the supervisor, who clicks.
+fn whisper(options: &Options, report: &mut Report) {
+    const PART: &str = "whisper";
+    report.begin(PART);
+    let mut phones = Phones::new();
+    let gateway = options.start(&mut phones);
+    let calls = usize::from(options.calls);
+    let sockets = Sockets::open(calls);
+    let Some(held) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
+    let epoch = Instant::now();
+    let mut relayed = sockets.talking(&held, Says::Stamps, Hears::Stamps);
+    let before = run(&mut relayed, epoch, options.window(), options.gencpu, || gateway.cpu());
+
+    for (agent, call) in gateway.calls() {
+        let Some(index) = (0..calls).find(|index| gateway::agent(*index) == agent) else { continue };
+        if let Err(refusal) = gateway.whisper(&call, &supervisor(index)) {
+            report.fault(PART, format_args!("the supervisor of {agent} was refused: {refusal}"));
+        }
+        phones.pump(Instant::now() + Duration::from_millis(5));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    let joined = |phones: &Phones| {
+        (0..calls).map(|index| phones.desk_remote(&supervisor(index))).collect::<Option<Vec<_>>>()
+    };
+    while joined(&phones).is_none() && Instant::now() < deadline {
+        phones.pump(Instant::now() + Duration::from_millis(20));
+    }
+    let Some(bosses) = joined(&phones) else {
+        report.fault(PART, "not every supervisor came on the line");
+        return;
+    };
+    phones.pump(Instant::now() + SETTLE);
+
+    let mut through = relayed;
+    for party in &mut through {
+        party.says = Says::Silence;
+    }
+    for pair in through.chunks_exact_mut(2) {
+        (pair[0].hears, pair[1].hears) = (Hears::NoClick, Hears::Clicks);
+    }
+    for (index, to) in bosses.into_iter().enumerate() {
+        let socket = &sockets.supervisors[index];
+        through.push(Party::new(socket, to, index, Says::Clicks, Hears::Anything));
+    }
+    let mut beside: Vec<Party<'_>> = through
+        .iter()
+        .map(|party| Party::new(party.socket, party.to, party.call, Says::Stamps, Hears::Stamps))
+        .collect();
+    let floor = Floor::start(options.pinning(), &sockets.partners(&beside));
+    for (party, entry) in beside.iter_mut().zip(&floor.entries) {
+        party.to = *entry;
+    }
+    let mut rounds = Rounds::default();
+    for _ in 0..options.rounds {
+        rounds.floor.push(run(&mut beside, epoch, options.window(), options.gencpu, || floor.cpu()));
+        rounds.gateway.push(run(&mut through, epoch, options.window(), options.gencpu, || gateway.cpu()));
+    }
+    rounds.tell(PART, report);
+    report.figure(PART, "relay_cpu_us_per_packet", before.cpu_us_per_packet());
+    report.figure(PART, "ratio_to_own_relay", rounds.cost(&rounds.gateway) / before.cpu_us_per_packet());
+    report.percentiles(PART, "click", "us", &rounds.delays(&rounds.gateway));
+    let sum = |of: fn(&Heard) -> u64| rounds.gateway.iter().map(of).sum::<u64>() as f64;
+    report.figure(PART, "clicks_sent", sum(|heard| heard.clicks_sent));
+    report.figure(PART, "clicks_heard", sum(|heard| heard.clicks_heard));
+    report.figure(PART, "leaks_to_customer", sum(|heard| heard.leaks));
+    for heard in &rounds.gateway {
+        if heard.leaks > 0 {
+            report.fault(PART, format_args!("the customer heard {} loud packets", heard.leaks));
+        }
+        if heard.deaf > 0 {
+            report.fault(PART, format_args!("{} agents heard no whisper", heard.deaf));
+        }
+    }
+    end(PART, report, &mut phones, &gateway);
+}
+
+/// Whole calls at a steady rate.
+fn setup(options: &Options, report: &mut Report) {
+    const PART: &str = "setup";
+    /// Enough for a 99th percentile that does not hang on a handful of calls.
+    const SECONDS: u32 = 5;
+    report.begin(PART);
+    let mut phones = Phones::new();
+    let gateway = options.start(&mut phones);
+    // The first calls pay for what is only made once: pages, connections of the store.
+    come_and_go(&mut phones, u32::from(options.calls).min(100), options);
+    let before = gateway.cpu();
+    let count = u32::from(options.rate) * SECONDS;
+    let mut set_up = come_and_go(&mut phones, count, options);
+    let used = gateway.cpu().since(before);
+    set_up.sort_unstable_by(f64::total_cmp);
+    report.figure(PART, "calls", f64::from(count));
+    report.figure(PART, "rate_per_s", f64::from(options.rate));
+    report.percentiles(PART, "setup", "ms", &set_up);
+    report.figure(PART, "cpu_ms_per_call", used.scheduled.as_secs_f64() * 1e3 / f64::from(count));
+    report.figure(PART, "cpu_ms_per_call_ticks", used.ticks.as_secs_f64() * 1e3 / f64::from(count));
+    report.figure(PART, "requests_repeated", phones.repeated as f64);
+    end(PART, report, &mut phones, &gateway);
+}
+
+/// What many calls leave behind.
+fn churn(options: &Options, report: &mut Report) {
+    const PART: &str = "churn";
+    report.begin(PART);
+    let mut phones = Phones::new();
+    let gateway = options.start(&mut phones);
+    let idle = gateway.resident_kib();
+    come_and_go(&mut phones, options.churn, options);
+    let busy = gateway.resident_kib();
+    end(PART, report, &mut phones, &gateway);
+    phones.pump(Instant::now() + REST);
+    let after = gateway.resident_kib();
+    report.figure(PART, "calls", f64::from(options.churn));
+    report.figure(PART, "memory_idle_kib", idle as f64);
+    report.figure(PART, "memory_at_the_end_kib", busy as f64);
+    report.figure(PART, "memory_after_kib", after as f64);
+    report.figure(PART, "memory_after_by_idle", after as f64 / idle as f64);
+    report.figure(
+        PART,
+        "bytes_left_per_call",
+        (after as f64 - idle as f64) * 1024.0 / f64::from(options.churn),
+    );
+}
+
+/// Calls that end as soon as they are answered; from INVITE to 200, ms.
+fn come_and_go(phones: &mut Phones, count: u32, options: &Options) -> Vec<f64> {
+    let agents = usize::from(options.calls);
+    let numbers = (0..count as usize).map(|index| (number(index % agents), None));
+    let placed = phones.place(numbers, f64::from(options.rate), Ends::AtOnce);
+    placed.iter().filter_map(|call| Some(call.set_up?.as_secs_f64() * 1e3)).collect()
+}
+
+/// Where the gateway takes the RTP of customer and agent, by call.
+type Held = Vec<(SocketAddr, SocketAddr)>;
+
+/// Places the calls that are held. None, and a fault, when one did not come up.
+fn hold(
+    part: &'static str,
+    options: &Options,
+    report: &mut Report,
+    phones: &mut Phones,
+    gateway: &Gateway,
+    sockets: &Sockets,
+) -> Option<Held> {
+    let calls = usize::from(options.calls);
+    for index in 0..calls {
+        phones.desk_listens(agent(index), port(&sockets.agents[index]));
+        phones.desk_listens(supervisor(index), port(&sockets.supervisors[index]));
+    }
+    let (cpu, memory) = (gateway.cpu(), gateway.resident_kib());
+    let numbers = (0..calls).map(|index| (number(index), Some(port(&sockets.customers[index]))));
+    let placed = phones.place(numbers, HELD_RATE, Ends::Later);
+    let mut set_up: Vec<f64> =
+        placed.iter().filter_map(|call| Some(call.set_up?.as_secs_f64() * 1e3)).collect();
+    let customers: Vec<Option<SocketAddr>> = placed.iter().map(|call| call.remote).collect();
+    phones.pump(Instant::now() + SETTLE);
+    set_up.sort_unstable_by(f64::total_cmp);
+    let (used, grown) = (gateway.cpu().since(cpu), gateway.resident_kib() as f64 - memory as f64);
+    report.figure(part, "calls", calls as f64);
+    report.percentiles(part, "setup", "ms", &set_up);
+    report.figure(part, "setup_cpu_ms_per_call", used.scheduled.as_secs_f64() * 1e3 / calls as f64);
+    report.figure(part, "kib_per_held_call", grown / calls as f64);
+    let held: Held = customers
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, customer)| Some((customer?, phones.desk_remote(&agent(index))?)))
+        .collect();
+    if held.len() == calls {
+        return Some(held);
+    }
+    report.fault(part, format_args!("{} of {calls} calls came up", held.len()));
+    for lost in phones.lost() {
+        report.fault(part, lost);
+    }
+    None
+}
+
+/// Hangs up, and sees that no call was lost on the way and none is left.
+fn end(part: &'static str, report: &mut Report, phones: &mut Phones, gateway: &Gateway) {
+    phones.hang_up_all();
+    for lost in phones.lost() {
+        report.fault(part, lost);
+    }
+    until("no call is left", || {
+        phones.pump(Instant::now());
+        (gateway.live() == 0).then_some(())
+    });
+}
+
+/// The RTP sockets of each call's parties.
+struct Sockets {
+    customers: Vec<UdpSocket>,
+    agents: Vec<UdpSocket>,
+    supervisors: Vec<UdpSocket>,
+}
+
+impl Sockets {
+    fn open(calls: usize) -> Sockets {
+        let some = || {
+            let bind = |_| {
+                let socket = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a port");
+                socket.set_nonblocking(true).expect("a socket can be made non-blocking");
+                socket
+            };
+            (0..calls).map(bind).collect()
+        };
+        Sockets { customers: some(), agents: some(), supervisors: some() }
+    }
+
+    /// Customer and agent of each call, one after the other.
+    fn talking(&self, held: &Held, says: Says, hears: Hears) -> Vec<Party<'_>> {
+        let both = |(index, (customer, agent)): (usize, &(SocketAddr, SocketAddr))| {
+            [(&self.customers[index], *customer), (&self.agents[index], *agent)]
+                .map(|(socket, to)| Party::new(socket, to, index, says, hears))
+        };
+        held.iter().enumerate().flat_map(both).collect()
+    }
+
+    /// Where the floor forwards each party's packets: to the other of its pair; a supervisor's come back.
+    fn partners(&self, parties: &[Party<'_>]) -> Vec<SocketAddr> {
+        let own = |party: &Party<'_>| party.socket.local_addr().expect("a bound socket has an address");
+        let talking = self.customers.len() * 2;
+        let partner = |at: usize| if at < talking { at ^ 1 } else { at };
+        (0..parties.len()).map(|at| own(&parties[partner(at)])).collect()
+    }
+}
+
+fn port(socket: &UdpSocket) -> u16 {
+    socket.local_addr().expect("a bound socket has an address").port()
+}
+
+/// What the floor and the gateway did with the same packets, in turns.
+#[derive(Default)]
+struct Rounds {
+    floor: Vec<Heard>,
+    gateway: Vec<Heard>,
+}
+
+impl Rounds {
+    /// The median cost of a packet, µs.
+    fn cost(&self, of: &[Heard]) -> f64 {
+        median(&of.iter().map(Heard::cpu_us_per_packet).collect::<Vec<_>>())
+    }
+
+    /// All delays of all rounds, sorted, µs.
+    fn delays(&self, of: &[Heard]) -> Vec<f64> {
+        let mut all: Vec<f64> =
+            of.iter().flat_map(|heard| heard.delays_us.iter().copied()).map(f64::from).collect();
+        all.sort_unstable_by(f64::total_cmp);
+        all
+    }
+
+    fn tell(&self, part: &'static str, report: &mut Report) {
+        let of = |heard: &[Heard], figure: fn(&Heard) -> f64| {
+            median(&heard.iter().map(figure).collect::<Vec<_>>())
+        };
+        let ratios: Vec<f64> = self
+            .gateway
+            .iter()
+            .zip(&self.floor)
+            .map(|(gateway, floor)| gateway.cpu_us_per_packet() / floor.cpu_us_per_packet())
+            .collect();
+        report.figure(part, "packets_per_round", of(&self.gateway, |heard| heard.sent as f64));
+        report.figure(part, "cpu_us_per_packet", self.cost(&self.gateway));
+        report.figure(part, "cpu_us_per_packet_ticks", of(&self.gateway, Heard::ticks_us_per_packet));
+        report.figure(part, "floor_cpu_us_per_packet", self.cost(&self.floor));
+        report.figure(part, "ratio_to_floor", median(&ratios));
+        report.figure(part, "loss_percent", of(&self.gateway, Heard::loss_percent));
+        report.figure(part, "floor_loss_percent", of(&self.floor, Heard::loss_percent));
+    }
+}
+
+/// As many descriptors as the system lets us have: there is a socket for each party.
+fn allow_many_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Refused, the sockets will say so themselves.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
