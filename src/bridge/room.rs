@@ -343,10 +343,7 @@ impl Room {
     // --- the packet path
 
     /// A packet has come for a leg.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet path borrows its parts one by one; a struct would only rename them"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the packet path passes what it has, and builds nothing")]
     pub(super) fn rtp(
         &mut self,
         now: Instant,
@@ -456,10 +453,7 @@ impl Room {
     }
 
     /// Sends a packet on with our header.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the packet path borrows its parts one by one; a struct would only rename them"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "the packet path passes what it has, and builds nothing")]
     fn relay(
         &mut self,
         now: Instant,
@@ -836,7 +830,7 @@ impl Room {
 
     /// A relay turns into a mix that sounds the same. The mouth that was relayed, if one was.
     fn mix_in_place_of_relay(&mut self, now: Instant, at: usize, behind_ms_max: u32) -> Option<usize> {
-        let Some(leg) = self.legs.get(at)?.as_deref() else { return None };
+        let leg = self.legs.get(at)?.as_deref()?;
         let (Ear::Relay(relayed), Some(agreed)) = (&leg.ear, &leg.agreed) else { return None };
         let (relayed, mut mix) = (*relayed, Mix::new(codec(agreed)));
         self.open_mouth(now, relayed);

@@ -86,7 +86,8 @@ fn every_line_stays_whole_from_relay_to_mix_to_music_and_back() {
 #[test]
 fn no_switch_of_a_supervisor_or_of_hold_clicks() {
     // Tones lie below 1.5 kHz; what is above comes of the switch, or of G.711's own rounding.
-    let switches: [(&str, fn(&mut Stage)); 6] = [
+    type Switch = fn(&mut Stage);
+    let switches: [(&str, Switch); 6] = [
         ("whisper", |stage| stage.coach(Some(Coaching::Whisper))),
         ("barge", |stage| stage.coach(Some(Coaching::Barge))),
         ("monitor", |stage| stage.coach(Some(Coaching::Monitor))),
