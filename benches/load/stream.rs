@@ -100,6 +100,11 @@ impl<'a> Party<'a> {
         let ssrc = u32::from(socket.local_addr().map_or(0, |own| own.port())) << 8 | 1;
         Party { socket, to, call, says, hears, ssrc, sequence: 0 }
     }
+
+    /// A stream of stamps from the same socket to another device.
+    pub(crate) fn stamping_to(&self, to: SocketAddr) -> Party<'a> {
+        Party::new(self.socket, to, self.call, Says::Stamps, Hears::Stamps)
+    }
 }
 
 /// What was measured in one window.
