@@ -118,7 +118,7 @@ pub(crate) struct Heard {
     pub(crate) delays_us: Vec<u32>,
     pub(crate) clicks_sent: u64,
     pub(crate) clicks_heard: u64,
-    /// Calls whose listener heard no click although some were sent.
+    /// Parties who heard nothing of what they listen for, warm-up included.
     pub(crate) deaf: usize,
     /// Loud packets at parties that must not hear any.
     pub(crate) leaks: u64,
@@ -181,7 +181,13 @@ pub(crate) fn run(
     let clicks: Vec<AtomicU64> = (0..calls).map(|_| AtomicU64::new(0)).collect();
     let ears: Vec<Ear<'_>> = parties
         .iter()
-        .map(|party| Ear { socket: party.socket, call: party.call, hears: party.hears, last: 0, clicks: 0 })
+        .map(|party| Ear {
+            socket: party.socket,
+            call: party.call,
+            hears: party.hears,
+            last: 0,
+            heard: false,
+        })
         .collect();
     thread::scope(|scope| {
         let clicks = &clicks;
@@ -259,7 +265,8 @@ struct Ear<'a> {
     hears: Hears,
     /// The departure of the click it heard last.
     last: u64,
-    clicks: u64,
+    /// Whether anything of what it listens for has come.
+    heard: bool,
 }
 
 /// Receives until the window has closed and drained.
@@ -286,8 +293,7 @@ fn listen(mut ears: Vec<Ear<'_>>, clicks: &[AtomicU64], window: Window) -> Heard
             }
         }
     }
-    let listeners = ears.iter().filter(|ear| ear.hears == Hears::Clicks);
-    heard.deaf = listeners.filter(|ear| ear.clicks == 0).count();
+    heard.deaf = ears.iter().filter(|ear| !ear.heard).count();
     heard.delays_us.sort_unstable();
     heard
 }
@@ -303,7 +309,11 @@ fn take(
     let micros = |ns: u64| u32::try_from(ns / 1_000).unwrap_or(u32::MAX);
     match ear.hears {
         Hears::Stamps => {
-            let Some(departed) = departure(payload).filter(|ns| window.holds(*ns)) else { return };
+            let Some(departed) = departure(payload) else { return };
+            ear.heard = true;
+            if !window.holds(departed) {
+                return;
+            }
             heard.received += 1;
             heard.delays_us.push(micros(now.saturating_sub(departed)));
         }
@@ -312,7 +322,7 @@ fn take(
             let departed = clicks[ear.call].load(Ordering::Acquire);
             if departed != ear.last && departed != 0 && is_loud(payload) {
                 ear.last = departed;
-                ear.clicks += 1;
+                ear.heard = true;
                 if window.holds(departed) {
                     heard.clicks_heard += 1;
                     heard.delays_us.push(micros(now.saturating_sub(departed)));
@@ -321,10 +331,14 @@ fn take(
         }
         // Leaks count in the warm-up, too: there is no time at which one is allowed.
         Hears::NoClick => {
+            ear.heard = true;
             heard.received += u64::from(window.holds(now));
             heard.leaks += u64::from(is_loud(payload));
         }
-        Hears::Anything => heard.received += u64::from(window.holds(now)),
+        Hears::Anything => {
+            ear.heard = true;
+            heard.received += u64::from(window.holds(now));
+        }
     }
 }
 
