@@ -37,7 +37,6 @@ mod stream;
 // The few lines of HTTP, free ports and patience that the stories with foreign telephones use.
 #[path = "../tests/foreign/support/http.rs"]
 mod http;
-#[allow(dead_code, reason = "the stories wait for more things than a load does")]
 #[path = "../tests/foreign/support/patience.rs"]
 mod patience;
 #[path = "../tests/foreign/support/ports.rs"]
@@ -53,7 +52,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use floor::Floor;
 use gateway::{Gateway, Pinning, agent, number, pin, supervisor};
-use patience::{PATIENCE, until};
+use patience::{PATIENCE, until_true};
 use phones::{Ends, Phones};
 use report::{Report, median};
 use stream::{Heard, Hears, Party, Says, run};
@@ -354,9 +353,9 @@ fn end(part: &'static str, report: &mut Report, phones: &mut Phones, gateway: &G
     for lost in phones.lost() {
         report.fault(part, lost);
     }
-    until("no call is left", || {
+    until_true("no call is left", || {
         phones.pump(Instant::now());
-        (gateway.live() == 0).then_some(())
+        gateway.live() == 0
     });
 }
 

@@ -1,6 +1,6 @@
 //! Paced RTP through a device, and what comes back: loss, delay, and who hears the clicks.
 //!
-//! Two threads on the load's processor: one sends, one receives. Every stream has a packet each 20 ms at a
+//! Two threads on the load's processor: one sends and reads what the device used, one receives. Every stream has a packet each 20 ms at a
 //! phase of its own. A stamp in the payload, of the clock that the receiver reads, gives loss and one-way
 //! delay without any clock agreement. Clicks go through a mixer, where no stamp survives: a talker sends
 //! silence and once a second one loud packet; its delay runs from the departure of that packet to the first
@@ -156,10 +156,6 @@ impl Window {
         u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn at(&self, ns: u64) -> Instant {
-        self.epoch + Duration::from_nanos(ns)
-    }
-
     fn holds(&self, ns: u64) -> bool {
         (self.from..self.to).contains(&ns)
     }
@@ -195,37 +191,42 @@ pub(crate) fn run(
             pin(load_cpu);
             listen(ears, clicks, window)
         });
-        let speaker = scope.spawn(move || {
-            pin(load_cpu);
-            speak(parties, clicks, window)
-        });
-        thread::sleep(window.at(window.from).saturating_duration_since(Instant::now()));
-        let before = cpu();
-        thread::sleep(window.at(window.to).saturating_duration_since(Instant::now()));
-        let used = cpu().since(before);
-        let (sent, clicks_sent) = speaker.join().expect("the sending thread ends by itself");
+        let spoken = speak(parties, clicks, window, cpu);
         let heard = listener.join().expect("the receiving thread ends by itself");
-        Heard { sent, clicks_sent, cpu: used, ..heard }
+        Heard { sent: spoken.sent, clicks_sent: spoken.clicks, cpu: spoken.cpu, ..heard }
     })
 }
 
-/// Sends until the window closes: packets and clicks within it.
-fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window) -> (u64, u64) {
+/// What went into the device within the window, and what the device used meanwhile.
+#[derive(Default)]
+struct Spoken {
+    sent: u64,
+    clicks: u64,
+    cpu: Cpu,
+}
+
+/// Sends until the window closes.
+fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window, cpu: impl Fn() -> Cpu) -> Spoken {
     let step = PTIME / PHASES;
     let begin = Instant::now();
     // The timestamp goes on while the stream pauses, as with a telephone that suppresses silence.
     let slots_before = u64::try_from(window.epoch.elapsed().as_nanos() / PTIME.as_nanos()).unwrap_or(0);
     let mut packet = [SILENCE; PACKET];
-    let (mut sent, mut clicked) = (0, 0);
+    let mut spoken = Spoken::default();
+    let mut before = None;
     for tick in 0u32.. {
         let due = begin + step * tick;
         thread::sleep(due.saturating_duration_since(Instant::now()));
+        let now = window.now();
+        if now >= window.from && before.is_none() {
+            before = Some(cpu());
+        }
+        if now >= window.to {
+            break;
+        }
         let (phase, round) = (tick % PHASES, u64::from(tick / PHASES));
         for (index, party) in parties.iter_mut().enumerate().skip(phase as usize).step_by(PHASES as usize) {
             let now = window.now();
-            if now >= window.to {
-                return (sent, clicked);
-            }
             packet[HEADER..].fill(SILENCE);
             match party.says {
                 Says::Silence => {}
@@ -240,7 +241,7 @@ fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window) -> (u6
                         *octet = LOUD[at / 4 % 2];
                     }
                     clicks[party.call].store(now, Ordering::Release);
-                    clicked += u64::from(window.holds(now));
+                    spoken.clicks += u64::from(window.holds(now));
                 }
                 Says::Clicks => {}
             }
@@ -253,10 +254,11 @@ fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window) -> (u6
             party.sequence = party.sequence.wrapping_add(1);
             // A packet that the kernel does not take is a packet lost: it was due, so it counts.
             let _ = party.socket.send_to(&packet, party.to);
-            sent += u64::from(window.holds(now));
+            spoken.sent += u64::from(window.holds(now));
         }
     }
-    (sent, clicked)
+    spoken.cpu = before.map_or(Cpu::default(), |before| cpu().since(before));
+    spoken
 }
 
 struct Ear<'a> {
