@@ -235,7 +235,7 @@ fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window, cpu: i
                     packet[16..24].copy_from_slice(&now.to_be_bytes());
                 }
                 // Talkers click at different times, so that not all calls are loud at once.
-                Says::Clicks if (round + index as u64) % CLICK_EVERY == 0 => {
+                Says::Clicks if (round + index as u64).is_multiple_of(CLICK_EVERY) => {
                     for (at, octet) in packet[HEADER..].iter_mut().enumerate() {
                         // A tone of 1 kHz: a steady level would be lost in anything that removes an offset.
                         *octet = LOUD[at / 4 % 2];
