@@ -53,6 +53,8 @@ impl Gateway {
         fs::write(&file, config(sip, api, media, media + count - 1, calls, desks))
             .expect("the configuration is written");
         let log = File::create(dir.path().join("log")).expect("a log file");
+        // The gateway works in its own directory, where a relative path would lead elsewhere.
+        let binary = binary.canonicalize().expect("the gateway is built");
         let mut command = Command::new(binary);
         command
             .args(["serve", "--log", "warn", "--config"])

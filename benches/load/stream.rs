@@ -1,6 +1,6 @@
 //! Paced RTP through a device, and what comes back: loss, delay, and who hears the clicks.
 //!
-//! Two threads on the load's processor: one sends, one receives. Every stream has a packet each 20 ms at a
+//! Two threads on the load's processor: one sends and reads what the device used, one receives. Every stream has a packet each 20 ms at a
 //! phase of its own. A stamp in the payload, of the clock that the receiver reads, gives loss and one-way
 //! delay without any clock agreement. Clicks go through a mixer, where no stamp survives: a talker sends
 //! silence and once a second one loud packet; its delay runs from the departure of that packet to the first
@@ -100,6 +100,11 @@ impl<'a> Party<'a> {
         let ssrc = u32::from(socket.local_addr().map_or(0, |own| own.port())) << 8 | 1;
         Party { socket, to, call, says, hears, ssrc, sequence: 0 }
     }
+
+    /// A stream of stamps from the same socket to another device.
+    pub(crate) fn stamping_to(&self, to: SocketAddr) -> Party<'a> {
+        Party::new(self.socket, to, self.call, Says::Stamps, Hears::Stamps)
+    }
 }
 
 /// What was measured in one window.
@@ -113,7 +118,7 @@ pub(crate) struct Heard {
     pub(crate) delays_us: Vec<u32>,
     pub(crate) clicks_sent: u64,
     pub(crate) clicks_heard: u64,
-    /// Calls whose listener heard no click although some were sent.
+    /// Parties who heard nothing of what they listen for, warm-up included.
     pub(crate) deaf: usize,
     /// Loud packets at parties that must not hear any.
     pub(crate) leaks: u64,
@@ -151,10 +156,6 @@ impl Window {
         u64::try_from(self.epoch.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn at(&self, ns: u64) -> Instant {
-        self.epoch + Duration::from_nanos(ns)
-    }
-
     fn holds(&self, ns: u64) -> bool {
         (self.from..self.to).contains(&ns)
     }
@@ -176,7 +177,13 @@ pub(crate) fn run(
     let clicks: Vec<AtomicU64> = (0..calls).map(|_| AtomicU64::new(0)).collect();
     let ears: Vec<Ear<'_>> = parties
         .iter()
-        .map(|party| Ear { socket: party.socket, call: party.call, hears: party.hears, last: 0, clicks: 0 })
+        .map(|party| Ear {
+            socket: party.socket,
+            call: party.call,
+            hears: party.hears,
+            last: 0,
+            heard: false,
+        })
         .collect();
     thread::scope(|scope| {
         let clicks = &clicks;
@@ -184,37 +191,42 @@ pub(crate) fn run(
             pin(load_cpu);
             listen(ears, clicks, window)
         });
-        let speaker = scope.spawn(move || {
-            pin(load_cpu);
-            speak(parties, clicks, window)
-        });
-        thread::sleep(window.at(window.from).saturating_duration_since(Instant::now()));
-        let before = cpu();
-        thread::sleep(window.at(window.to).saturating_duration_since(Instant::now()));
-        let used = cpu().since(before);
-        let (sent, clicks_sent) = speaker.join().expect("the sending thread ends by itself");
+        let spoken = speak(parties, clicks, window, cpu);
         let heard = listener.join().expect("the receiving thread ends by itself");
-        Heard { sent, clicks_sent, cpu: used, ..heard }
+        Heard { sent: spoken.sent, clicks_sent: spoken.clicks, cpu: spoken.cpu, ..heard }
     })
 }
 
-/// Sends until the window closes: packets and clicks within it.
-fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window) -> (u64, u64) {
+/// What went into the device within the window, and what the device used meanwhile.
+#[derive(Default)]
+struct Spoken {
+    sent: u64,
+    clicks: u64,
+    cpu: Cpu,
+}
+
+/// Sends until the window closes.
+fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window, cpu: impl Fn() -> Cpu) -> Spoken {
     let step = PTIME / PHASES;
     let begin = Instant::now();
     // The timestamp goes on while the stream pauses, as with a telephone that suppresses silence.
     let slots_before = u64::try_from(window.epoch.elapsed().as_nanos() / PTIME.as_nanos()).unwrap_or(0);
     let mut packet = [SILENCE; PACKET];
-    let (mut sent, mut clicked) = (0, 0);
+    let mut spoken = Spoken::default();
+    let mut before = None;
     for tick in 0u32.. {
         let due = begin + step * tick;
         thread::sleep(due.saturating_duration_since(Instant::now()));
+        let now = window.now();
+        if now >= window.from && before.is_none() {
+            before = Some(cpu());
+        }
+        if now >= window.to {
+            break;
+        }
         let (phase, round) = (tick % PHASES, u64::from(tick / PHASES));
         for (index, party) in parties.iter_mut().enumerate().skip(phase as usize).step_by(PHASES as usize) {
             let now = window.now();
-            if now >= window.to {
-                return (sent, clicked);
-            }
             packet[HEADER..].fill(SILENCE);
             match party.says {
                 Says::Silence => {}
@@ -229,7 +241,7 @@ fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window) -> (u6
                         *octet = LOUD[at / 4 % 2];
                     }
                     clicks[party.call].store(now, Ordering::Release);
-                    clicked += u64::from(window.holds(now));
+                    spoken.clicks += u64::from(window.holds(now));
                 }
                 Says::Clicks => {}
             }
@@ -242,10 +254,11 @@ fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window) -> (u6
             party.sequence = party.sequence.wrapping_add(1);
             // A packet that the kernel does not take is a packet lost: it was due, so it counts.
             let _ = party.socket.send_to(&packet, party.to);
-            sent += u64::from(window.holds(now));
+            spoken.sent += u64::from(window.holds(now));
         }
     }
-    (sent, clicked)
+    spoken.cpu = before.map_or(Cpu::default(), |before| cpu().since(before));
+    spoken
 }
 
 struct Ear<'a> {
@@ -254,7 +267,8 @@ struct Ear<'a> {
     hears: Hears,
     /// The departure of the click it heard last.
     last: u64,
-    clicks: u64,
+    /// Whether anything of what it listens for has come.
+    heard: bool,
 }
 
 /// Receives until the window has closed and drained.
@@ -281,8 +295,7 @@ fn listen(mut ears: Vec<Ear<'_>>, clicks: &[AtomicU64], window: Window) -> Heard
             }
         }
     }
-    let listeners = ears.iter().filter(|ear| ear.hears == Hears::Clicks);
-    heard.deaf = listeners.filter(|ear| ear.clicks == 0).count();
+    heard.deaf = ears.iter().filter(|ear| !ear.heard).count();
     heard.delays_us.sort_unstable();
     heard
 }
@@ -298,7 +311,11 @@ fn take(
     let micros = |ns: u64| u32::try_from(ns / 1_000).unwrap_or(u32::MAX);
     match ear.hears {
         Hears::Stamps => {
-            let Some(departed) = departure(payload).filter(|ns| window.holds(*ns)) else { return };
+            let Some(departed) = departure(payload) else { return };
+            ear.heard = true;
+            if !window.holds(departed) {
+                return;
+            }
             heard.received += 1;
             heard.delays_us.push(micros(now.saturating_sub(departed)));
         }
@@ -307,7 +324,7 @@ fn take(
             let departed = clicks[ear.call].load(Ordering::Acquire);
             if departed != ear.last && departed != 0 && is_loud(payload) {
                 ear.last = departed;
-                ear.clicks += 1;
+                ear.heard = true;
                 if window.holds(departed) {
                     heard.clicks_heard += 1;
                     heard.delays_us.push(micros(now.saturating_sub(departed)));
@@ -316,10 +333,14 @@ fn take(
         }
         // Leaks count in the warm-up, too: there is no time at which one is allowed.
         Hears::NoClick => {
+            ear.heard = true;
             heard.received += u64::from(window.holds(now));
             heard.leaks += u64::from(is_loud(payload));
         }
-        Hears::Anything => heard.received += u64::from(window.holds(now)),
+        Hears::Anything => {
+            ear.heard = true;
+            heard.received += u64::from(window.holds(now));
+        }
     }
 }
 
