@@ -8,11 +8,15 @@ const LINES_MAX: usize = 1200;
 
 /// Files in which a test waits in real time, how often, and why it has no better way. The list only shrinks: a
 /// number that is no longer reached fails as much as one that is exceeded.
-pub(crate) const SLEEPS: &[(&str, usize, &str)] = &[(
-    "tests/foreign/support/patience.rs",
-    1,
-    "other programs and sockets tell nobody when they are ready; they are asked until a deadline",
-)];
+pub(crate) const SLEEPS: &[(&str, usize, &str)] = &[
+    (
+        "tests/foreign/support/patience.rs",
+        1,
+        "other programs and sockets tell nobody when they are ready; they are asked until a deadline",
+    ),
+    ("benches/load/report.rs", 1, "a process is watched for a while of real time"),
+    ("benches/load/stream.rs", 1, "a load is paced by the clock, which is what makes it a load"),
+];
 
 /// What the quiet code may not name, and what it does instead.
 const NOISE: &[(&str, &str)] = &[
