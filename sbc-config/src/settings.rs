@@ -194,7 +194,7 @@ pub struct Supervision {
     pub dtmf_control: bool,
     /// The roles a supervision may switch to unless its request names others.
     pub allowed_roles: Vec<SupervisionRole>,
-    /// Whether a takeover hangs up on the agent (otherwise the agent stays and listens).
+    /// Whether a takeover hangs up on the agent (otherwise the agent stays in the conversation).
     pub takeover_releases_agent: bool,
     /// Dialled before an agent's extension to start monitoring.
     pub monitor_prefix: Arc<str>,
