@@ -13,24 +13,28 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use sbc_config::{Codec, Config, DigestHash, Host as ConfigHost, Prack, Reach, Trunk};
+use sbc_config::{Codec, Config, DigestHash, Prack};
 
 use crate::call::door::{AgreedMedia, Caller, Incoming, Order, Origin, Report};
-use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
+use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId};
 
 use super::digest::Algorithm;
-use super::endpoint::{self, Endpoint, EndpointConfig, OptionsId, OptionsOutcome, Output};
+use super::endpoint::{self, Endpoint, EndpointConfig, Output};
 use super::flow::{ConnectionId, Destination, Peer, Transport};
-use super::header::{Name, NameAddr};
+use super::header::Name;
 use super::leg::{Leg, end_of};
 use super::message::Request;
 use super::names::Names;
 use super::people::People;
 use super::random::Random;
 use super::register::{Expiry, Registrar};
-use super::session::{Dial, NextHop, Refusal, Reliable, SessionEvent, SessionId, SessionTimers};
+use super::session::{Refusal, SessionEvent, SessionId};
 use super::transport::Arrival;
-use super::uri::{Host, Uri};
+
+mod way;
+
+use way::codecs_of;
+pub(crate) use way::host;
 
 /// Retry-After of a refusal for want of capacity, in seconds.
 const RETRY_AFTER_S: u64 = 5;
@@ -185,125 +189,6 @@ impl Door {
                 Ok(())
             }
         }
-    }
-
-    fn dial(&mut self, now: Instant, id: LegId, target: &Target, order: &Order) -> Result<(), LegEnd> {
-        let config = self.config.load_full();
-        let way = self.way_to(now, &config, target)?;
-        let caller = order.caller.clone().unwrap_or(Caller { number: "anonymous".into(), name: None });
-        let from = self.from(&way.destination, &caller)?;
-        let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
-        leg.signalled_from = way.behind_nat.then_some(way.destination.remote.ip());
-        leg.set_media(order.media);
-        let offer = leg.offer(&order.prefer).map_err(internal)?;
-        let dial = Dial {
-            target: way.uri,
-            destination: way.destination,
-            next_hop: way.next_hop,
-            from,
-            to: None,
-            routes: Vec::new(),
-            offer: Some(offer),
-            headers: Vec::new(),
-            reliable: way.reliable,
-            timers: way.timers,
-            credentials: None,
-        };
-        let session = self.endpoint.dial(now, dial).map_err(|error| LegEnd {
-            cause: Cause::Congestion,
-            detail: format!("the call could not be placed: {error}"),
-        })?;
-        leg.session = session;
-        self.by_session.insert(session, id);
-        self.legs.insert(id, leg);
-        Ok(())
-    }
-
-    /// Our From towards `to`: the caller's number at our own address.
-    fn from(&self, to: &Destination, caller: &Caller) -> Result<NameAddr, LegEnd> {
-        let (host, port) = self.endpoint.address_for(to);
-        let uri = Uri::sip(Some(&caller.number), &host, port).map_err(internal)?;
-        let from = NameAddr::new(uri);
-        Ok(match &caller.name {
-            Some(name) => from.with_display(name),
-            None => from,
-        })
-    }
-
-    fn way_to(&mut self, now: Instant, config: &Config, target: &Target) -> Result<Way, LegEnd> {
-        match &target.address {
-            Address::Person(person) => {
-                let known = config.person(person).ok_or_else(|| not_there("the person is not configured"))?;
-                match &known.reach {
-                    Reach::Contact(contact) => Ok(Way {
-                        uri: uri(contact.uri.as_bytes())?,
-                        destination: self.resolve(&contact.destination)?,
-                        next_hop: NextHop::Follow,
-                        codecs: config.media.codecs.clone(),
-                        reliable: Reliable::Supported,
-                        timers: None,
-                        behind_nat: false,
-                    }),
-                    Reach::Register(credentials) => {
-                        let found = self.endpoint.registrar().map(|r| r.lookup(now, &credentials.username));
-                        let best = found.and_then(|bindings| bindings.into_iter().next());
-                        let binding =
-                            best.ok_or_else(|| not_there("the person's telephone is not registered"))?;
-                        Ok(Way {
-                            uri: binding.contact,
-                            destination: binding.flow,
-                            next_hop: binding.next_hop,
-                            codecs: config.media.codecs.clone(),
-                            reliable: Reliable::Supported,
-                            timers: None,
-                            behind_nat: true,
-                        })
-                    }
-                }
-            }
-            Address::Trunk { trunk, number } => {
-                let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
-                let destination =
-                    known.destination.as_ref().ok_or_else(|| not_there("the trunk has no destination"))?;
-                let mut target = Uri::sip(Some(number), &host(&destination.host), Some(destination.port))
-                    .map_err(internal)?;
-                if destination.transport == sbc_config::Transport::Tcp {
-                    target = target.with_param("transport", Some("tcp")).map_err(internal)?;
-                }
-                Ok(Way {
-                    uri: target,
-                    destination: self.resolve(destination)?,
-                    next_hop: NextHop::Follow,
-                    codecs: codecs_of(config, known),
-                    reliable: reliable(known.prack),
-                    timers: known.session_timer.map(|interval| SessionTimers {
-                        interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
-                        min: SESSION_TIMER_MIN_S,
-                    }),
-                    behind_nat: false,
-                })
-            }
-        }
-    }
-
-    fn resolve(&self, destination: &sbc_config::Destination) -> Result<Destination, LegEnd> {
-        let ip = match &destination.host {
-            ConfigHost::Ip(ip) => *ip,
-            ConfigHost::Name(name) => self
-                .names
-                .load()
-                .get(name)
-                .ok_or_else(|| not_there(&format!("the name {name} does not resolve")))?,
-        };
-        Ok(Destination {
-            transport: match destination.transport {
-                sbc_config::Transport::Udp => Transport::Udp,
-                sbc_config::Transport::Tcp => Transport::Tcp,
-            },
-            remote: SocketAddr::new(ip, destination.port),
-            local: None,
-            connection: None,
-        })
     }
 
     fn open_early(&mut self, now: Instant, id: LegId, prefer: &[Codec]) -> Result<(), LegEnd> {
@@ -594,53 +479,6 @@ impl Door {
             tracing::debug!(%error, "the caller is gone already");
         }
     }
-
-    fn ask_trunks(&mut self, now: Instant) {
-        let config = self.config.load_full();
-        for trunk in self.trunks.due(now, &config) {
-            let Some(destination) = &trunk.destination else { continue };
-            let asked = self.resolve(destination).and_then(|to| {
-                let uri =
-                    Uri::sip(None, &host(&destination.host), Some(destination.port)).map_err(internal)?;
-                let from = self.from(&to, &Caller { number: "sidetone".into(), name: None })?;
-                self.endpoint.options(now, &uri, &from, to).map_err(internal)
-            });
-            match asked {
-                Ok(id) => self.trunks.asked(&trunk.id, id),
-                Err(end) => self.reports.extend(self.trunks.failed(&trunk.id, end.detail)),
-            }
-        }
-    }
-
-    fn trunk_answered(&mut self, _now: Instant, id: OptionsId, outcome: OptionsOutcome) {
-        self.reports.extend(self.trunks.answered(id, outcome));
-    }
-}
-
-/// The shortest session interval we agree to, in seconds (RFC 4028 section 5).
-const SESSION_TIMER_MIN_S: u32 = 90;
-
-/// Everything it takes to call somebody.
-struct Way {
-    uri: Uri,
-    destination: Destination,
-    next_hop: NextHop,
-    codecs: Vec<Codec>,
-    reliable: Reliable,
-    timers: Option<SessionTimers>,
-    behind_nat: bool,
-}
-
-fn codecs_of(config: &Config, trunk: &Trunk) -> Vec<Codec> {
-    trunk.codecs.clone().unwrap_or_else(|| config.media.codecs.clone())
-}
-
-fn reliable(prack: Prack) -> Reliable {
-    match prack {
-        Prack::Off => Reliable::No,
-        Prack::Supported => Reliable::Supported,
-        Prack::Required => Reliable::Required,
-    }
 }
 
 /// What a trunk's rule for reliable provisional responses (RFC 3262) refuses: the extension where it
@@ -655,17 +493,6 @@ fn prack_refusal(prack: Prack, request: &Request) -> Option<Refusal> {
     };
     let headers = vec![(header.as_str().to_owned(), Bytes::from_static(b"100rel"))];
     Some(Refusal { headers, ..Refusal::new(status) })
-}
-
-pub(crate) fn host(host: &ConfigHost) -> Host {
-    match host {
-        ConfigHost::Ip(ip) => Host::from(*ip),
-        ConfigHost::Name(name) => Host::Name(name.as_ref().into()),
-    }
-}
-
-fn uri(raw: &[u8]) -> Result<Uri, LegEnd> {
-    Uri::parse(Bytes::copy_from_slice(raw)).map_err(internal)
 }
 
 /// What was dialled: the user part of the Request-URI, or the number of a `tel:` URI.
