@@ -1,0 +1,120 @@
+//! One leg in a room: its line out, what it receives, and what its ear does with the others.
+
+use std::time::Instant;
+
+use sidetone_media::codec::{Codec, MAX_PAYLOAD};
+use sidetone_media::frame::Ptime;
+use sidetone_media::mix::Mouth;
+use sidetone_media::stream::event::Digits;
+use sidetone_media::stream::line::SendLine;
+use sidetone_media::stream::receive::Receive;
+use sidetone_media::stream::rtcp::Remote;
+use sidetone_media::stream::rtp::Header;
+
+use crate::call::LegId;
+use crate::call::door::AgreedMedia;
+
+use super::digits::SendingDigits;
+use super::mixing::Mixing;
+use super::{Latch, LegQuality};
+
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) agreed: Option<AgreedMedia>,
+    /// Its digits steer and are not passed on.
+    pub(super) consume_digits: bool,
+    pub(super) latch: Latch,
+    pub(super) line: SendLine,
+    pub(super) receive: Receive,
+    /// What the far end last reported of our line.
+    pub(super) remote: Option<Remote>,
+    pub(super) digits: Digits,
+    pub(super) sending: Option<Box<SendingDigits>>,
+    pub(super) mouth: Option<Box<Mouth>>,
+    pub(super) last: LastAudio,
+    pub(super) ear: Ear,
+    pub(super) last_packet: Option<Instant>,
+    pub(super) opened: Instant,
+    pub(super) timed_out: bool,
+    pub(super) first_told: bool,
+}
+
+/// The newest audio packet of a leg. Relayed voices are not decoded; when one becomes part of a mix,
+/// or ends, its sound goes on from here.
+pub(super) struct LastAudio {
+    pub(super) at: Option<(Instant, Header)>,
+    pub(super) payload: [u8; MAX_PAYLOAD],
+    pub(super) length: usize,
+}
+
+pub(super) enum Ear {
+    /// Nothing is sent: nothing is agreed, or the far end does not listen.
+    Off,
+    /// One mouth's packets, as they come.
+    Relay(usize),
+    Mix(Box<Mixing>),
+}
+
+impl Default for LastAudio {
+    fn default() -> Self {
+        LastAudio { at: None, payload: [0; MAX_PAYLOAD], length: 0 }
+    }
+}
+
+impl LastAudio {
+    pub(super) fn note(&mut self, now: Instant, header: &Header, payload: &[u8]) {
+        let Some(place) = self.payload.get_mut(..payload.len()) else { return };
+        place.copy_from_slice(payload);
+        self.length = payload.len();
+        self.at = Some((now, *header));
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Audio,
+    Event,
+    Noise,
+}
+
+impl Leg {
+    pub(super) fn kind_of(&self, payload_type: u8) -> Option<Kind> {
+        let agreed = self.agreed.as_ref()?;
+        if payload_type == agreed.receive_payload_type {
+            Some(Kind::Audio)
+        } else if agreed.telephone_event.is_some_and(|(_, receive)| receive == payload_type) {
+            Some(Kind::Event)
+        } else if payload_type == COMFORT_NOISE && agreed.comfort_noise {
+            Some(Kind::Noise)
+        } else {
+            None
+        }
+    }
+
+    pub(super) fn mixing(&mut self) -> Option<&mut Mixing> {
+        match &mut self.ear {
+            Ear::Mix(mixing) => Some(mixing),
+            Ear::Off | Ear::Relay(_) => None,
+        }
+    }
+
+    pub(super) fn quality(&self) -> LegQuality {
+        let concealed = self.mouth.as_ref().map_or(0, |mouth| mouth.filled_ms());
+        LegQuality::of(&self.line, &self.receive, self.remote, concealed)
+    }
+}
+
+/// Comfort noise's static payload type (RFC 3389).
+pub(super) const COMFORT_NOISE: u8 = 13;
+
+pub(super) fn ptime(agreed: &AgreedMedia) -> Ptime {
+    Ptime::from_ms(agreed.ptime_ms.into()).unwrap_or_default()
+}
+
+pub(super) fn codec(agreed: &AgreedMedia) -> Codec {
+    match agreed.codec {
+        sbc_config::Codec::Pcmu => Codec::Pcmu,
+        sbc_config::Codec::Pcma => Codec::Pcma,
+        sbc_config::Codec::G722 => Codec::G722,
+    }
+}

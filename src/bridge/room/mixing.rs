@@ -1,0 +1,264 @@
+//! An ear on mix: in step with the packets of its main mouth, with the companions' current sound.
+//! The tick stands in where no packet comes.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use sidetone_media::codec::MAX_PAYLOAD;
+use sidetone_media::mix::{Mix, Mouth, Said};
+use sidetone_media::stream::line::SendLine;
+use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line};
+
+use super::digits::PassedEvent;
+use super::leg::{Ear, Leg, codec, ptime};
+use super::packets::stamp;
+use super::{Room, TICK, Wire};
+
+/// A main mouth whose next packet is this much late no longer clocks its ear: the tick does.
+const GRACE: Duration = Duration::from_millis(10);
+
+/// On top of that, this many times its usual jitter is waited for, so that a mouth behind a bad
+/// network is not cut into; but no longer than [`GRACE_MAX`].
+const GRACE_JITTERS: f32 = 4.0;
+
+/// The longest grace: a companion's voice waits that long too.
+const GRACE_MAX: Duration = Duration::from_millis(50);
+
+/// How long a mix may wait for a companion's packet that is due: what it costs the main voice is
+/// never heard, what it saves the companion is most of a frame.
+const COMPANION_WAIT: Duration = Duration::from_millis(2);
+
+/// A companion's packet this late is still waited for, at its due time plus this.
+const COMPANION_LATE: Duration = Duration::from_millis(1);
+
+/// A tick that is later than this does not run after the lost time.
+const TICK_LATE_MAX: Duration = Duration::from_millis(100);
+
+pub(super) struct Mixing {
+    pub(super) mix: Mix,
+    /// Whose packets clock it.
+    pub(super) main: Option<usize>,
+    /// What it plays of our own, so that the same is not begun anew.
+    pub(super) playing: Playing,
+    pub(super) next_tick: Instant,
+    /// A packet of the main mouth that waits a moment for a companion's.
+    pub(super) waiting: Option<Waiting>,
+    /// The newest packet that the tick made in the main mouth's place.
+    pub(super) stood_in: Option<Instant>,
+    /// The companion's event that is being passed on.
+    pub(super) event: Option<PassedEvent>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Playing {
+    Nothing,
+    Quiet,
+    Music,
+    Ringback,
+}
+
+pub(super) struct Waiting {
+    pub(super) header: Header,
+    pub(super) said: Said,
+    pub(super) until: Instant,
+}
+
+impl Room {
+    /// The main mouth of a mixing ear has spoken. True if the ear can go back to relaying.
+    pub(super) fn clocked(
+        &mut self,
+        now: Instant,
+        at: usize,
+        main: usize,
+        header: &Header,
+        said: Said,
+        wire: &mut impl Wire,
+    ) -> bool {
+        self.flush(now, at, wire);
+        let grace = self.grace(main);
+        if let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing)
+            && let Some(made) = mixing.stood_in.take()
+            && now < made + self.period(main) / 2
+        {
+            // The tick has just filled this packet's place. It is kept for the tap; the line goes on
+            // with the next one, and so stays as long as the time it tells of.
+            if let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing) {
+                mixing.next_tick = now + grace;
+            }
+            return false;
+        }
+        if let Some(until) = self.worth_waiting(now, at, main, said)
+            && let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing)
+        {
+            mixing.waiting = Some(Waiting { header: *header, said, until });
+            mixing.next_tick = until;
+            return false;
+        }
+        self.mix(now, at, main, header, said, wire)
+    }
+
+    /// How long after a packet of this mouth the tick takes over.
+    pub(super) fn grace(&self, main: usize) -> Duration {
+        let jitter_ms = self.legs[main].as_deref().map_or(0.0, |leg| leg.receive.jitter_ms());
+        let jitter = Duration::from_secs_f32((GRACE_JITTERS * jitter_ms / 1000.0).clamp(0.0, 1.0));
+        self.period(main) + (GRACE + jitter).min(GRACE_MAX)
+    }
+
+    /// How long a packet of this mouth sounds.
+    fn period(&self, slot: usize) -> Duration {
+        let leg = self.legs[slot].as_deref();
+        let spoken = leg.and_then(|leg| leg.mouth.as_deref()).map(Mouth::period);
+        let agreed = leg.and_then(|leg| leg.agreed.as_ref());
+        spoken.or_else(|| agreed.map(|agreed| ptime(agreed).duration())).unwrap_or(TICK)
+    }
+
+    /// Until when a companion's packet is worth waiting for, if one is due at any moment.
+    fn worth_waiting(&self, now: Instant, at: usize, main: usize, said: Said) -> Option<Instant> {
+        let leg = self.legs[at].as_deref()?;
+        let Ear::Mix(mixing) = &leg.ear else { return None };
+        let main = self.legs[main].as_deref()?.id.0;
+        let due = mixing.mix.mouths().filter(|who| *who != main).filter_map(|who| {
+            let mouth = self.mouth(who)?;
+            let tap = mixing.mix.tap(who)?;
+            let samples = said.samples * mouth.rate().hz() as usize / self.mouth(main)?.rate().hz() as usize;
+            let due = mouth.next_due()?;
+            let near = due + COMPANION_LATE >= now && due <= now + COMPANION_WAIT;
+            (near && tap.unread(mouth) < 2 * samples).then_some(due)
+        });
+        due.max().map(|due| (due + COMPANION_LATE).min(now + COMPANION_WAIT))
+    }
+
+    pub(super) fn mouth(&self, who: u64) -> Option<&Mouth> {
+        self.legs.iter().flatten().find(|leg| leg.id.0 == who)?.mouth.as_deref()
+    }
+
+    /// Sends what waits at an ear.
+    pub(super) fn flush(&mut self, now: Instant, at: usize, wire: &mut impl Wire) {
+        let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing) else { return };
+        let (Some(waiting), Some(main)) = (mixing.waiting.take(), mixing.main) else { return };
+        self.mix(now, at, main, &waiting.header, waiting.said, wire);
+    }
+
+    /// A companion has spoken: ears that waited for it wait no longer.
+    pub(super) fn companions(&mut self, now: Instant, slot: usize, wire: &mut impl Wire) {
+        let Some(who) = self.legs[slot].as_deref().map(|leg| leg.id.0) else { return };
+        for at in 0..self.legs.len() {
+            let waits = self.legs[at].as_deref_mut().and_then(Leg::mixing).is_some_and(|mixing| {
+                mixing.waiting.is_some() && mixing.main != Some(slot) && mixing.mix.tap(who).is_some()
+            });
+            if waits {
+                self.flush(now, at, wire);
+            }
+        }
+    }
+
+    /// One packet for a mixing ear, in step with its main mouth. True if the ear is settled.
+    pub(super) fn mix(
+        &mut self,
+        now: Instant,
+        at: usize,
+        main: usize,
+        header: &Header,
+        said: Said,
+        wire: &mut impl Wire,
+    ) -> bool {
+        let Some(main_id) = self.legs[main].as_deref().map(|leg| leg.id) else { return false };
+        let grace = self.grace(main);
+        let Some(mut leg) = self.legs[at].take() else { return false };
+        let main = Clocked { who: main_id.0, header, said, grace };
+        let settled = leg.mixed(now, Some(main), |who| self.mouth(who), at, wire);
+        self.legs[at] = Some(leg);
+        settled
+    }
+}
+
+/// A packet of the main mouth, which clocks a mix.
+pub(super) struct Clocked<'a> {
+    who: u64,
+    header: &'a Header,
+    said: Said,
+    /// How long to wait for the next.
+    grace: Duration,
+}
+
+impl Mixing {
+    pub(super) fn new(mix: Mix, next_tick: Instant) -> Mixing {
+        let playing = Playing::Nothing;
+        Mixing { mix, main: None, playing, next_tick, waiting: None, stood_in: None, event: None }
+    }
+}
+
+impl Leg {
+    /// One step of this leg's mix: in step with its main mouth, or by the tick. True if settled.
+    pub(super) fn mixed<'a>(
+        &mut self,
+        now: Instant,
+        main: Option<Clocked<'_>>,
+        mouth: impl Fn(u64) -> Option<&'a Mouth>,
+        at: usize,
+        wire: &mut impl Wire,
+    ) -> bool {
+        let Ear::Mix(mixing) = &mut self.ear else { return false };
+        let Some(agreed) = &self.agreed else { return false };
+        let ptime = ptime(agreed);
+        let mut octets = [0; HEADER_BYTES + MAX_PAYLOAD];
+        let mut payload = [0; MAX_PAYLOAD];
+        mixing.next_tick = match &main {
+            Some(main) => now + main.grace,
+            None if mixing.next_tick + TICK_LATE_MAX < now => now + ptime.duration(),
+            None => mixing.next_tick + ptime.duration(),
+        };
+        mixing.stood_in = if main.is_none() { Some(now) } else { None };
+        let said = main.as_ref().map(|main| (main.who, main.said));
+        let in_step = main.filter(|main| {
+            mouth(main.who).is_some_and(|m| main.said.samples == m.rate().samples_in_ms(ptime.ms()))
+        });
+        let target = self.latch.target().filter(|_| self.sending.is_none());
+        let payload_type = agreed.send_payload_type;
+        let units = codec(agreed).rtp_units(ptime);
+        match in_step {
+            Some(main) => {
+                let length = mixing.mix.packet(said, ptime.ms(), mouth, &mut payload);
+                match target {
+                    Some(to) => {
+                        if let Some(line) = self.line.follow(now, main.who, main.header, payload_type, units)
+                        {
+                            send(&mut self.line, line, &payload[..length], &mut octets, at, to, wire);
+                        }
+                    }
+                    None => self.line.omit(main.who, main.header),
+                }
+            }
+            None => {
+                mixing.mix.gather(said, ptime.ms(), mouth);
+                while let Some(length) = mixing.mix.whole(ptime, &mut payload) {
+                    if let Some(to) = target {
+                        let line = self.line.make(now, MADE_HERE, payload_type, units);
+                        send(&mut self.line, line, &payload[..length], &mut octets, at, to, wire);
+                    }
+                }
+            }
+        }
+        mixing.mix.is_settled()
+    }
+}
+
+/// Stands for the gateway itself as a source on a line; no leg has this id, because ids of legs are
+/// drawn at random from all 64 bits and this one is never drawn twice.
+const MADE_HERE: u64 = u64::MAX;
+
+pub(super) fn send(
+    counted: &mut SendLine,
+    line: Line,
+    payload: &[u8],
+    octets: &mut [u8; HEADER_BYTES + MAX_PAYLOAD],
+    at: usize,
+    to: SocketAddr,
+    wire: &mut impl Wire,
+) {
+    let length = HEADER_BYTES + payload.len();
+    octets[HEADER_BYTES..length].copy_from_slice(payload);
+    stamp(octets, line);
+    counted.count(payload.len());
+    wire.rtp(at, to, &octets[..length]);
+}
