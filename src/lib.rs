@@ -7,7 +7,8 @@
 //! the sound as the core's table says, on threads of its own. The [`switchboard`] owns every live call
 //! and carries word between core, door and bridge. [`observe`] keeps what happened: events, records,
 //! audit, metrics. The [`api`] is how people and programs ask, through the switchboard's desk.
-//! [`gateway`] puts all of it together, and [`config`] reads the file that says how. `sim` plays the
+//! [`gateway`] puts all of it together, and [`config`] reads the file that says how; [`jwks`] checks tokens
+//! that somebody else signed, for whoever is shown one. `sim` plays the
 //! telephones of tests and demo; nothing here knows of it.
 //!
 //! Read [`call::hearing`] first: it is what the product promises.
@@ -26,6 +27,7 @@ pub mod api;
 
 pub mod config;
 pub mod gateway;
+pub mod jwks;
 
 #[cfg(feature = "sim")]
 pub mod sim;

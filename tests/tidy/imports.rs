@@ -6,14 +6,16 @@ use super::source::Source;
 /// A room of the gateway, and the rooms it may import besides itself. What is not here may not be imported: the
 /// core knows no door, a door knows no other door, and only the composition root knows the API.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
-    ("call", &[]),
+    ("jwks", &[]),
+    ("prereq", &[]),
+    ("call", &["prereq"]),
     ("config", &[]),
-    ("observe", &["call"]),
+    ("observe", &["call", "prereq"]),
     ("sip", &["call"]),
     ("bridge", &["call", "observe"]),
     ("switchboard", &["call", "bridge", "observe"]),
-    ("api", &["call", "observe", "switchboard"]),
-    ("gateway", &["api", "bridge", "call", "config", "observe", "sip", "switchboard"]),
+    ("api", &["call", "jwks", "observe", "prereq", "switchboard"]),
+    ("gateway", &["api", "bridge", "call", "config", "jwks", "observe", "prereq", "sip", "switchboard"]),
     ("sim", EVERYTHING),
     ("cli", EVERYTHING),
     ("main", &["cli"]),
@@ -22,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// The simulated parties stand outside the gateway, the command line above it.
 const EVERYTHING: &[&str] =
-    &["api", "bridge", "call", "config", "gateway", "observe", "sim", "sip", "switchboard"];
+    &["api", "bridge", "call", "config", "gateway", "jwks", "observe", "prereq", "sim", "sip", "switchboard"];
 
 /// Every import that is not in [`MAY_IMPORT`].
 pub(crate) fn one_way(sources: &[Source]) -> Vec<Broken> {
