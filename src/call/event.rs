@@ -2,7 +2,7 @@
 
 use sbc_config::PersonId;
 
-use super::{Cause, Coaching, LegEnd, LegId, SupervisionId};
+use super::{Cause, Coaching, ConsultEnd, ConsultId, LegEnd, LegId, SpeakTo, SupervisionId};
 
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +87,54 @@ pub enum CallEvent {
         /// Why.
         cause: Cause,
     },
+    /// Somebody asks for an expert.
+    ConsultRequested {
+        /// Which consult.
+        id: ConsultId,
+        /// The leg of the one who asks.
+        by: LegId,
+    },
+    /// A way to the expert is rung.
+    ConsultDialing {
+        /// Which consult.
+        id: ConsultId,
+        /// The way's leg.
+        leg: LegId,
+        /// A better way has failed before.
+        fell_back: bool,
+    },
+    /// A way to the expert did not lead there; the next one, if any, is tried.
+    ConsultWayFailed {
+        /// Which consult.
+        id: ConsultId,
+        /// The way's leg.
+        leg: LegId,
+        /// Why.
+        end: LegEnd,
+    },
+    /// The expert is on the line.
+    ConsultAnswered {
+        /// Which consult.
+        id: ConsultId,
+        /// The expert's leg.
+        leg: LegId,
+    },
+    /// The one who asked speaks to somebody else now.
+    SpeakToChanged {
+        /// Which consult.
+        id: ConsultId,
+        /// To whom before.
+        from: SpeakTo,
+        /// To whom now.
+        to: SpeakTo,
+    },
+    /// The consult is over.
+    ConsultOver {
+        /// Which consult.
+        id: ConsultId,
+        /// How.
+        end: ConsultEnd,
+    },
 }
 
 /// What brought a role change about.
@@ -117,6 +165,15 @@ impl CallEvent {
             CallEvent::SupervisionStarted { .. } => "supervision.started",
             CallEvent::RoleChanged { .. } => "supervision.role_changed",
             CallEvent::SupervisionEnded { .. } => "supervision.ended",
+            CallEvent::ConsultRequested { .. } => "consult.requested",
+            CallEvent::ConsultDialing { fell_back: false, .. } => "consult.dialing",
+            CallEvent::ConsultDialing { fell_back: true, .. } => "consult.fell_back",
+            CallEvent::ConsultWayFailed { .. } => "consult.attempt_failed",
+            CallEvent::ConsultAnswered { .. } => "consult.answered",
+            CallEvent::SpeakToChanged { .. } => "consult.speak_to_changed",
+            CallEvent::ConsultOver { end: ConsultEnd::Completed, .. } => "consult.completed",
+            CallEvent::ConsultOver { end: ConsultEnd::Failed(_), .. } => "consult.failed",
+            CallEvent::ConsultOver { end: ConsultEnd::Ended(_), .. } => "consult.ended",
         }
     }
 }

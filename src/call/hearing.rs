@@ -59,7 +59,7 @@
 
 use smallvec::SmallVec;
 
-use super::party::{Coaching, Hold, LegId, MAX_PARTIES, Presence, Role, Seat};
+use super::party::{Coaching, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SpeakTo};
 
 /// The whole table for one call: one row per ear, complete and final.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -155,7 +155,8 @@ pub fn hearing(seats: &[Seat]) -> Hearing {
 }
 
 fn row_of(ear: &Seat, seats: &[Seat]) -> Hears {
-    let mut mouths: SmallVec<[&Seat; MAX_PARTIES]> = seats.iter().filter(|mouth| hears(ear, mouth)).collect();
+    let mut mouths: SmallVec<[&Seat; MAX_PARTIES]> =
+        seats.iter().filter(|mouth| hears(ear, mouth, seats)).collect();
     // The conversation comes before those who listen in to it: its packets clock the mix.
     mouths.sort_by_key(|mouth| matches!(mouth.role, Role::Supervisor { .. }));
     match mouths.as_slice() {
@@ -165,9 +166,14 @@ fn row_of(ear: &Seat, seats: &[Seat]) -> Hears {
     }
 }
 
-/// The table itself. Three gates (same party, connection, hold and mute), then the roles.
-fn hears(ear: &Seat, mouth: &Seat) -> bool {
-    ear.leg != mouth.leg && connected(ear, mouth) && in_conversation(ear, mouth) && roles(ear, mouth)
+/// The table itself. Three gates (same party, connection, hold and mute), then the roles, then what is said in
+/// private.
+fn hears(ear: &Seat, mouth: &Seat, seats: &[Seat]) -> bool {
+    ear.leg != mouth.leg
+        && connected(ear, mouth)
+        && in_conversation(ear, mouth)
+        && roles(ear, mouth)
+        && !apart(ear, mouth, seats)
 }
 
 fn connected(ear: &Seat, mouth: &Seat) -> bool {
@@ -180,9 +186,19 @@ fn connected(ear: &Seat, mouth: &Seat) -> bool {
     }
 }
 
-/// Customer and agent wait for each other's answer; nobody waits for a supervisor.
+/// Customer and agent wait for each other's answer, and whoever asks an expert for theirs; nobody waits for a
+/// supervisor.
 fn awaits(ear: &Seat, other: &Seat) -> bool {
     matches!((ear.role, other.role), (Role::Customer, Role::Agent) | (Role::Agent, Role::Customer))
+        || asks(ear, other)
+        || asks(other, ear)
+}
+
+/// Whether `expert` is one, asked by `who`, who has the call.
+fn asks(who: &Seat, expert: &Seat) -> bool {
+    let has_the_call =
+        matches!(who.role, Role::Agent | Role::Supervisor { coaching: Coaching::TakenOver, .. });
+    has_the_call && matches!(expert.role, Role::Expert { by, .. } if by == who.leg)
 }
 
 fn in_conversation(ear: &Seat, mouth: &Seat) -> bool {
@@ -197,8 +213,31 @@ fn roles(ear: &Seat, mouth: &Seat) -> bool {
         // Above all, not the customer.
         (_, Role::Supervisor { coaching: Coaching::Whisper, .. }) => false,
         (_, Role::Supervisor { coaching: Coaching::Barge | Coaching::TakenOver, .. }) => true,
-        (_, Role::Customer | Role::Agent | Role::Expert) => true,
+        (_, Role::Customer | Role::Agent | Role::Expert { .. }) => true,
     }
+}
+
+/// Whether a consult keeps these two apart. It does so by itself: a customer who is not on hold, because a hold
+/// failed or their own telephone ended it, hears no more of a private talk than one who is.
+///
+/// Supervisors are of the talk they supervise, so nothing keeps them apart from anybody.
+fn apart(a: &Seat, b: &Seat, seats: &[Seat]) -> bool {
+    let listens_in = |seat: &Seat| matches!(seat.role, Role::Supervisor { coaching, .. } if coaching != Coaching::TakenOver);
+    if listens_in(a) || listens_in(b) {
+        return false;
+    }
+    let shut_out = |expert: &Seat, other: &Seat| match expert.role {
+        Role::Expert { by, speak_to } if by == other.leg => speak_to == SpeakTo::Customer,
+        Role::Expert { speak_to, .. } => speak_to != SpeakTo::Conference,
+        _ => false,
+    };
+    let in_private = |who: &Seat, other: &Seat| {
+        other.role == Role::Customer
+            && seats.iter().any(
+                |seat| matches!(seat.role, Role::Expert { by, speak_to: SpeakTo::Expert } if by == who.leg),
+            )
+    };
+    shut_out(a, b) || shut_out(b, a) || in_private(a, b) || in_private(b, a)
 }
 
 /// What an ear gets that hears no mouth.
@@ -206,6 +245,8 @@ fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
     let others = || seats.iter().filter(|other| other.leg != ear.leg);
     let rings = || others().any(|other| awaits(ear, other) && other.presence == Presence::Ringing);
     match (ear.role, ear.presence, ear.hold) {
+        // One who has the call may ask an expert, and hears that the expert's telephone rings.
+        (Role::Supervisor { .. }, Presence::Talking, Hold::None) if rings() => Hears::Ringback,
         // A supervisor listens to people; a telephone on hold listens to nothing.
         (Role::Unassigned | Role::Supervisor { .. }, ..) | (_, _, Hold::Holding) => Hears::Silence,
         (_, Presence::Waiting, _) if rings() => Hears::Ringback,
@@ -214,7 +255,10 @@ fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
         (_, Presence::Talking, Hold::None) => {
             // By somebody it would hear: what a silent listener's telephone does must not be noticed.
             let put_on_hold = others().any(|other| {
-                other.presence == Presence::Talking && other.hold == Hold::Holding && roles(ear, other)
+                other.presence == Presence::Talking
+                    && other.hold == Hold::Holding
+                    && roles(ear, other)
+                    && !apart(ear, other, seats)
             });
             if put_on_hold {
                 Hears::Music
@@ -230,7 +274,7 @@ fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
 /// While somebody who will listen in is ringing, every talking mouth is kept warm.
 fn warm(seats: &[Seat]) -> SmallVec<[LegId; 4]> {
     let awaited = seats.iter().any(|seat| {
-        matches!(seat.role, Role::Supervisor { .. } | Role::Expert | Role::Unassigned)
+        matches!(seat.role, Role::Supervisor { .. } | Role::Expert { .. } | Role::Unassigned)
             && seat.presence != Presence::Talking
     });
     if !awaited {

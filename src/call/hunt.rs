@@ -51,6 +51,15 @@ impl Hunt {
         self.ringing.push(leg);
     }
 
+    /// Whether an attempt has failed already.
+    pub(super) fn has_failed(&self) -> bool {
+        self.best_reason.is_some()
+    }
+
+    pub(super) fn is_ringing(&self, leg: LegId) -> bool {
+        self.ringing.contains(&leg)
+    }
+
     /// `leg` will not talk. Returns whether this attempt has nobody left.
     pub(super) fn failed(&mut self, leg: LegId, cause: Cause) -> bool {
         self.ringing.retain(|other| *other != leg);
@@ -79,7 +88,7 @@ impl Hunt {
         self.give_up_at
     }
 
-    /// What the caller is told when nobody came: what the route says, otherwise the reason that
+    /// Why nobody came, for whoever waited: what the route says, otherwise the reason that
     /// says most about a person. Busy beats no answer beats not there.
     pub(super) fn verdict(&self) -> Cause {
         self.when_exhausted.or(self.best_reason).unwrap_or(Cause::Unreachable)

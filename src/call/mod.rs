@@ -16,6 +16,7 @@
 //! - The customer is never left without somebody to hear while a talker remains.
 
 mod cause;
+mod consult;
 pub mod door;
 mod event;
 pub mod hearing;
@@ -32,11 +33,15 @@ use std::time::{Duration, Instant};
 use sbc_config::{PersonId, TrunkId};
 
 pub use cause::Cause;
+pub use consult::{AskExpert, Consult, ConsultEnd};
 pub use event::{CallEvent, ChangedBy};
 pub use hearing::Hearing;
 pub use hunt::{Attempt, MAX_ATTEMPTS};
 pub use leg::{Address, LegAction, LegEnd, LegEvent, Target};
-pub use party::{CallId, Coaching, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SupervisionId, UnknownId};
+pub use party::{
+    CallId, Coaching, ConsultId, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SpeakTo, SupervisionId,
+    UnknownId,
+};
 pub use supervise::{Arrival, EXPECTED_MAX, RUNG_MAX, Supervise, Supervision};
 
 use hunt::Hunt;
@@ -108,6 +113,14 @@ pub enum Command {
     SwitchRole(SupervisionId, Coaching),
     /// End a supervision.
     EndSupervision(SupervisionId),
+    /// Ask an expert.
+    Consult(AskExpert),
+    /// Speak to the expert, the customer, or both.
+    SpeakTo(ConsultId, SpeakTo),
+    /// Hand the call over to the expert.
+    CompleteConsult(ConsultId),
+    /// Let the expert go and come back to the customer.
+    CancelConsult(ConsultId),
 }
 
 /// What a call wants done.
@@ -158,6 +171,23 @@ pub enum CommandError {
     /// This supervisor is on the call already.
     #[error("this supervisor is on the call already; change the role of that supervision")]
     SupervisedAlready,
+    /// The call has no such consult.
+    #[error("the call has no such consult")]
+    NoSuchConsult,
+    /// One consult at a time.
+    #[error("a consult is going on; complete or cancel it first")]
+    ConsultRunning,
+    /// Only who has the call may ask.
+    #[error(
+        "an expert is asked by an agent in conversation, or by the supervisor who has taken the call over"
+    )]
+    MayNotAsk,
+    /// The expert has not answered yet.
+    #[error("the expert has not answered yet")]
+    ExpertNotThere,
+    /// A consult decides about holding this party.
+    #[error("a consult is going on, and its speak_to decides who is on hold; change that instead")]
+    Consulting,
     /// The call has its most parties.
     #[error("the call has as many parties as it can hold")]
     Full,
@@ -226,6 +256,8 @@ enum State {
 pub struct Call {
     parties: Vec<Party>,
     supervisions: Vec<Supervision>,
+    /// Somebody is being asked for help. Rare, so it takes no room in calls without.
+    consult: Option<Box<Consult>>,
     state: State,
     /// For an originated call, whom to ring for the agent once they are there.
     then_ring: Option<Attempt>,
@@ -273,6 +305,7 @@ impl Call {
         Call {
             parties: Vec::with_capacity(3),
             supervisions: Vec::new(),
+            consult: None,
             state: State::Talking,
             then_ring: None,
             rung_as: Role::Agent,
@@ -301,6 +334,9 @@ impl Call {
             return Err(CommandError::Over);
         }
         let done = match command {
+            Command::Hold(leg) | Command::Resume(leg) if self.is_consulted_over(leg) => {
+                Err(CommandError::Consulting)
+            }
             Command::Hold(leg) => self.hold(leg),
             Command::Resume(leg) => self.resume(leg),
             Command::Mute(leg) => self.mute(leg, true),
@@ -315,6 +351,10 @@ impl Call {
             Command::Seat(id, leg) => self.seat_supervisor(id, leg),
             Command::SwitchRole(id, role) => self.switch_role(id, role, ChangedBy::Api),
             Command::EndSupervision(id) => self.end_supervision(id, Cause::Normal),
+            Command::Consult(wanted) => self.ask_expert(now, wanted),
+            Command::SpeakTo(id, to) => self.speak_to(id, to),
+            Command::CompleteConsult(id) => self.complete_consult(now, id),
+            Command::CancelConsult(id) => self.cancel_consult(id),
         };
         self.settle();
         done
@@ -333,7 +373,8 @@ impl Call {
             State::Talking | State::Over => None,
         };
         let supervisors = self.supervisions.iter().filter_map(|s| s.give_up_at);
-        supervisors.chain(own).min()
+        let expert = self.consult.as_ref().and_then(|consult| consult.deadline());
+        supervisors.chain(own).chain(expert).min()
     }
 
     /// The parties, in order of arrival.
@@ -386,6 +427,7 @@ impl Call {
 
     fn timeout(&mut self, now: Instant) {
         self.give_up_on_supervisors(now);
+        self.give_up_on_expert(now);
         match &mut self.state {
             State::Hunting(hunt) => {
                 let silent = hunt.give_up(now);
@@ -460,8 +502,11 @@ impl Call {
         if std::mem::replace(&mut party.rings, true) {
             return;
         }
+        let expert = matches!(party.seat.role, Role::Expert { .. });
         self.tell(CallEvent::Ringing { leg });
-        self.act_for_caller(LegAction::Alert);
+        if !expert {
+            self.act_for_caller(LegAction::Alert);
+        }
     }
 
     fn early_media(&mut self, leg: LegId) {
@@ -470,7 +515,10 @@ impl Call {
             return;
         }
         party.seat.presence = Presence::Early;
-        self.act_for_caller(LegAction::OpenEarly);
+        // Whoever asked an expert is on the line already, and hears it.
+        if !matches!(party.seat.role, Role::Expert { .. }) {
+            self.act_for_caller(LegAction::OpenEarly);
+        }
     }
 
     /// To the caller who waits for somebody to answer. A supervisor who dials in also waits, but for
@@ -494,8 +542,10 @@ impl Call {
         }
         party.seat.presence = Presence::Talking;
         let role = party.seat.role;
-        if let Role::Supervisor { .. } = role {
-            return self.supervisor_answered(leg);
+        match role {
+            Role::Supervisor { .. } => return self.supervisor_answered(leg),
+            Role::Expert { .. } => return self.expert_answered(leg),
+            Role::Unassigned | Role::Customer | Role::Agent => {}
         }
         self.tell(CallEvent::Answered { leg });
         if before == Presence::Waiting {
@@ -543,6 +593,9 @@ impl Call {
 
     /// A party is gone or going, by itself or by our hand: one that was being rung, or one that was here.
     fn gone(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        if self.expert_gone(now, leg, &end) {
+            return;
+        }
         let Some(party) = self.party(leg) else { return };
         if party.is_rung() { self.attempt_failed(now, leg, end) } else { self.left(now, leg, end.cause) }
     }
@@ -560,8 +613,10 @@ impl Call {
     /// A party is gone or going. What is left of the call?
     fn left(&mut self, now: Instant, leg: LegId, cause: Cause) {
         if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(leg)).map(|s| s.id) {
+            self.asker_gone(leg);
             self.supervision_over(id, cause);
         } else {
+            self.asker_gone(leg);
             self.retarget(leg);
         }
         if !self.somebody_talks() {
@@ -591,7 +646,9 @@ impl Call {
                 && p.seat.presence == Presence::Talking
                 && matches!(
                     p.seat.role,
-                    Role::Agent | Role::Expert | Role::Supervisor { coaching: Coaching::TakenOver, .. }
+                    Role::Agent
+                        | Role::Expert { .. }
+                        | Role::Supervisor { coaching: Coaching::TakenOver, .. }
                 )
         })
     }
@@ -629,6 +686,7 @@ impl Call {
         if self.is_ending() {
             return;
         }
+        self.consult_ends_with(cause);
         self.let_followers_go();
         self.state = State::Ending { cause, by, until: now + ENDING_MAX };
         let here: Vec<LegId> = self.parties.iter().filter(|p| !p.leaving).map(|p| p.seat.leg).collect();

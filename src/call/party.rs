@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
+
 /// The most parties one call can hold, ringing ones included. A consult with two supervisors
 /// listening is five; eight leaves room, and bounds the work of one mixed frame.
 pub const MAX_PARTIES: usize = 8;
@@ -59,6 +61,10 @@ id!(
     /// One supervisor's presence on one agent's calls. Written `sup_` and 16 hexadecimal digits.
     SupervisionId(u64), "sup_", "16"
 );
+id!(
+    /// One consult of an expert. Written `con_` and 16 hexadecimal digits.
+    ConsultId(u64), "con_", "16"
+);
 
 /// The text is not an id of this kind as we print them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +82,12 @@ pub enum Role {
     /// The one who serves the customer.
     Agent,
     /// Someone an agent asked for help.
-    Expert,
+    Expert {
+        /// The leg of the one who asked.
+        by: LegId,
+        /// Whom the one who asked speaks to now.
+        speak_to: SpeakTo,
+    },
     /// Someone with the right to listen in, coach, or step in.
     Supervisor {
         /// What the supervisor does now.
@@ -84,6 +95,20 @@ pub enum Role {
         /// The agent's leg this is about: a whisper goes to this ear and no other.
         subject: LegId,
     },
+}
+
+/// Whom the one who asked for help speaks to: swapping and merging are this one choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SpeakTo {
+    /// The expert alone, in private; the customer has music.
+    Expert,
+    /// The customer alone; the expert has music.
+    Customer,
+    /// Both at once, who do not hear each other.
+    Both,
+    /// Everybody hears everybody.
+    Conference,
 }
 
 /// The four supervision roles, by the field's own words.

@@ -236,6 +236,9 @@ impl Call {
 
     /// In this order: the customer hears the supervisor before the agent is gone.
     fn take_over(&mut self, supervisor: Option<LegId>, agent: LegId) {
+        if let Some(supervisor) = supervisor {
+            self.consult_passes_to(supervisor);
+        }
         self.give_back_held(supervisor);
         if self.takeover == Takeover::ReleasesAgent {
             self.settle();

@@ -269,7 +269,7 @@ pub(super) fn role_label(role: Role) -> &'static str {
         Role::Unassigned => "unassigned",
         Role::Customer => "customer",
         Role::Agent => "agent",
-        Role::Expert => "expert",
+        Role::Expert { .. } => "expert",
         Role::Supervisor { .. } => "supervisor",
     }
 }

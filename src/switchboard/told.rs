@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::bridge::LegQuality;
 use crate::call::door::{Incoming, Origin};
 use crate::call::rights::{Actor, Denial, Principal};
-use crate::call::{CallEvent, CallId, Cause, ChangedBy, Coaching, CommandError, LegId, SupervisionId};
+use crate::call::{
+    CallEvent, CallId, Cause, ChangedBy, Coaching, CommandError, ConsultEnd, LegId, SupervisionId,
+};
 use crate::observe::{Audience, AuditRecord, CallRecord, Event, metrics as names};
 
 use super::desk::{Refusal, SupervisionView};
@@ -358,6 +360,24 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
             "supervision": id, "from": coaching_label(*from), "to": coaching_label(*to), "by": by,
         }),
         CallEvent::SupervisionEnded { id, cause } => json!({ "supervision": id, "cause": cause }),
+        CallEvent::ConsultRequested { id, by } => json!({ "consult": id, "by": by }),
+        CallEvent::ConsultDialing { id, leg, .. } | CallEvent::ConsultAnswered { id, leg } => {
+            let mut data = who(leg);
+            data["consult"] = json!(id);
+            data
+        }
+        CallEvent::ConsultWayFailed { id, leg, end } => {
+            let mut data = who(leg);
+            data["consult"] = json!(id);
+            data["cause"] = json!(end.cause);
+            data["detail"] = json!(end.detail);
+            data
+        }
+        CallEvent::SpeakToChanged { id, from, to } => json!({ "consult": id, "from": from, "to": to }),
+        CallEvent::ConsultOver { id, end } => match end {
+            ConsultEnd::Completed => json!({ "consult": id }),
+            ConsultEnd::Failed(cause) | ConsultEnd::Ended(cause) => json!({ "consult": id, "cause": cause }),
+        },
     }
 }
 
@@ -419,6 +439,11 @@ pub(super) fn conflict(error: CommandError) -> Refusal {
     let code = match error {
         CommandError::NoSuchLeg => return Refusal::NotFound("leg"),
         CommandError::NoSuchSupervision => return Refusal::NotFound("supervision"),
+        CommandError::NoSuchConsult => return Refusal::NotFound("consult"),
+        CommandError::ConsultRunning => "consult_running",
+        CommandError::MayNotAsk => "may_not_ask",
+        CommandError::ExpertNotThere => "expert_not_there",
+        CommandError::Consulting => "consulting",
         CommandError::NotTalking => "leg_not_talking",
         CommandError::AlreadyHeld => "already_held",
         CommandError::NotHeld => "not_held",

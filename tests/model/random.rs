@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use sbc_config::PersonId;
 use sidetone::call::{
-    Arrival, Attempt, Cause, Coaching, Command, ENDING_MAX, LegAction, LegEnd, LegEvent, LegId, Output, Role,
-    Setup, Supervise, SupervisionId, Takeover,
+    Arrival, AskExpert, Attempt, Cause, Coaching, Command, ConsultId, ENDING_MAX, LegAction, LegEnd,
+    LegEvent, LegId, Output, Role, Setup, SpeakTo, Supervise, SupervisionId, Takeover,
 };
 
 use crate::world::{Line, World, setup, target};
@@ -54,6 +54,11 @@ enum Wish {
     Supervise(Supervision),
     SwitchRole(usize, Coaching),
     EndSupervision(usize),
+    /// Ask an expert, by so many ways.
+    Consult(Option<usize>, usize),
+    SpeakTo(SpeakTo),
+    CompleteConsult,
+    CancelConsult,
 }
 
 #[derive(Debug, Clone)]
@@ -144,6 +149,17 @@ fn wish() -> impl Strategy<Value = Wish> {
         8 => supervision().prop_map(Wish::Supervise),
         8 => (any::<usize>(), coaching()).prop_map(|(which, role)| Wish::SwitchRole(which, role)),
         2 => any::<usize>().prop_map(Wish::EndSupervision),
+        8 => consult(),
+    ]
+}
+
+fn consult() -> impl Strategy<Value = Wish> {
+    let whom = vec![SpeakTo::Expert, SpeakTo::Customer, SpeakTo::Both, SpeakTo::Conference];
+    prop_oneof![
+        3 => (prop::option::weighted(0.2, any::<usize>()), 0..4usize).prop_map(|(by, ways)| Wish::Consult(by, ways)),
+        4 => prop::sample::select(whom).prop_map(Wish::SpeakTo),
+        1 => Just(Wish::CompleteConsult),
+        1 => Just(Wish::CancelConsult),
     ]
 }
 
@@ -162,6 +178,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Story {
     world: World,
     supervisions: u64,
+    consults: u64,
     dial_ins: u64,
 }
 
@@ -185,7 +202,7 @@ impl Story {
             let ring = Duration::from_secs(30);
             World::outbound(setup, Attempt { targets: targets("customer".into(), opening.customers), ring })
         };
-        Story { world, supervisions: 0, dial_ins: 0 }
+        Story { world, supervisions: 0, consults: 0, dial_ins: 0 }
     }
 
     fn step(&mut self, step: Step) {
@@ -258,6 +275,18 @@ impl Story {
             Wish::HangUp => Command::HangUp(Cause::Normal),
             Wish::SwitchRole(which, role) => Command::SwitchRole(supervision(which), role),
             Wish::EndSupervision(which) => Command::EndSupervision(supervision(which)),
+            Wish::Consult(by, ways) => {
+                self.consults += 1;
+                let way = |n| Attempt {
+                    targets: vec![target(&format!("expert{n}"))],
+                    ring: Duration::from_secs(10),
+                };
+                let ways = (0..ways).map(way).collect();
+                Command::Consult(AskExpert { id: ConsultId(self.consults), by: by.map(leg), ways })
+            }
+            Wish::SpeakTo(to) => Command::SpeakTo(ConsultId(self.consults), to),
+            Wish::CompleteConsult => Command::CompleteConsult(ConsultId(self.consults)),
+            Wish::CancelConsult => Command::CancelConsult(ConsultId(self.consults)),
             Wish::Supervise(wanted) => {
                 self.supervisions += 1;
                 let name = format!("supervisor{}", wanted.who);
@@ -361,9 +390,9 @@ proptest! {
     }
 
     /// Most random stories are short, since somebody hangs up. This one is about the middle of a
-    /// call: two people talk, and supervisors come, switch, take over and go.
+    /// call: two people talk, supervisors come, switch, take over and go, and experts are asked.
     #[test]
-    fn whatever_supervisors_do_to_a_talking_call_it_keeps_its_promises_and_ends(
+    fn whatever_supervisors_and_experts_do_to_a_talking_call_it_keeps_its_promises_and_ends(
         inbound in any::<bool>(),
         keeps in any::<bool>(),
         steps in prop::collection::vec(supervisor_step(), 0..40),
@@ -394,13 +423,18 @@ fn supervisor_step() -> impl Strategy<Value = Step> {
         8 => supervision().prop_map(|wanted| Step::Command(Wish::Supervise(Supervision { subject: None, ..wanted }))),
         8 => (any::<usize>(), coaching()).prop_map(|(which, role)| Step::Command(Wish::SwitchRole(which, role))),
         3 => any::<usize>().prop_map(|which| Step::Command(Wish::EndSupervision(which))),
+        8 => consult().prop_map(Step::Command),
         3 => any::<usize>().prop_map(Step::DialsIn),
         4 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Answered)),
         4 => (any::<usize>(), prop::sample::select(vec!['4', '5', '6'])).prop_map(|(leg, d)| Step::Door(leg, Told::Digit(d))),
         2 => any::<usize>().prop_map(|which| Step::Command(Wish::Hold(which))),
         1 => any::<usize>().prop_map(|which| Step::Command(Wish::Resume(which))),
         1 => (any::<usize>(), hang_ups).prop_map(|(leg, told)| Step::Door(leg, told)),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(leg, holds)| {
+            Step::Door(leg, if holds { Told::Held } else { Told::Resumed })
+        }),
         1 => any::<usize>().prop_map(|which| Step::Command(Wish::HangUpLeg(which))),
+        1 => (0..20_000u64).prop_map(Step::Wait),
         1 => Just(Step::DoorsHangUp),
     ]
 }

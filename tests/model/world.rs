@@ -12,7 +12,7 @@ use sidetone::call::hearing::{Hearing, hearing};
 use sidetone::call::{
     Address, Arrival, Attempt, Call, CallEvent, CallerIs, Cause, Coaching, Command, CommandError, ENDING_MAX,
     Hold, Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat, Setup,
-    Supervise, Supervision, Takeover, Target,
+    SpeakTo, Supervise, Supervision, Takeover, Target,
 };
 
 /// One call and its surroundings.
@@ -301,6 +301,7 @@ impl World {
         assert!(seats.len() <= MAX_PARTIES, "{} parties", seats.len());
         self.check_silence(&seats);
         self.check_supervisions(&seats);
+        self.check_consult(&seats);
         assert_eq!(self.ending_since.is_some(), self.call.is_ending());
         if self.call.is_ending() {
             assert_eq!(seats, [], "an ending call has nobody left to talk");
@@ -347,11 +348,44 @@ impl World {
         }
     }
 
+    /// A consult and its expert's seat say the same, and what is said in private stays there, whatever the
+    /// telephones do about their holds.
+    fn check_consult(&self, seats: &[Seat]) {
+        let consult = self.call.consult();
+        for seat in seats {
+            let Role::Expert { by, speak_to } = seat.role else { continue };
+            let consult = consult.expect("an expert is there because of a consult");
+            assert_eq!(consult.by(), by);
+            match consult.talking() {
+                Some((leg, to)) => assert_eq!((leg, to), (seat.leg, speak_to)),
+                None => assert_ne!(seat.presence, Presence::Talking, "{seat:?}"),
+            }
+            let customers = || seats.iter().filter(|customer| customer.role == Role::Customer);
+            let heard =
+                |ear: LegId, mouth: LegId| self.table.connects(ear, mouth) || self.table.connects(mouth, ear);
+            for customer in customers() {
+                assert!(speak_to == SpeakTo::Conference || !heard(customer.leg, seat.leg), "{seats:#?}");
+                assert!(speak_to != SpeakTo::Expert || !heard(customer.leg, by), "{seats:#?}");
+            }
+            assert!(speak_to != SpeakTo::Customer || !heard(by, seat.leg), "{seats:#?}");
+        }
+        if let Some(consult) = consult {
+            assert!(
+                seats.iter().any(|seat| seat.leg == consult.by()),
+                "the one who asked is there: {seats:#?}"
+            );
+            assert!(
+                seats.iter().any(|seat| matches!(seat.role, Role::Expert { .. })),
+                "somebody is asked: {seats:#?}"
+            );
+        }
+    }
+
     /// A call that goes on has somebody for the customer, or is about to give up at a known instant.
     fn check_nobody_is_stranded(&self, seats: &[Seat]) {
         let talks = |seat: &Seat| {
             let speaks = match seat.role {
-                Role::Agent | Role::Expert => true,
+                Role::Agent | Role::Expert { .. } => true,
                 Role::Supervisor { coaching, .. } => {
                     matches!(coaching, Coaching::Barge | Coaching::TakenOver)
                 }
