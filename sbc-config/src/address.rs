@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-/// RFC 3261 section 19.1.2: the port of SIP over UDP and TCP where none is written.
+/// RFC 3261 section 19.1.2: the port of SIP over UDP and TCP where none is written, and of SIP over TLS.
 const DEFAULT_PORT: u16 = 5060;
+const DEFAULT_TLS_PORT: u16 = 5061;
 /// RFC 1035 section 2.3.4.
 const MAX_HOST_BYTES: usize = 253;
 
@@ -21,8 +22,8 @@ pub enum AddressError {
     /// Not a number from 1 to 65535.
     #[error("the port is not a number from 1 to 65535")]
     Port,
-    /// A transport other than UDP and TCP.
-    #[error("the transport is neither udp nor tcp")]
+    /// A transport other than UDP, TCP and TLS.
+    #[error("the transport is none of udp, tcp and tls")]
     Transport,
     /// A parameter other than `transport` where only that is understood.
     #[error("the only parameter understood here is transport")]
@@ -89,21 +90,43 @@ impl FromStr for Host {
     }
 }
 
-/// Host, port and transport of a SIP peer.
+/// Where a SIP peer is, as the file says it. What it leaves out DNS may fill in (RFC 3263 section 4): a name
+/// without port is looked up by SRV, a name with neither port nor transport by NAPTR first.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Destination {
     /// Address or name.
     pub host: Host,
-    /// The port; 5060 where the file says none.
-    pub port: u16,
-    /// UDP where the file says none.
-    pub transport: Transport,
+    /// The port, where the file says one.
+    pub port: Option<u16>,
+    /// The transport, where the file says one.
+    pub transport: Option<Transport>,
 }
 
-/// `sip.example.net:5060;transport=udp`
+impl Destination {
+    /// The port, or the usual one of the transport where neither file nor DNS says one.
+    #[must_use]
+    pub fn port_or_default(&self) -> u16 {
+        self.port.unwrap_or_else(|| self.transport_or_default().default_port())
+    }
+
+    /// The transport, or UDP where neither file nor DNS says one.
+    #[must_use]
+    pub fn transport_or_default(&self) -> Transport {
+        self.transport.unwrap_or(Transport::Udp)
+    }
+}
+
+/// `sip.example.net:5060;transport=udp`, without what the file leaves out.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{};transport={}", self.host, self.port, self.transport)
+        self.host.fmt(f)?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        match self.transport {
+            Some(transport) => write!(f, ";transport={transport}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -115,6 +138,19 @@ pub enum Transport {
     Udp,
     /// TCP.
     Tcp,
+    /// TLS over TCP.
+    Tls,
+}
+
+impl Transport {
+    /// RFC 3261 section 19.1.2.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => DEFAULT_PORT,
+            Self::Tls => DEFAULT_TLS_PORT,
+        }
+    }
 }
 
 /// As in a `transport` parameter: lower case.
@@ -123,6 +159,7 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         })
     }
 }
@@ -133,9 +170,9 @@ impl FromStr for Destination {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (address, parameters) = text.split_once(';').map_or((text, None), |(a, p)| (a, Some(p)));
-        let mut transport = Transport::Udp;
+        let mut transport = None;
         for parameter in parameters.into_iter().flat_map(|parameters| parameters.split(';')) {
-            transport = transport_of(parameter)?.ok_or(AddressError::Parameter)?;
+            transport = Some(transport_of(parameter)?.ok_or(AddressError::Parameter)?);
         }
         let (host, port) = host_and_port(address)?;
         Ok(Self { host, port, transport })
@@ -172,9 +209,9 @@ impl FromStr for Contact {
             _ => {}
         }
         let (address, parameters) = rest.split_once(';').map_or((rest, None), |(a, p)| (a, Some(p)));
-        let mut transport = Transport::Udp;
+        let mut transport = None;
         for parameter in parameters.into_iter().flat_map(|parameters| parameters.split(';')) {
-            transport = transport_of(parameter)?.unwrap_or(transport);
+            transport = transport_of(parameter)?.or(transport);
         }
         let (host, port) = host_and_port(address)?;
         Ok(Self {
@@ -194,21 +231,22 @@ fn transport_of(parameter: &str) -> Result<Option<Transport>, AddressError> {
     match value.trim().to_ascii_lowercase().as_str() {
         "udp" => Ok(Some(Transport::Udp)),
         "tcp" => Ok(Some(Transport::Tcp)),
+        "tls" => Ok(Some(Transport::Tls)),
         _ => Err(AddressError::Transport),
     }
 }
 
-fn host_and_port(text: &str) -> Result<(Host, u16), AddressError> {
+fn host_and_port(text: &str) -> Result<(Host, Option<u16>), AddressError> {
     // A colon inside brackets belongs to an IPv6 address; without brackets it begins the port.
     let (host, port) = match text.rfind(']') {
         Some(end) => text.split_at(end + 1),
         None => text.split_at(text.find(':').unwrap_or(text.len())),
     };
     let port = match port.strip_prefix(':') {
-        None if port.is_empty() => DEFAULT_PORT,
+        None if port.is_empty() => None,
         None => return Err(AddressError::Host),
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
-            digits.parse().ok().filter(|port| *port != 0).ok_or(AddressError::Port)?
+            Some(digits.parse().ok().filter(|port| *port != 0).ok_or(AddressError::Port)?)
         }
         Some(_) => return Err(AddressError::Port),
     };
@@ -223,19 +261,27 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_destination_has_a_port_and_a_transport_even_where_none_is_written() {
+    fn a_destination_keeps_what_is_written_and_knows_what_is_usual() {
         let shown = |text: &str| text.parse::<Destination>().map(|destination| destination.to_string());
-        assert_eq!(shown("192.0.2.5").unwrap(), "192.0.2.5:5060;transport=udp");
+        assert_eq!(shown("192.0.2.5").unwrap(), "192.0.2.5");
+        assert_eq!(shown("sip.example.net;transport=tls").unwrap(), "sip.example.net;transport=tls");
+        assert_eq!(shown("[2001:db8::1]:5061").unwrap(), "[2001:db8::1]:5061");
+        let usual = |text: &str| {
+            let destination = text.parse::<Destination>().unwrap();
+            (destination.port_or_default(), destination.transport_or_default())
+        };
+        assert_eq!(usual("192.0.2.5"), (5060, Transport::Udp));
+        assert_eq!(usual("192.0.2.5;transport=tls"), (5061, Transport::Tls));
+        assert_eq!(usual("192.0.2.5:5070;transport=tcp"), (5070, Transport::Tcp));
         assert_eq!(
             shown("SBC.Example.net:5070;transport=TCP").unwrap(),
             "sbc.example.net:5070;transport=tcp"
         );
-        assert_eq!(shown("[2001:db8::1]:5061").unwrap(), "[2001:db8::1]:5061;transport=udp");
         assert_eq!(shown("2001:db8::1"), Err(AddressError::Port));
         assert_eq!(shown("192.0.2.300"), Err(AddressError::Host));
         assert_eq!(shown("host:0"), Err(AddressError::Port));
         assert_eq!(shown("host:+5"), Err(AddressError::Port));
-        assert_eq!(shown("host;transport=tls"), Err(AddressError::Transport));
+        assert_eq!(shown("host;transport=sctp"), Err(AddressError::Transport));
         assert_eq!(shown("host;lr"), Err(AddressError::Parameter));
         assert_eq!(shown(""), Err(AddressError::Host));
     }
@@ -246,7 +292,10 @@ mod tests {
         assert_eq!(&*contact.uri, "sip:alice@192.0.2.5:5080;line=7;transport=tcp");
         assert_eq!(contact.user.as_deref(), Some("alice"));
         let v4 = Host::Ip(Ipv4Addr::new(192, 0, 2, 5).into());
-        assert_eq!(contact.destination, Destination { host: v4, port: 5080, transport: Transport::Tcp });
+        assert_eq!(
+            contact.destination,
+            Destination { host: v4, port: Some(5080), transport: Some(Transport::Tcp) }
+        );
         for (text, error) in [
             ("alice@192.0.2.5", AddressError::Scheme),
             ("sips:alice@192.0.2.5", AddressError::Scheme),

@@ -112,6 +112,10 @@ codes! {
     NobodyToReach "nobody-to-reach" "The team has no agent, so the target can never answer."
     NothingInScope "nothing-in-scope" "A supervisor's token with no team may supervise nobody."
     PortsTooFew "ports-too-few" "The media port range cannot hold the number of calls that the limits allow."
+    NeedsTls "needs-tls" "Something here travels over TLS and there is no listener or no certificate for it."
+    KeysInClear "keys-in-clear" "SRTP keys stand in the SDP, so whoever reads the signalling hears the call. They travel over TLS only."
+    BadFqdn "bad-fqdn" "Not a name that Microsoft pairs: at most 63 letters, digits and hyphens in labels, no address, nothing under onmicrosoft.com."
+    DirectRouting "direct-routing" "The trunk breaks a published rule of Direct Routing, and Microsoft would refuse its calls or let them go silent."
     NeedsAdvertised "needs-advertised" "The listener is bound to every address of the host, so peers need to be told which one to use."
 }
 
@@ -131,6 +135,8 @@ impl Code {
                 | Self::NothingInScope
                 | Self::PortsTooFew
                 | Self::NeedsAdvertised
+                | Self::NeedsTls
+                | Self::DirectRouting
                 | Self::Overlap
         )
     }

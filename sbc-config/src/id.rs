@@ -101,6 +101,8 @@ ids! {
     TenantId
     /// A configured SIP peer.
     TrunkId
+    /// A certificate of ours with its key.
+    CertificateId
     /// An agent, a supervisor or a customer's trial phone.
     PersonId
     /// A group of people: the unit of routing and of a supervisor's scope.

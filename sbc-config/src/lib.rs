@@ -28,7 +28,7 @@
 //! - a name that the reader does not know is an error, never ignored;
 //! - no secret stands in the file, in a finding or in the `Debug` of a [`Config`].
 //!
-//! Where to look next: `settings` for the gateway itself; `people`, `trunk`, `route` and `access` for what a
+//! Where to look next: `settings` for the gateway itself; `people`, `trunk`, `profile`, `route` and `access` for what a
 //! tenant has; `finding` for the rules; `read` for how text becomes all that; `reload` for what a running
 //! gateway can take over.
 
@@ -38,11 +38,14 @@ mod finding;
 mod id;
 mod lookup;
 mod number;
+mod numbering;
 mod people;
+mod profile;
 mod read;
 mod reload;
 mod route;
 mod secret;
+mod secure;
 mod settings;
 mod trunk;
 
@@ -51,17 +54,25 @@ use std::net::IpAddr;
 pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
 pub use address::{AddressError, Contact, Destination, Host, Transport};
 pub use finding::{Code, Finding, Severity, UnknownCode};
-pub use id::{IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId, WebhookId};
+pub use id::{
+    CertificateId, IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId, WebhookId,
+};
 pub use ipnet::IpNet;
 pub use number::{Dialled, E164, MAX_DIALLED_BYTES, MAX_E164_DIGITS, MIN_E164_DIGITS, NumberError};
+pub use numbering::{Direction, NumberPattern, NumberRule};
 pub use people::{Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
+pub use profile::{Profile, UnknownProfile};
 pub use route::{Fallback, Match, Route, RouteTable, Strategy, Target};
 pub use secret::{MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
+pub use secure::{Certificate, CertificateName, SrtpPolicy, SrtpSuite, TlsVersion, TrunkTls, VerifyPeer};
 pub use settings::{
-    Api, Codec, DatabaseUrl, DigestHash, Limits, Media, PortRange, RingbackTone, Server, Sip, Supervision,
-    SupervisionRole,
+    Api, Codec, DatabaseUrl, DigestHash, Dns, Emergency, Limits, Media, PortRange, RingbackTone, Server, Sip,
+    Supervision, SupervisionRole,
 };
-pub use trunk::{Prack, Ringback, Trunk};
+pub use trunk::{
+    CallerIdPolicy, CallerIdentity, Dialect, ForwardingHeaders, HeaderPattern, HoldStyle, Prack, Privacy,
+    Registration, Ringback, TransferStyle, Trunk, TrunkAuth,
+};
 
 use lookup::Lookup;
 
@@ -75,6 +86,8 @@ pub struct Config {
     pub server: Server,
     /// `[sip]`
     pub sip: Sip,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[media]`
     pub media: Media,
     /// `[api]`
@@ -83,7 +96,11 @@ pub struct Config {
     pub limits: Limits,
     /// `[supervision]`
     pub supervision: Supervision,
-    /// `[[tenant]]`, in the order of the file, as all that follow.
+    /// `[emergency]`
+    pub emergency: Emergency,
+    /// `[[certificate]]`, in the order of the file, as all that follow.
+    pub certificates: Vec<Certificate>,
+    /// `[[tenant]]`
     pub tenants: Vec<Tenant>,
     /// `[[team]]`
     pub teams: Vec<Team>,
@@ -142,7 +159,23 @@ impl Config {
     /// The trunk that is trusted at this address: the one with the narrowest source range that holds it.
     #[must_use]
     pub fn trunk_by_source(&self, source: IpAddr) -> Option<&Trunk> {
-        self.trunks.get(self.lookup.source(source)?)
+        self.trunks.get(self.lookup.sources(source).next()?)
+    }
+
+    /// The trunk of a request from this address whose request URI names this host: the one of that `fqdn` where
+    /// several share the range, as Teams and Azure do. A Direct Routing trunk is never found by its range alone.
+    #[must_use]
+    pub fn trunk_of_request(&self, source: IpAddr, host: &str) -> Option<&Trunk> {
+        let mut trusted = self.lookup.sources(source).filter_map(|at| self.trunks.get(at));
+        let named = |trunk: &&Trunk| trunk.fqdn.as_ref().is_some_and(|fqdn| fqdn.eq_ignore_ascii_case(host));
+        let by_name = trusted.clone().find(named);
+        by_name.or_else(|| trusted.find(|trunk| trunk.dialect == Dialect::Standard))
+    }
+
+    /// The certificate of this id.
+    #[must_use]
+    pub fn certificate(&self, id: &CertificateId) -> Option<&Certificate> {
+        self.certificates.iter().find(|certificate| certificate.id == *id)
     }
 
     /// The token with this SHA-256. Every hash is compared in full, so the time tells nothing about them.

@@ -54,10 +54,10 @@ impl Lookup {
         self.extensions.get(tenant)?.get(extension).copied()
     }
 
-    /// The trunk with the narrowest range that holds the address.
-    pub(crate) fn source(&self, source: IpAddr) -> Option<usize> {
+    /// The trunks whose ranges hold the address, the one with the narrowest first.
+    pub(crate) fn sources(&self, source: IpAddr) -> impl Iterator<Item = usize> + Clone {
         // A dual-stack socket shows IPv4 peers as ::ffff:a.b.c.d; ranges are written as IPv4.
         let source = source.to_canonical();
-        self.sources.iter().find(|(range, _)| range.contains(&source)).map(|(_, at)| *at)
+        self.sources.iter().filter(move |(range, _)| range.contains(&source)).map(|(_, at)| *at)
     }
 }

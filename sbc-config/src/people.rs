@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::address::Contact;
 use crate::id::{PersonId, TeamId, TenantId};
 use crate::secret::Secret;
+use crate::secure::SrtpPolicy;
 
 /// `[[tenant]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct Person {
     pub extension: Option<Arc<str>>,
     /// The name shown to others.
     pub display_name: Option<Arc<str>>,
+    /// Whether the phone's audio is encrypted.
+    pub srtp: SrtpPolicy,
 }
 
 /// What a person is in a call.

@@ -6,8 +6,8 @@ impl Config {
     /// The changed settings that only a restart brings into effect; empty if everything can be taken over.
     ///
     /// Listeners, the database, sockets and the buffers made with them are set up once. Limits, supervision,
-    /// tenants, teams, people, trunks, routes, tokens and webhooks are looked up for each call and request, so
-    /// they change while calls go on.
+    /// emergency numbers, certificates, tenants, teams, people, trunks, routes, tokens and webhooks are looked up for
+    /// each call and request, so they change while calls go on.
     #[must_use]
     pub fn diff_needs_restart(old: &Self, new: &Self) -> Vec<&'static str> {
         macro_rules! changed {
@@ -30,6 +30,12 @@ impl Config {
             sip.message_bytes_max => "sip.message_bytes_max"
             sip.tcp_connections_max => "sip.tcp_connections_max"
             sip.tcp_idle => "sip.tcp_idle_s"
+            sip.tls => "sip.tls"
+            sip.tls_connections_max => "sip.tls_connections_max"
+            sip.tls_half_open_max => "sip.tls_half_open_max"
+            sip.tls_handshake => "sip.tls_handshake_s"
+            dns.servers => "dns.servers"
+            dns.timeout => "dns.timeout_ms"
             media.listen => "media.listen"
             media.advertised => "media.advertised"
             media.ports => "media.ports"

@@ -1,5 +1,6 @@
-//! The settings of the gateway itself: listeners, media, limits, supervision.
+//! The settings of the gateway itself: listeners, names, media, limits, supervision, emergency calls.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::address::Host;
+use crate::id::TrunkId;
+use crate::number::E164;
 use crate::secret::Secret;
 
 /// `[server]`
@@ -49,10 +52,12 @@ impl fmt::Debug for DatabaseUrl {
 /// `[sip]`: the SIP listeners and what holds for all of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sip {
-    /// Listen address for UDP. At least one of `udp` and `tcp` is set.
+    /// Listen address for UDP. At least one of `udp`, `tcp` and `tls` is set.
     pub udp: Option<SocketAddr>,
     /// Listen address for TCP.
     pub tcp: Option<SocketAddr>,
+    /// Listen address for TLS. Set only if there is a certificate to show.
+    pub tls: Option<SocketAddr>,
     /// What Via and Contact say instead of the listen address.
     pub advertised: Option<Host>,
     /// The digest realm of registrations (RFC 3261 section 22.1).
@@ -69,8 +74,49 @@ pub struct Sip {
     pub message_bytes_max: usize,
     /// TCP connections open at one time.
     pub tcp_connections_max: usize,
-    /// A TCP connection silent for this long is closed.
+    /// A TCP or TLS connection silent for this long is closed.
     pub tcp_idle: Duration,
+    /// TLS connections open at one time, handshakes included.
+    pub tls_connections_max: usize,
+    /// TLS connections at one time whose handshake is not done: what a flood of them may hold.
+    pub tls_half_open_max: usize,
+    /// A TLS handshake not done after this long is given up.
+    pub tls_handshake: Duration,
+}
+
+/// `[dns]`: how names of peers are resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dns {
+    /// The name servers to ask; empty asks those of the system.
+    pub servers: Vec<SocketAddr>,
+    /// How long one question may take.
+    pub timeout: Duration,
+    /// How long an answer may be used after it expired while no name server answers.
+    pub stale_max: Duration,
+    /// Addresses that stand here are not asked for. Keys in lower case; no list is empty.
+    pub overrides: BTreeMap<Arc<str>, Vec<IpAddr>>,
+}
+
+/// `[emergency]`: calls to the numbers that save lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emergency {
+    /// Whether such calls are treated apart. Off until somebody who knows the law of the place has set it up.
+    pub enabled: bool,
+    /// The numbers as they are dialled, such as `112`. Not empty if `enabled`.
+    pub numbers: Vec<Arc<str>>,
+    /// The trunks that carry them; of a tenant with none here, calls to these numbers are ordinary calls.
+    pub trunks: Vec<TrunkId>,
+    /// The verified number they are placed from; `None` leaves the caller's own.
+    pub caller_id: Option<E164>,
+}
+
+impl Emergency {
+    /// Whether a call to this number is one to an emergency service.
+    #[must_use]
+    pub fn is_dialled(&self, dialled: &str) -> bool {
+        let digits = dialled.strip_prefix('+').unwrap_or(dialled);
+        self.enabled && self.numbers.iter().any(|number| &**number == digits)
+    }
 }
 
 /// `[media]`: RTP sockets and how audio is treated.

@@ -1,37 +1,189 @@
-//! Trunks: the SIP peers that calls come from and go to, told apart by their source address.
+//! Trunks: the SIP peers that calls come from and go to, told apart by their source address and our own name.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::Serialize;
 
 use crate::address::Destination;
-use crate::id::{TenantId, TrunkId};
+use crate::id::{CertificateId, TenantId, TrunkId};
+use crate::numbering::{NumberPattern, NumberRule};
+use crate::profile::Profile;
+use crate::secret::Secret;
+use crate::secure::{SrtpPolicy, SrtpSuite, TrunkTls};
 use crate::settings::Codec;
 
-/// `[[trunk]]`
+/// `[[trunk]]`, with what its profile fills in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trunk {
     /// Its id.
     pub id: TrunkId,
     /// The tenant whose calls it carries.
     pub tenant: TenantId,
-    /// The addresses it is trusted at. Never empty.
+    /// Where its defaults come from.
+    pub profile: Option<Profile>,
+    /// Whose habits it has.
+    pub dialect: Dialect,
+
+    /// The addresses it is trusted at. Never empty. Only trunks of [`Dialect::Microsoft`] share ranges with others.
     pub sources: Vec<IpNet>,
-    /// Where calls to it are sent; `None` if it only brings calls.
-    pub destination: Option<Destination>,
+    /// Our own name on this trunk, in lower case: what the peer knows us by, and what Contact, From and Via say.
+    /// Always set with [`Dialect::Microsoft`], where it is the paired name.
+    pub fqdn: Option<Arc<str>>,
+    /// Which certificate we show; `None` is the first of the file. Always set with [`Dialect::Microsoft`].
+    pub certificate: Option<CertificateId>,
+    /// Where calls to it are sent, in the order they are tried; empty if it only brings calls.
+    pub destinations: Vec<Destination>,
+    /// Its TLS.
+    pub tls: TrunkTls,
+    /// What we prove ourselves with when it asks for a password.
+    pub auth: Option<TrunkAuth>,
+    /// Where we register; only together with `auth`.
+    pub register: Option<Registration>,
+
+    /// How often OPTIONS asks each destination whether it is alive; `None` never asks. Only with a destination.
+    pub options_interval: Option<Duration>,
+    /// A destination that says nothing to an INVITE for this long is given up for the next.
+    pub failover: Duration,
+    /// The longest that a Retry-After may keep a destination out of use.
+    pub retry_after_max: Duration,
+    /// The session interval offered (RFC 4028); `None` offers no session timer.
+    pub session_timer: Option<Duration>,
     /// Reliable provisional responses.
     pub prack: Prack,
+
     /// What its callers get while an agent's phone rings.
     pub ringback: Ringback,
     /// Codecs for this trunk, best first; `None` is those of `[media]`.
     pub codecs: Option<Vec<Codec>>,
+    /// Whether its sound is encrypted.
+    pub srtp: SrtpPolicy,
+    /// The suites offered and taken, best first. Never empty.
+    pub srtp_suites: Vec<SrtpSuite>,
+    /// How it is put on hold.
+    pub hold: HoldStyle,
+    /// A leg from which no packet came for this long is warned of; `None` warns of nothing.
+    pub media_inactive_warn: Option<Duration>,
+
+    /// Which header carries the number that the network vouches for.
+    pub caller_identity: CallerIdentity,
+    /// What a caller who withholds the number shows to it.
+    pub privacy: Privacy,
+    /// Which header tells of a forwarded call.
+    pub forwarding_headers: ForwardingHeaders,
+    /// What is done to numbers that come from it.
+    pub numbers_in: Vec<NumberRule>,
+    /// What is done to numbers that go to it.
+    pub numbers_out: Vec<NumberRule>,
+    /// Headers handed on to and from it; every other `X-` and `P-` header ends here.
+    pub headers_allowed: Vec<HeaderPattern>,
+    /// Whether a caller's location (RFC 6442) is handed on to it.
+    pub pidf_lo: bool,
+    /// What we call ourselves in `X-MS-SBC`; `None` leaves the header out. Always set with [`Dialect::Microsoft`].
+    pub x_ms_sbc: Option<Arc<str>>,
+    /// How the peer may transfer calls.
+    pub transfer: TransferStyle,
+
     /// Calls at one time over this trunk; `None` is up to the limit of the gateway.
     pub channels_max: Option<usize>,
-    /// The session interval offered (RFC 4028); `None` offers no session timer.
-    pub session_timer: Option<Duration>,
-    /// How often OPTIONS asks whether the trunk is alive; `None` never asks. Set only with a `destination`.
-    pub options_interval: Option<Duration>,
+    /// New calls in a second; `None` is up to the limit of the gateway.
+    pub calls_per_second_max: Option<u32>,
+    /// Minutes of calls to it in a day (UTC); `None` is without limit.
+    pub minutes_per_day_max: Option<u32>,
+    /// The numbers that may be dialled over it; `None` is all.
+    pub destinations_allowed: Option<Vec<NumberPattern>>,
+    /// The numbers its callers may come from; `None` is all.
+    pub allowed_caller_ids: Option<Vec<NumberPattern>>,
+    /// What becomes of a caller with another number.
+    pub caller_id_policy: CallerIdPolicy,
+}
+
+impl Trunk {
+    /// The destination that is tried first.
+    #[must_use]
+    pub fn destination(&self) -> Option<&Destination> {
+        self.destinations.first()
+    }
+
+    /// Whether a header of this name is handed on to and from it.
+    #[must_use]
+    pub fn hands_on(&self, header: &str) -> bool {
+        self.headers_allowed.iter().any(|pattern| pattern.covers(header))
+    }
+}
+
+/// Headers by name: one, or all that begin so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HeaderPattern {
+    name: Arc<str>,
+    whole: bool,
+}
+
+impl HeaderPattern {
+    /// Reads `X-Account`, `X-MS-Custom-*` and `User-to-User`. Only headers that mean nothing to SIP itself can be
+    /// handed on; the others we write ourselves.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, whole) = text.strip_suffix('*').map_or((text, true), |name| (name, false));
+        let name = name.to_ascii_lowercase();
+        let token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let handed_on = name == "user-to-user"
+            || name.strip_prefix("x-").or(name.strip_prefix("p-")).is_some_and(|rest| !rest.is_empty());
+        (handed_on && name.bytes().all(token)).then(|| Self { name: name.into(), whole })
+    }
+
+    /// Whether it means the header of this name.
+    #[must_use]
+    pub fn covers(&self, header: &str) -> bool {
+        let fits = |header: &str| header.eq_ignore_ascii_case(&self.name);
+        if self.whole { fits(header) } else { header.get(..self.name.len()).is_some_and(fits) }
+    }
+}
+
+/// As in the file, in lower case.
+impl fmt::Display for HeaderPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.name, if self.whole { "" } else { "*" })
+    }
+}
+
+/// Whose habits a trunk has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// SIP as in RFC 3261.
+    Standard,
+    /// Microsoft's Direct Routing: never PRACK, UPDATE, INFO, REFER or Replaces, always an early offer, our paired
+    /// name in every Contact, and the trunk of a request known by the host of its request URI.
+    Microsoft,
+}
+
+/// What we prove ourselves with (RFC 3261 section 22).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrunkAuth {
+    /// The digest user name.
+    pub username: Arc<str>,
+    /// The password, from a file or the environment.
+    pub password: Secret,
+    /// The realm that may ask. A challenge of another one gets no answer, so that nobody collects hashes.
+    pub realm: Arc<str>,
+}
+
+/// Where and how we register (RFC 3261 section 10).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registration {
+    /// Who takes the registration.
+    pub registrar: Destination,
+    /// The URI that is registered, as `sip:+15550100@sip.example.net`.
+    pub address_of_record: Arc<str>,
+    /// The time asked for.
+    pub expires: Duration,
+    /// The first wait after a failure; it doubles from one to the next.
+    pub backoff_min: Duration,
+    /// The longest wait after a failure.
+    pub backoff_max: Duration,
 }
 
 /// Reliable provisional responses (RFC 3262) on a trunk.
@@ -54,4 +206,72 @@ pub enum Ringback {
     Alerting,
     /// 183 with SDP: the gateway makes the tone.
     Tone,
+}
+
+/// How a trunk is put on hold (RFC 3264 section 8.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HoldStyle {
+    /// `a=sendonly`: it hears our music.
+    Sendonly,
+    /// `a=inactive`: nothing flows. The only hold Microsoft understands.
+    Inactive,
+}
+
+/// How the peer may transfer calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransferStyle {
+    /// By REFER and by Replaces: both stand in our Allow and Supported, and we see every transfer.
+    Refer,
+    /// Neither is advertised, so the peer transfers within itself.
+    Hidden,
+}
+
+/// Which header carries the number that the network vouches for (RFC 3325).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerIdentity {
+    /// `From` alone.
+    From,
+    /// `P-Asserted-Identity`.
+    PAssertedIdentity,
+    /// `P-Preferred-Identity`.
+    PPreferredIdentity,
+    /// `Remote-Party-ID`, of equipment older than RFC 3325.
+    RemotePartyId,
+}
+
+/// What a caller who withholds the number shows to a trunk (RFC 3323, RFC 3325 section 9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Privacy {
+    /// An anonymous `From`, the number where `caller_identity` says, and `Privacy: id`: for a trusted network.
+    Id,
+    /// An anonymous `From`, and the number nowhere.
+    Anonymous,
+}
+
+/// Which header tells a trunk of a forwarded call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForwardingHeaders {
+    /// None.
+    Off,
+    /// `Diversion` (RFC 5806).
+    Diversion,
+    /// `History-Info` (RFC 7044).
+    HistoryInfo,
+    /// Both.
+    Both,
+}
+
+/// What becomes of a caller whose number is not allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallerIdPolicy {
+    /// The call goes on, and a warning is counted.
+    Warn,
+    /// 403.
+    Reject,
 }

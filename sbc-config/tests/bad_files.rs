@@ -3,9 +3,12 @@
 //! Each file carries its expectation: `#! code code` at the end of a line means exactly these findings on that
 //! line, and no finding anywhere else.
 
+#[path = "support/expect.rs"]
+mod expect;
 mod support;
 
-use sbc_config::{Code, Config, Finding, MAX_CONFIG_BYTES, Severity};
+use expect::{compare, expect};
+use sbc_config::{Code, Config, MAX_CONFIG_BYTES, Severity};
 use support::Drawer;
 
 #[test]
@@ -388,7 +391,7 @@ fn a_person_is_reached_in_one_way() {
         id = "dora"
         tenant = "demo"
         role = "agent"
-        contact = "sip:dora@192.0.2.1;transport=tls"  #! bad-value
+        contact = "sip:dora@192.0.2.1;transport=sctp"  #! bad-value
         [[person]]
         id = "emil"
         tenant = "demo"
@@ -413,7 +416,7 @@ fn a_trunk_says_whom_it_trusts() {
         id = "bad"
         tenant = "demo"
         sources = ["192.0.2.7/24", "192.0.2.0/33", "::ffff:192.0.2.9", "everybody"]  #! bad-cidr bad-cidr bad-cidr bad-cidr
-        destination = "sip.example.net:5060;transport=tls"  #! bad-value
+        destination = "sip.example.net:5060;transport=sctp"  #! bad-value
         prack = "on"                                #! bad-value
         channels_max = 0                            #! out-of-range
         session_timer_s = 30                        #! out-of-range
@@ -662,28 +665,4 @@ fn every_rule_has_a_name_of_its_own_and_an_explanation() {
         assert!(code.explanation().ends_with('.'));
     }
     assert!("no-such-rule".parse::<Code>().is_err());
-}
-
-#[track_caller]
-fn expect(text: &str) -> Vec<Finding> {
-    let findings = Config::parse(text, &Drawer).expect_err("the file has errors");
-    compare(text, &findings);
-    findings
-}
-
-#[track_caller]
-fn compare(text: &str, findings: &[Finding]) {
-    let expected = (1..).zip(text.lines()).flat_map(|(line, content)| {
-        let codes = content.split_once("#!").map_or("", |(_, codes)| codes);
-        codes.split_whitespace().map(move |code| (line, code.to_owned()))
-    });
-    let mut expected: Vec<(usize, String)> = expected.collect();
-    let mut found: Vec<_> = findings.iter().map(|finding| (finding.line, finding.code.to_string())).collect();
-    expected.sort();
-    found.sort();
-    let listed: Vec<_> = findings.iter().map(ToString::to_string).collect();
-    assert_eq!(found, expected, "findings:\n{}", listed.join("\n"));
-    for finding in findings {
-        assert!(!finding.message.is_empty() && !finding.remedy.is_empty(), "{finding}");
-    }
 }

@@ -43,14 +43,16 @@ fn the_defaults_in_the_comments_are_the_defaults() {
     let mut section = "";
     let mut text = String::new();
     for line in EXAMPLE.lines() {
-        if line.starts_with('[') {
+        if line.trim_start_matches("# ").starts_with('[') {
             section = line;
         }
         let settings =
-            ["[server]", "[sip]", "[media]", "[api]", "[limits]", "[supervision]"].contains(&section);
+            ["[server]", "[sip]", "[dns]", "[media]", "[api]", "[limits]", "[supervision]", "[emergency]"]
+                .contains(&section);
         let default =
             line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with("with"));
-        let not_a_default = ["advertised", "user_agent", "shards", "music_on_hold", "password comes"];
+        let not_a_default =
+            ["advertised", "user_agent", "shards", "music_on_hold", "password comes", "servers", "overrides"];
         let default = default.filter(|rest| !not_a_default.iter().any(|word| rest.starts_with(word)));
         text.push_str(default.filter(|_| settings).unwrap_or(line));
         text.push('\n');
@@ -58,6 +60,9 @@ fn the_defaults_in_the_comments_are_the_defaults() {
     for setting in [
         "\ndrain_s = 30",
         "\ntcp_idle_s = 600",
+        "\ntls_handshake_s = 5",
+        "\nstale_max_s = 86400",
+        "\nenabled = false",
         "\njitter_ms_max = 200",
         "\ncalls_max = 2000",
         "\ndtmf_control",

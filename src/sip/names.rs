@@ -31,7 +31,7 @@ impl Names {
 
 /// Every name the configuration sends calls to.
 pub fn wanted(config: &Config) -> Vec<Arc<str>> {
-    let trunks = config.trunks.iter().filter_map(|trunk| trunk.destination.as_ref());
+    let trunks = config.trunks.iter().flat_map(|trunk| &trunk.destinations);
     let contacts = config.people.iter().filter_map(|person| match &person.reach {
         Reach::Contact(contact) => Some(&contact.destination),
         Reach::Register(_) => None,

@@ -449,7 +449,7 @@ fn customer_target(
     })?;
     if let Some(trunk) = trunk {
         return match config.trunk(&trunk) {
-            Some(known) if known.tenant == *tenant && known.destination.is_some() => {
+            Some(known) if known.tenant == *tenant && known.destination().is_some() => {
                 Ok(to_trunk(&trunk, dialled.as_str()))
             }
             Some(known) if known.tenant == *tenant => Err(Refusal::Invalid {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::names::Names;
 use super::secrets::{Named, SecretKeys, secret};
 use super::table::{Field, Section};
 use crate::address::Host;
@@ -99,20 +100,35 @@ fn url_holds_password(url: &str) -> bool {
     user.is_some_and(|user| user.contains(':')) || query.split('&').any(|part| part.starts_with("password="))
 }
 
-pub(super) fn sip(section: &Section<'_>) -> Sip {
+/// Needs the names to see that TLS has a certificate to show.
+pub(super) fn sip<'a>(section: &Section<'a>, names: &Names<'a>) -> Sip {
     let udp_field = section.field("udp");
     let tcp_field = section.field("tcp");
-    if udp_field.is_none() && tcp_field.is_none() {
+    let tls_field = section.field("tls");
+    if udp_field.is_none() && tcp_field.is_none() && tls_field.is_none() {
         section.fail(
             Code::MissingKey,
             "there is no SIP listener",
-            "write udp = \"ADDRESS:5060\" or tcp = \"…\"",
+            "write udp = \"ADDRESS:5060\", tcp = \"…\" or tls = \"ADDRESS:5061\"",
         );
     }
     let udp = udp_field.as_ref().and_then(Field::socket_address);
     let tcp = tcp_field.as_ref().and_then(Field::socket_address);
+    let tls = tls_field.as_ref().and_then(Field::socket_address);
+    if let (Some(field), false) = (&tls_field, names.has_certificate()) {
+        let remedy = "add a [[certificate]] with certificate_file and key_file";
+        field.fail(Code::NeedsTls, "there is no certificate to show", remedy);
+    }
+    if let (Some(field), Some(tls), Some(tcp)) = (&tls_field, tls, tcp)
+        && tls.port() == tcp.port()
+        && tls.port() != 0
+        && (tls.ip() == tcp.ip() || tls.ip().is_unspecified() || tcp.ip().is_unspecified())
+    {
+        let message = format!("SIP over TCP and over TLS both want port {}", tls.port());
+        field.fail(Code::Overlap, message, "give one of them another port");
+    }
     let advertised_field = section.field("advertised");
-    for (field, address) in [(&udp_field, udp), (&tcp_field, tcp)] {
+    for (field, address) in [(&udp_field, udp), (&tcp_field, tcp), (&tls_field, tls)] {
         if let (Some(field), Some(address), None) = (field, address, &advertised_field)
             && address.ip().is_unspecified()
         {
@@ -130,6 +146,7 @@ pub(super) fn sip(section: &Section<'_>) -> Sip {
     let sip = Sip {
         udp,
         tcp,
+        tls,
         advertised,
         realm: section.name("realm", "sidetone"),
         digest: digest.unwrap_or_else(|| DIGEST_HASHES.iter().map(|(_, hash)| *hash).collect()),
@@ -139,6 +156,9 @@ pub(super) fn sip(section: &Section<'_>) -> Sip {
         message_bytes_max: section.count("message_bytes_max", 4_096..=1_048_576, 65_535),
         tcp_connections_max: section.count("tcp_connections_max", 1..=65_535, 1_000),
         tcp_idle: section.seconds("tcp_idle_s", 10..=86_400, 600),
+        tls_connections_max: section.count("tls_connections_max", 1..=65_535, 2_000),
+        tls_half_open_max: section.count("tls_half_open_max", 1..=65_535, 256),
+        tls_handshake: section.seconds("tls_handshake_s", 1..=60, 5),
     };
     section.finish();
     sip
@@ -146,7 +166,7 @@ pub(super) fn sip(section: &Section<'_>) -> Sip {
 
 /// Needs `sip` for the default address and to see that no listener lies among the media ports.
 pub(super) fn media(section: &Section<'_>, sip: &Sip) -> Media {
-    let sip_address = sip.udp.or(sip.tcp).map(|address| address.ip());
+    let sip_address = sip.udp.or(sip.tcp).or(sip.tls).map(|address| address.ip());
     let address_remedy = "write an address, without port";
     let address = |field: &Field<'_>| {
         let parse = |text: &str| text.parse::<IpAddr>().map_err(|_| "this is not an address");
@@ -238,13 +258,15 @@ pub(super) fn api(section: &Section<'_>, sip: &Sip) -> Api {
     let field = section.field("listen");
     let listen = field.as_ref().and_then(Field::socket_address);
     let listen = listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)));
-    if let Some(tcp) = sip.tcp
-        && tcp.port() == listen.port()
-        && tcp.port() != 0
-        && (tcp.ip() == listen.ip() || tcp.ip().is_unspecified() || listen.ip().is_unspecified())
-    {
-        let message = format!("HTTP and SIP over TCP both want port {}", tcp.port());
-        section.fail_at(field.as_ref(), Code::Overlap, message, "give one of them another port");
+    for (what, sip) in [("TCP", sip.tcp), ("TLS", sip.tls)] {
+        if let Some(sip) = sip
+            && sip.port() == listen.port()
+            && sip.port() != 0
+            && (sip.ip() == listen.ip() || sip.ip().is_unspecified() || listen.ip().is_unspecified())
+        {
+            let message = format!("HTTP and SIP over {what} both want port {}", sip.port());
+            section.fail_at(field.as_ref(), Code::Overlap, message, "give one of them another port");
+        }
     }
     let api = Api { listen, body_bytes_max: section.count("body_bytes_max", 1_024..=16_777_216, 65_536) };
     section.finish();

@@ -5,12 +5,15 @@
 //! note a finding (`report`) and go on.
 
 mod access;
+mod dns;
+mod emergency;
 mod gateway;
 mod names;
 mod person;
 mod report;
 mod route;
 mod secrets;
+mod secure;
 mod similar;
 mod table;
 mod tenant;
@@ -74,21 +77,26 @@ fn read<'a>(
         table.unwrap_or_else(|| Section::new(report, empty, span, key))
     };
     let server = gateway::server(&section("server"), source);
-    let sip = gateway::sip(&section("sip"));
+    let names = Names::gather(report, root);
+    let sip = gateway::sip(&section("sip"), &names);
+    let dns = dns::dns(&section("dns"));
     let media = gateway::media(&section("media"), &sip);
     let api = gateway::api(&section("api"), &sip);
     let limits = gateway::limits(&section("limits"), &media);
     let supervision = gateway::supervision(&section("supervision"));
 
-    let names = Names::gather(report, root);
+    let emergency = emergency::emergency(&section("emergency"), &names);
+
+    let mut ids = Unique::new(report);
+    let certificates = each(report, &top, "certificate", |section| secure::certificate(section, &mut ids));
     let mut ids = Unique::new(report);
     let tenants = each(report, &top, "tenant", |section| tenant::tenant(section, &mut ids));
     let mut ids = Unique::new(report);
     let teams = each(report, &top, "team", |section| tenant::team(section, &names, &mut ids));
     let mut reader = person::People::new(report);
     let people = each(report, &top, "person", |section| reader.read(section, &names, source));
-    let mut reader = trunk::Trunks::new(report);
-    let trunks = each(report, &top, "trunk", |section| reader.read(section, &names));
+    let mut reader = trunk::Trunks::new(report, &sip);
+    let trunks = each(report, &top, "trunk", |section| reader.read(section, &names, source));
     let mut reader = route::Routes::new(report);
     let routes = each(report, &top, "route", |section| reader.read(section, &names));
     let mut reader = access::Tokens::new(report, people.as_deref().unwrap_or_default());
@@ -102,10 +110,13 @@ fn read<'a>(
     Some(Config {
         server,
         sip,
+        dns,
         media,
         api,
         limits,
         supervision,
+        emergency,
+        certificates: certificates?,
         tenants: tenants?,
         teams: teams?,
         lookup: Lookup::new(&people, &trunks),

@@ -10,8 +10,9 @@ use super::report::Report;
 use super::similar;
 use super::table::{Field, Section, shown};
 use crate::finding::Code;
-use crate::id::{PersonId, TeamId, TenantId, TrunkId};
+use crate::id::{CertificateId, PersonId, TeamId, TenantId, TrunkId};
 use crate::people::PersonRole;
+use crate::profile::Profile;
 
 /// The ids of the file by kind.
 pub(super) struct Names<'a> {
@@ -20,6 +21,7 @@ pub(super) struct Names<'a> {
     teams: Defined<'a>,
     people: Defined<'a>,
     trunks: Defined<'a>,
+    certificates: Defined<'a>,
     /// For each team named in a person's `teams`, whether one of them is an agent.
     team_has_agent: HashMap<&'a str, bool>,
 }
@@ -51,6 +53,7 @@ impl<'a> Names<'a> {
             teams: defined(root, "team"),
             people: defined(root, "person"),
             trunks: defined(root, "trunk"),
+            certificates: defined(root, "certificate"),
             team_has_agent,
         }
     }
@@ -68,6 +71,17 @@ impl<'a> Names<'a> {
         TeamId::new(name).ok()
     }
 
+    /// A certificate. It belongs to the gateway and not to a tenant.
+    pub(super) fn certificate(&self, field: &Field<'a>, name: &'a str) -> Option<CertificateId> {
+        self.known(field, name, "certificate", &self.certificates)?;
+        CertificateId::new(name).ok()
+    }
+
+    /// Whether there is a certificate to show.
+    pub(super) fn has_certificate(&self) -> bool {
+        !self.certificates.is_empty()
+    }
+
     /// A trunk of the tenant.
     pub(super) fn trunk(
         &self,
@@ -77,6 +91,11 @@ impl<'a> Names<'a> {
     ) -> Option<TrunkId> {
         self.known_to(field, name, "trunk", &self.trunks, tenant)?;
         TrunkId::new(name).ok()
+    }
+
+    /// A trunk that can be dialled, of whichever tenant.
+    pub(super) fn any_trunk_to_dial(&self, field: &Field<'a>, name: &'a str) -> Option<TrunkId> {
+        self.trunk_to_dial(field, name, None)
     }
 
     /// A trunk of the tenant that can be dialled.
@@ -164,7 +183,7 @@ fn defined<'a>(root: &'a DeTable<'a>, kind: &str) -> Defined<'a> {
         let definition = Definition {
             tenant: text(table, "tenant"),
             role: text(table, "role"),
-            has_destination: table.contains_key("destination"),
+            has_destination: has_destination(table),
         };
         Some((text(table, "id")?, definition))
     };
@@ -176,12 +195,21 @@ fn defined<'a>(root: &'a DeTable<'a>, kind: &str) -> Defined<'a> {
     defined
 }
 
+/// Whether a trunk says, itself or by its profile, where calls go. Calls go to the registrar where nothing else is said.
+fn has_destination(trunk: &DeTable<'_>) -> bool {
+    let says = |table: &DeTable<'_>| {
+        ["destination", "destinations", "register"].iter().any(|key| table.contains_key(*key))
+    };
+    let profile = text(trunk, "profile").and_then(|name| name.parse::<Profile>().ok());
+    says(trunk) || profile.is_some_and(|profile| says(profile.table()))
+}
+
 fn tables<'a>(root: &'a DeTable<'a>, kind: &str) -> impl Iterator<Item = (Range<usize>, &'a DeTable<'a>)> {
     let array = root.get(kind).and_then(|value| value.get_ref().as_array());
     let items = array.into_iter().flat_map(|array| array.iter());
     items.filter_map(|item| Some((item.span(), item.get_ref().as_table()?)))
 }
 
-fn text<'a>(table: &'a DeTable<'a>, key: &str) -> Option<&'a str> {
+fn text<'a>(table: &'a DeTable<'_>, key: &str) -> Option<&'a str> {
     table.get(key).and_then(|value| DeValue::as_str(value.get_ref()))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::names::Names;
 use super::report::Report;
 use super::secrets::{Named, SecretKeys, secret};
+use super::secure::SRTP;
 use super::table::{Field, Section};
 use super::tenant::{id, teams};
 use super::unique::Unique;
@@ -13,6 +14,7 @@ use crate::finding::Code;
 use crate::id::{PersonId, TenantId};
 use crate::people::{Credentials, Password, Person, PersonRole, Reach};
 use crate::secret::{Secret, SecretSource};
+use crate::secure::SrtpPolicy;
 
 const ROLES: &[(&str, PersonRole)] = &[
     ("agent", PersonRole::Agent),
@@ -54,8 +56,18 @@ impl<'a> People<'a> {
             self.extensions.note(key, field, Code::Duplicate, &format!("the extension {extension}"));
         }
         let display_name = section.field("display_name").and_then(|field| field.name());
+        let srtp = section.choice("srtp", SRTP, SrtpPolicy::Off);
         section.finish();
-        Some(Person { id: id?, tenant: tenant?, role: role?, teams, reach: reach?, extension, display_name })
+        Some(Person {
+            id: id?,
+            tenant: tenant?,
+            role: role?,
+            teams,
+            reach: reach?,
+            extension,
+            display_name,
+            srtp,
+        })
     }
 
     fn reach(&mut self, section: &Section<'a>, id: Option<&str>, source: &dyn SecretSource) -> Option<Reach> {

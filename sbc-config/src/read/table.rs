@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::report::Report;
 use super::similar;
@@ -26,6 +26,8 @@ const MAX_NAME_BYTES: usize = 128;
 pub(super) struct Section<'a> {
     report: &'a Report<'a>,
     table: &'a DeTable<'a>,
+    /// Settings that count where the table has none: a profile's.
+    behind: Option<&'a DeTable<'a>>,
     span: Range<usize>,
     path: String,
     known: RefCell<Vec<&'static str>>,
@@ -38,7 +40,15 @@ impl<'a> Section<'a> {
         span: Range<usize>,
         path: impl Into<String>,
     ) -> Self {
-        Self { report, table, span, path: path.into(), known: RefCell::default() }
+        Self { report, table, behind: None, span, path: path.into(), known: RefCell::default() }
+    }
+
+    /// The same section, with settings behind it. A setting that comes from there has its place, for findings, where
+    /// the section stands.
+    pub(super) fn over(&self, behind: &'a DeTable<'a>) -> Self {
+        let mut section = Self::new(self.report, self.table, self.span.clone(), self.path.clone());
+        section.behind = Some(behind);
+        section
     }
 
     /// A finding about the section as a whole.
@@ -68,8 +78,36 @@ impl<'a> Section<'a> {
     /// The setting, if it is there. From here on the name is known.
     pub(super) fn field(&self, key: &'static str) -> Option<Field<'a>> {
         self.known.borrow_mut().push(key);
-        let value = self.table.get(key)?;
-        Some(Field::new(self.report, value, self.path_of(key)))
+        let behind = self.behind.and_then(|table| table.get(key));
+        match self.table.get(key) {
+            Some(value) => {
+                let mut field = Field::new(self.report, value, self.path_of(key));
+                field.behind = behind.and_then(|value| value.get_ref().as_table());
+                Some(field)
+            }
+            None => behind.map(|value| {
+                let (span, path) = (self.span.clone(), self.path_of(key));
+                Field { report: self.report, value: value.get_ref(), span, path, behind: None, shipped: true }
+            }),
+        }
+    }
+
+    /// Whether the file itself has the setting.
+    pub(super) fn writes(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
+    /// Every setting of a table whose names are not ours, with its name.
+    pub(super) fn entries(&self, most: usize) -> Vec<(&'a str, Field<'a>)> {
+        if self.table.len() > most {
+            self.fail(Code::TooLong, format!("there are more than {most} of them"), "shorten it");
+            return Vec::new();
+        }
+        let entry = |(key, value): (&'a Spanned<DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
+            let name: &'a str = key.get_ref();
+            (name, Field::new(self.report, value, self.path_of(&shown(name))))
+        };
+        self.table.iter().map(entry).collect()
     }
 
     /// The setting; a finding if it is not there.
@@ -155,11 +193,15 @@ pub(super) struct Field<'a> {
     value: &'a DeValue<'a>,
     span: Range<usize>,
     path: String,
+    /// Settings that count where this table has none.
+    behind: Option<&'a DeTable<'a>>,
+    /// Whether the value is a profile's, so that what is inside it has no place in the file.
+    shipped: bool,
 }
 
 impl<'a> Field<'a> {
     pub(super) fn new(report: &'a Report<'a>, value: &'a Spanned<DeValue<'a>>, path: String) -> Self {
-        Self { report, value: value.get_ref(), span: value.span(), path }
+        Self { report, value: value.get_ref(), span: value.span(), path, behind: None, shipped: false }
     }
 
     pub(super) fn fail(&self, code: Code, message: impl Into<String>, remedy: impl Into<String>) {
@@ -292,7 +334,11 @@ impl<'a> Field<'a> {
             return None;
         }
         let item = |(index, value): (usize, &'a Spanned<DeValue<'a>>)| {
-            Self::new(self.report, value, format!("{}[{index}]", self.path))
+            let mut item = Self::new(self.report, value, format!("{}[{index}]", self.path));
+            if self.shipped {
+                (item.span, item.shipped) = (self.span.clone(), true);
+            }
+            item
         };
         Some(array.iter().enumerate().map(item).collect())
     }
@@ -321,7 +367,11 @@ impl<'a> Field<'a> {
             self.wrong_type("a table");
             return None;
         };
-        Some(Section::new(self.report, table, self.span.clone(), self.path.clone()))
+        let section = Section::new(self.report, table, self.span.clone(), self.path.clone());
+        Some(match self.behind {
+            Some(behind) => section.over(behind),
+            None => section,
+        })
     }
 
     fn wrong_type(&self, wanted: &str) {

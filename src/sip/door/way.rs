@@ -114,11 +114,15 @@ impl Door {
             Address::Trunk { trunk, number } => {
                 let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
                 let destination =
-                    known.destination.as_ref().ok_or_else(|| not_there("the trunk has no destination"))?;
-                let mut target = Uri::sip(Some(number), &host(&destination.host), Some(destination.port))
-                    .map_err(internal)?;
-                if destination.transport == sbc_config::Transport::Tcp {
-                    target = target.with_param("transport", Some("tcp")).map_err(internal)?;
+                    known.destination().ok_or_else(|| not_there("the trunk has no destination"))?;
+                let port = Some(destination.port_or_default());
+                let mut target = Uri::sip(Some(number), &host(&destination.host), port).map_err(internal)?;
+                match destination.transport_or_default() {
+                    sbc_config::Transport::Udp => {}
+                    other => {
+                        target =
+                            target.with_param("transport", Some(&other.to_string())).map_err(internal)?;
+                    }
                 }
                 Ok(Way {
                     uri: target,
@@ -146,11 +150,12 @@ impl Door {
                 .ok_or_else(|| not_there(&format!("the name {name} does not resolve")))?,
         };
         Ok(Destination {
-            transport: match destination.transport {
+            transport: match destination.transport_or_default() {
                 sbc_config::Transport::Udp => Transport::Udp,
                 sbc_config::Transport::Tcp => Transport::Tcp,
+                sbc_config::Transport::Tls => return Err(not_there("the door does not speak TLS yet")),
             },
-            remote: SocketAddr::new(ip, destination.port),
+            remote: SocketAddr::new(ip, destination.port_or_default()),
             local: None,
             connection: None,
         })
@@ -159,10 +164,10 @@ impl Door {
     pub(super) fn ask_trunks(&mut self, now: Instant) {
         let config = self.config.load_full();
         for trunk in self.trunks.due(now, &config) {
-            let Some(destination) = &trunk.destination else { continue };
+            let Some(destination) = trunk.destination() else { continue };
             let asked = self.resolve(destination).and_then(|to| {
-                let uri =
-                    Uri::sip(None, &host(&destination.host), Some(destination.port)).map_err(internal)?;
+                let port = Some(destination.port_or_default());
+                let uri = Uri::sip(None, &host(&destination.host), port).map_err(internal)?;
                 let from = self.from(&to, &Caller { number: "sidetone".into(), name: None })?;
                 self.endpoint.options(now, &uri, &from, to).map_err(internal)
             });

@@ -712,7 +712,7 @@ fn a_trunk_that_is_new_in_the_file_is_asked_soon() {
 #[test]
 fn a_connection_that_cannot_be_made_ends_the_leg_that_needed_it() {
     let mut changed = config("supported", "");
-    changed.trunks[0].destination.as_mut().unwrap().transport = sbc_config::Transport::Tcp;
+    changed.trunks[0].destinations[0].transport = Some(sbc_config::Transport::Tcp);
     let mut house = House::with(changed);
     let (_, invite) = house.dials_carrier(&[]);
     assert!(invite.get("Via").starts_with("SIP/2.0/TCP"));
