@@ -44,6 +44,7 @@ impl Pair {
                 remote: self.addresses[1],
                 local: Some(self.addresses[0]),
                 connection: None,
+                tls: None,
             },
             next_hop: NextHop::Follow,
             from: NameAddr::new(Uri::parse(Bytes::from_static(b"sip:+4930999999@192.0.2.1")).expect("a URI")),
@@ -73,6 +74,7 @@ impl Pair {
                                 remote: self.addresses[from],
                                 local: self.addresses[1 - from],
                                 connection: None,
+                                tls: None,
                             };
                             let other = if from == 0 { &mut self.callee } else { &mut self.caller };
                             other.receive(self.now, peer, bytes);

@@ -21,7 +21,8 @@ use crate::observe::{Ledger, LedgerSettings, Store, StoreError, metrics as names
 use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
 use crate::sip::names::{self as dns, Names};
-use crate::sip::transport::{BindError, Limits, Wires};
+use crate::sip::tls::{Material, Tls};
+use crate::sip::transport::{BindError, Limits, Listen, Wires};
 use crate::sip::uri::Host;
 use crate::switchboard::desk::{Answer, Desk, Request};
 use crate::switchboard::{self, BRIDGE_EVENTS_MAX, Lines, ORDERS_MAX, REPORTS_MAX};
@@ -122,8 +123,13 @@ impl Gateway {
 
         let (bridge_events_in, bridge_events) = mpsc::channel(BRIDGE_EVENTS_MAX);
         let bridge = Bridge::start(bridge_config(&config, source.directory())?, bridge_events_in)?;
-        let limits = Limits { connections: config.sip.tcp_connections_max, idle: config.sip.tcp_idle };
-        let wires = Wires::bind(config.sip.udp, config.sip.tcp, limits).await?;
+        let limits = Limits {
+            connections: config.sip.tcp_connections_max,
+            idle: config.sip.tcp_idle,
+            ..Limits::default()
+        };
+        let listen = Listen { udp: config.sip.udp, tcp: config.sip.tcp, tls: None };
+        let wires = Wires::bind(listen, Arc::new(Tls::new(Material::none())), limits).await?;
         let (sip_udp, sip_tcp) = (wires.udp_addr(), wires.tcp_addr());
         let http = TcpListener::bind(config.api.listen)
             .await

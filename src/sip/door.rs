@@ -7,7 +7,6 @@
 //! a person by digest. Nothing in a header makes anybody trusted.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +19,7 @@ use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId};
 
 use super::digest::Algorithm;
 use super::endpoint::{self, Endpoint, EndpointConfig, Output};
-use super::flow::{ConnectionId, Destination, Peer, Transport};
+use super::flow::{ConnectionId, Destination, Peer};
 use super::header::Name;
 use super::leg::{Leg, end_of};
 use super::message::Request;
@@ -29,8 +28,10 @@ use super::people::People;
 use super::random::Random;
 use super::register::{Expiry, Registrar};
 use super::session::{Refusal, SessionEvent, SessionId};
+use super::tls::{Outward, Verified};
 use super::transport::Arrival;
 
+mod private;
 mod way;
 
 use way::codecs_of;
@@ -58,6 +59,7 @@ pub struct Door {
     legs: HashMap<LegId, Leg>,
     by_session: HashMap<SessionId, LegId>,
     trunks: super::trunk::Trunks,
+    private: private::Private,
     wire: VecDeque<(Destination, Bytes)>,
     reports: VecDeque<Report>,
     closing: VecDeque<ConnectionId>,
@@ -99,6 +101,7 @@ impl Door {
             legs: HashMap::new(),
             by_session: HashMap::new(),
             trunks: super::trunk::Trunks::new(now),
+            private: private::Private::default(),
             wire: VecDeque::new(),
             reports: VecDeque::new(),
             closing: VecDeque::new(),
@@ -108,7 +111,7 @@ impl Door {
 
     /// Takes one message.
     pub fn receive(&mut self, now: Instant, peer: Peer, message: Bytes) {
-        self.endpoint.receive(now, peer, message);
+        self.endpoint.receive(now, self.private.introduce(peer), message);
         self.drain(now);
     }
 
@@ -119,12 +122,27 @@ impl Door {
         self.closing.extend(peer.connection);
     }
 
-    /// A connection is gone, or could not be made.
-    pub fn gone(&mut self, now: Instant, connection: ConnectionId, remote: SocketAddr) {
-        self.endpoint.connection_closed(connection);
-        let to = Destination { transport: Transport::Tcp, remote, local: None, connection: Some(connection) };
+    /// A TLS connection stands, and this is what the peer's certificate proved.
+    pub fn secured(&mut self, peer: Peer, verified: Verified) {
+        self.private.secured(&self.config.load(), peer, verified);
+    }
+
+    /// A connection that stood is gone; `to` is where it was the way.
+    pub fn gone(&mut self, now: Instant, connection: ConnectionId, to: Option<Destination>) {
+        self.private.gone(connection);
+        self.endpoint.connection_gone(now, connection, to);
+        self.drain(now);
+    }
+
+    /// No connection could be made.
+    pub fn unreachable(&mut self, now: Instant, to: Destination) {
         self.endpoint.transport_failed(now, to);
         self.drain(now);
+    }
+
+    /// As whom and to whom a TLS connection for a message to `to` is opened.
+    pub fn outward(&self, to: &Destination) -> Option<Arc<Outward>> {
+        self.private.outward(to)
     }
 
     /// Lets due timers fire.
@@ -541,7 +559,7 @@ pub async fn run(
     loop {
         while let Some(wanted) = door.poll() {
             match wanted {
-                Wanted::Transmit(to, octets) => wires.send(to, octets),
+                Wanted::Transmit(to, octets) => wires.send(to, door.outward(&to), octets),
                 Wanted::Close(connection) => wires.close(connection),
                 // Waiting here slows the sockets down, which is what a full switchboard needs.
                 Wanted::Report(report) => {
@@ -558,7 +576,9 @@ pub async fn run(
                 survive(|| match arrival {
                     Arrival::Message(peer, message) => door.receive(now, peer, message),
                     Arrival::Broken(peer, head) => door.receive_last(now, peer, head),
-                    Arrival::Gone(connection, remote) => door.gone(now, connection, remote),
+                    Arrival::Secured(peer, verified) => door.secured(peer, verified),
+                    Arrival::Gone(connection, to) => door.gone(now, connection, to),
+                    Arrival::Unreachable(to) => door.unreachable(now, to),
                 });
             }
             order = orders.recv() => match order {

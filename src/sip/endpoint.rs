@@ -55,6 +55,8 @@ pub struct EndpointConfig {
     pub advertised_udp: Option<(Host, u16)>,
     /// The same over TCP.
     pub advertised_tcp: Option<(Host, u16)>,
+    /// The same over TLS.
+    pub advertised_tls: Option<(Host, u16)>,
     /// The user part of our Contact.
     pub contact_user: String,
     /// User-Agent and Server.
@@ -72,6 +74,7 @@ impl Default for EndpointConfig {
         EndpointConfig {
             advertised_udp: None,
             advertised_tcp: None,
+            advertised_tls: None,
             contact_user: "sidetone".into(),
             user_agent: concat!("Sidetone/", env!("CARGO_PKG_VERSION")).into(),
             session_timers: Some(SessionTimers { interval: 1800, min: 90 }),
@@ -171,18 +174,11 @@ impl Endpoint {
         self.registrar.as_mut()
     }
 
-    /// A connection has ended. Sessions go on (their next request opens another); phones registered over it are
-    /// not reachable any more.
-    pub fn connection_closed(&mut self, connection: ConnectionId) {
-        let changes = self.registrar.as_mut().map(|registrar| registrar.connection_closed(connection));
-        self.hub.events.extend(changes.into_iter().flatten().map(Output::Registered));
-    }
-
     /// Takes one datagram, or one message cut from a stream.
     pub fn receive(&mut self, now: Instant, peer: Peer, message: Bytes) {
         let parsed = match peer.transport {
             Transport::Udp => Message::parse_datagram(message),
-            Transport::Tcp => Message::parse_stream(message),
+            Transport::Tcp | Transport::Tls => Message::parse_stream(message),
         };
         match parsed.and_then(Message::validated) {
             Ok(Message::Request(request)) => self.on_request(now, peer, request),
@@ -199,6 +195,17 @@ impl Endpoint {
     /// A message to `to` could not be delivered: every transaction that waits for an answer from there has failed.
     pub fn transport_failed(&mut self, now: Instant, to: Destination) {
         for notice in self.hub.layer.transport_failed(now, to) {
+            self.on_notice(now, notice);
+        }
+        self.tidy();
+    }
+
+    /// A connection that stood has ended; `to` is where it was the way for requests that named none. Sessions go on (their
+    /// next request opens another); phones registered over it are not reachable any more.
+    pub fn connection_gone(&mut self, now: Instant, connection: ConnectionId, to: Option<Destination>) {
+        let changes = self.registrar.as_mut().map(|registrar| registrar.connection_closed(connection));
+        self.hub.events.extend(changes.into_iter().flatten().map(Output::Registered));
+        for notice in self.hub.layer.connection_gone(now, connection, to) {
             self.on_notice(now, notice);
         }
         self.tidy();
@@ -777,11 +784,11 @@ fn joined(pieces: &[&[u8]]) -> Box<[u8]> {
     key.into_boxed_slice()
 }
 
-/// RFC 3261 section 18.2.2 and RFC 3581: over a stream on the same connection; over UDP to the address the request
+/// RFC 3261 section 18.2.2 and RFC 3581: over a stream on the same connection, or a new one when that is gone; over UDP to the address the request
 /// came from, at the port it came from when the sender asked for that, else at the port it named. `maddr` is not followed:
 /// it would let anyone point our answers at a third party.
 fn response_path(peer: Peer, via: &Via) -> Destination {
-    let mut to = Destination::from(peer);
+    let mut to = Destination::back(peer, via.port);
     if peer.transport == Transport::Udp && via.rport().is_none() {
         to.remote.set_port(via.port.unwrap_or(5060));
     }

@@ -9,12 +9,19 @@ pub enum Transport {
     Udp,
     /// A stream; nothing is lost while the connection lives.
     Tcp,
+    /// A stream that nobody on the way can read or change.
+    Tls,
 }
 
 impl Transport {
     /// True when the transport itself repeats what is lost, so that the transactions need not.
     pub fn is_reliable(self) -> bool {
-        self == Transport::Tcp
+        self != Transport::Udp
+    }
+
+    /// True when nobody on the way can read what is said: only then may keys for media be said (RFC 4568 section 7).
+    pub fn is_secure(self) -> bool {
+        self == Transport::Tls
     }
 
     /// The name in a Via header.
@@ -22,6 +29,31 @@ impl Transport {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Tls => "TLS",
+        }
+    }
+
+    /// The `transport` parameter of a URI by which we are reached this way; UDP is what its absence means
+    /// (RFC 3263 section 4.1).
+    pub fn param(self) -> Option<&'static str> {
+        match self {
+            Transport::Udp => None,
+            Transport::Tcp => Some("tcp"),
+            Transport::Tls => Some("tls"),
+        }
+    }
+
+    /// What the `transport` parameter of a URI means.
+    pub fn from_param(param: &str) -> Option<Transport> {
+        let known = [("udp", Transport::Udp), ("tcp", Transport::Tcp), ("tls", Transport::Tls)];
+        known.into_iter().find(|(name, _)| param.eq_ignore_ascii_case(name)).map(|(_, transport)| transport)
+    }
+
+    /// The port meant where none is named (RFC 3261 section 19.1.2).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
         }
     }
 }
@@ -29,6 +61,12 @@ impl Transport {
 /// A stream connection, numbered by whoever holds the sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
+
+/// As whom and to whom a TLS connection is opened: the number of an [`Outward`](super::tls::Outward), so that a
+/// destination stays a few octets. Whoever holds the sockets never sends a message with one number over a connection
+/// that was opened with another: two trunks at one address are two parties.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TlsWay(pub u32);
 
 /// Who sent a message: the addresses as the socket saw them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,6 +79,8 @@ pub struct Peer {
     pub local: SocketAddr,
     /// The connection it came on, for streams.
     pub connection: Option<ConnectionId>,
+    /// With TLS, as whom and to whom another connection to it would be opened.
+    pub tls: Option<TlsWay>,
 }
 
 /// Where a message goes.
@@ -57,6 +97,8 @@ pub struct Destination {
     pub local: Option<SocketAddr>,
     /// The connection to use.
     pub connection: Option<ConnectionId>,
+    /// With TLS, as whom and to whom a connection is opened if one must be.
+    pub tls: Option<TlsWay>,
 }
 
 impl From<Peer> for Destination {
@@ -67,6 +109,19 @@ impl From<Peer> for Destination {
             remote: peer.remote,
             local: Some(peer.local),
             connection: peer.connection,
+            tls: peer.tls,
         }
+    }
+}
+
+impl Destination {
+    /// Back to the sender over its connection, or when that is gone, by a new one to the port that the sender said it
+    /// listens on (RFC 3261 section 18.2.2). Where it sent from is no place to call at.
+    pub fn back(peer: Peer, listens: Option<u16>) -> Destination {
+        let mut to = Destination::from(peer);
+        if peer.transport.is_reliable() {
+            to.remote.set_port(listens.unwrap_or(peer.transport.default_port()));
+        }
+        to
     }
 }

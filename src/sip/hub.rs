@@ -58,6 +58,7 @@ impl Hub {
         let advertised = match to.transport {
             Transport::Udp => &self.config.advertised_udp,
             Transport::Tcp => &self.config.advertised_tcp,
+            Transport::Tls => &self.config.advertised_tls,
         };
         match (advertised, to.local) {
             (Some((host, port)), _) => (host.clone(), Some(*port)),
@@ -71,7 +72,7 @@ impl Hub {
     pub(super) fn contact(&self, to: &Destination) -> Bytes {
         let (host, port) = self.sent_by(to);
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-        let transport = if to.transport == Transport::Tcp { ";transport=tcp" } else { "" };
+        let transport = to.transport.param().map(|name| format!(";transport={name}")).unwrap_or_default();
         Bytes::from(format!("<sip:{}@{host}{port}{transport}>", self.config.contact_user))
     }
 
@@ -82,6 +83,7 @@ impl Hub {
         let transport = match to.transport {
             Transport::Udp => header::Transport::Udp,
             Transport::Tcp => header::Transport::Tcp,
+            Transport::Tls => header::Transport::Tls,
         };
         (branch, Via::new(transport, host, port, &format!("{MAGIC_COOKIE}{branch:016x}")))
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::alarm::Alarms;
-use super::flow::Destination;
+use super::flow::{ConnectionId, Destination};
 use super::transaction::{
     Class, Effect, Happened, InviteClient, InviteServer, Machine, OtherClient, OtherServer, Timer,
 };
@@ -320,7 +320,7 @@ impl<C: Copy, S: Copy> Layer<C, S> {
     pub(super) fn transport_failed(&mut self, now: Instant, to: Destination) -> Vec<Notice<C, S>> {
         let same = |other: Destination| match (to.connection, other.connection) {
             (Some(a), Some(b)) => a == b,
-            _ => to.transport == other.transport && to.remote == other.remote,
+            _ => to.transport == other.transport && to.remote == other.remote && to.tls == other.tls,
         };
         let mut clients: Vec<ClientId> =
             self.clients.iter().filter(|(_, client)| same(client.to)).map(|(id, _)| *id).collect();
@@ -344,6 +344,35 @@ impl<C: Copy, S: Copy> Layer<C, S> {
                 notices.push(Notice::ServerFailed(owner));
             }
             self.settle_server(now, id);
+        }
+        notices
+    }
+
+    /// A connection that stood is gone; `to` is where it was the way. A request that had no answer at all may never have
+    /// arrived, and fails. Where the peer has shown that it has the request, its further answers may come by another
+    /// connection (RFC 3261 section 18.2.2), and ours to it go by a new one.
+    pub(super) fn connection_gone(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        to: Option<Destination>,
+    ) -> Vec<Notice<C, S>> {
+        let over = |other: Destination| match other.connection {
+            Some(named) => named == connection,
+            None => to.is_some_and(|to| {
+                to.transport == other.transport && to.remote == other.remote && to.tls == other.tls
+            }),
+        };
+        let lost = self.clients.iter().filter(|(_, client)| over(client.to) && client.machine.is_unheard());
+        let mut lost: Vec<ClientId> = lost.map(|(id, _)| *id).collect();
+        lost.sort_unstable();
+        let mut notices = Vec::new();
+        for id in lost {
+            let Some(client) = self.clients.get_mut(&id) else { continue };
+            if client.machine.step(Happened::TransportFailed) == Effect::Unreachable {
+                notices.push(Notice::ClientUnreachable(id, client.owner));
+            }
+            self.settle_client(now, id);
         }
         notices
     }

@@ -29,6 +29,7 @@ mod people;
 pub mod random;
 pub mod register;
 pub mod session;
+pub mod tls;
 pub mod transaction;
 pub mod transport;
 mod trunk;

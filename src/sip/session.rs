@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::flow::{Destination, Peer};
+use super::flow::{Destination, Peer, Transport};
 use super::header::{MediaType, NameAddr, Reason};
 use super::hub::{Hub, Question};
 use super::layer::ClientId;
@@ -624,7 +624,8 @@ impl Way {
     fn heard_from(&mut self, peer: Peer) {
         let by_flow = self.next_hop == NextHop::Pinned || self.flow.connection.is_some();
         if by_flow && peer.transport == self.flow.transport {
-            self.flow = Destination::from(peer);
+            let listens = Some(self.flow.remote.port());
+            self.flow = Destination { tls: peer.tls.or(self.flow.tls), ..Destination::back(peer, listens) };
         }
     }
 
@@ -637,13 +638,20 @@ impl Way {
             return self.flow;
         }
         let transport = match uri.transport() {
-            Some(name) if name.eq_ignore_ascii_case("tcp") => super::flow::Transport::Tcp,
-            Some(name) if name.eq_ignore_ascii_case("udp") => super::flow::Transport::Udp,
-            _ => self.flow.transport,
+            // What began in secret goes on in secret, whatever a Contact says.
+            Some(_) if self.flow.transport.is_secure() => self.flow.transport,
+            Some(name) => Transport::from_param(name).unwrap_or(self.flow.transport),
+            None => self.flow.transport,
         };
-        let remote = std::net::SocketAddr::new(ip, uri.port().unwrap_or(5060));
+        let remote = std::net::SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
         let same = transport == self.flow.transport;
-        Destination { transport, remote, local: self.flow.local.filter(|_| same), connection: None }
+        Destination {
+            transport,
+            remote,
+            local: self.flow.local.filter(|_| same),
+            connection: None,
+            tls: self.flow.tls,
+        }
     }
 }
 

@@ -427,6 +427,14 @@ impl Machine {
         }
     }
 
+    /// True for a request of ours to which no answer at all has come.
+    pub fn is_unheard(self) -> bool {
+        matches!(
+            self,
+            Machine::InviteClient(InviteClient::Calling) | Machine::OtherClient(OtherClient::Trying)
+        )
+    }
+
     /// True when nothing is left to do and the transaction can be forgotten.
     pub fn is_over(self) -> bool {
         matches!(

@@ -158,6 +158,7 @@ impl Door {
             remote: SocketAddr::new(ip, destination.port_or_default()),
             local: None,
             connection: None,
+            tls: None,
         })
     }
 

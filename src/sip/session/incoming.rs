@@ -74,7 +74,9 @@ impl Incoming {
             hub.respond(now, &invite, response.to_tag(&tag));
             return None;
         };
-        let way = Way { flow: Destination::from(invite.peer), next_hop: next_hop(&invite, &dialog) };
+        let listens = invite.headers().top_via().ok().and_then(|via| via.port);
+        let flow = Destination::back(invite.peer, listens);
+        let way = Way { flow, next_hop: next_hop(&invite, &dialog) };
         let no_offer = matches!(sdp_of(invite.headers(), invite.request.body()), Ok(None));
         hub.layer.own(invite.id, common.id);
         common.set(hub, Ring::RungTooLong, now + UNANSWERED_MAX);

@@ -98,7 +98,7 @@ struct House {
 
 fn udp(remote: &str) -> Peer {
     let (remote, local) = (remote.parse().unwrap(), "192.0.2.2:5060".parse().unwrap());
-    Peer { transport: Transport::Udp, remote, local, connection: None }
+    Peer { transport: Transport::Udp, remote, local, connection: None, tls: None }
 }
 
 impl House {
@@ -716,7 +716,14 @@ fn a_connection_that_cannot_be_made_ends_the_leg_that_needed_it() {
     let mut house = House::with(changed);
     let (_, invite) = house.dials_carrier(&[]);
     assert!(invite.get("Via").starts_with("SIP/2.0/TCP"));
-    house.door.gone(house.now, ConnectionId(1), CARRIER.parse().unwrap());
+    let to = Destination {
+        transport: Transport::Tcp,
+        remote: CARRIER.parse().unwrap(),
+        local: None,
+        connection: None,
+        tls: None,
+    };
+    house.door.unreachable(house.now, to);
     house.collect();
     let events = house.events();
     assert!(matches!(&events[..], [LegEvent::Ended(end)] if end.cause == Cause::Unreachable), "{events:?}");

@@ -133,6 +133,7 @@ impl Wire {
             remote: from.other().address(),
             local: Some(from.address()),
             connection: (self.transport == Transport::Tcp).then_some(ConnectionId(1)),
+            tls: None,
         }
     }
 
@@ -142,6 +143,7 @@ impl Wire {
             remote: of.address(),
             local: of.other().address(),
             connection: (self.transport == Transport::Tcp).then_some(ConnectionId(1)),
+            tls: None,
         }
     }
 
@@ -369,6 +371,7 @@ impl Solo {
                 remote: Alice.address(),
                 local: Bob.address(),
                 connection: None,
+                tls: None,
             },
             sent: Vec::new(),
             incoming: Vec::new(),

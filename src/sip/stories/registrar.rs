@@ -181,7 +181,7 @@ fn a_phone_on_a_connection_is_gone_with_it() {
     solo.peer.connection = Some(ConnectionId(4));
     Phone::new("anna").registers(&mut solo, "Contact: <sip:anna@192.0.2.1;transport=tcp>\n");
     assert_eq!(solo.endpoint.registrar().unwrap().len(), 1);
-    solo.endpoint.connection_closed(ConnectionId(4));
+    solo.endpoint.connection_gone(solo.now, ConnectionId(4), None);
     solo.collect();
     assert!(solo.endpoint.registrar().unwrap().is_empty());
     assert_eq!(solo.registered.last(), Some(&Change { user: "anna".into(), bindings: 0 }));

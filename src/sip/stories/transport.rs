@@ -1,18 +1,23 @@
 //! The sockets, as peers treat them: well and badly. These run on loopback.
 
+use std::sync::Arc;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::sip::transport::{Arrival, Limits, Wires};
+use crate::sip::tls::{Material, Tls};
+use crate::sip::transport::{Arrival, Limits, Listen, Wires};
 
 /// The longest anything that must come is waited for.
 const SOON: Duration = Duration::from_secs(20);
 
 async fn wires(connections: usize, idle: Duration) -> (Wires, SocketAddr) {
-    let any = "127.0.0.1:0".parse().unwrap();
-    let wires = Wires::bind(Some(any), Some(any), Limits { connections, idle }).await.unwrap();
+    let any = "127.0.0.1:0".parse().ok();
+    let listen = Listen { udp: any, tcp: any, tls: None };
+    let limits = Limits { connections, idle, ..Limits::default() };
+    let wires = Wires::bind(listen, Arc::new(Tls::new(Material::none())), limits).await.unwrap();
     let tcp = wires.tcp_addr().unwrap();
     (wires, tcp)
 }
@@ -33,7 +38,7 @@ fn back(peer: Peer) -> Destination {
 }
 
 fn tcp_to(remote: SocketAddr) -> Destination {
-    Destination { transport: Transport::Tcp, remote, local: None, connection: None }
+    Destination { transport: Transport::Tcp, remote, local: None, connection: None, tls: None }
 }
 
 #[tokio::test]
@@ -43,7 +48,7 @@ async fn a_datagram_and_its_answer_go_the_same_way() {
     phone.send_to(b"question", wires.udp_addr().unwrap()).await.unwrap();
     let Arrival::Message(peer, message) = next(&mut wires).await else { panic!() };
     assert_eq!((&message[..], peer.remote), (&b"question"[..], phone.local_addr().unwrap()));
-    wires.send(back(peer), Bytes::from_static(b"answer"));
+    wires.send(back(peer), None, Bytes::from_static(b"answer"));
     let mut answer = [0; 16];
     let length = timeout(SOON, phone.recv(&mut answer)).await.unwrap().unwrap();
     assert_eq!(&answer[..length], b"answer");
@@ -68,7 +73,7 @@ async fn a_connection_whose_framing_is_lost_gets_its_answer_and_is_closed() {
     peer.write_all(options("many").as_bytes()).await.unwrap();
     let Arrival::Broken(from, head) = next(&mut wires).await else { panic!() };
     assert!(head.starts_with(b"OPTIONS"));
-    wires.send(back(from), Bytes::from_static(b"SIP/2.0 400 Bad Request\r\n\r\n"));
+    wires.send(back(from), None, Bytes::from_static(b"SIP/2.0 400 Bad Request\r\n\r\n"));
     wires.close(from.connection.unwrap());
     let mut heard = String::new();
     timeout(SOON, peer.read_to_string(&mut heard)).await.expect("the end comes").unwrap();
@@ -100,7 +105,7 @@ async fn a_connection_beyond_the_most_is_closed_and_one_that_ends_makes_room() {
                 arrival = wires.next() => match arrival {
                     Arrival::Message(..) => return,
                     Arrival::Gone(..) => {}
-                    other @ Arrival::Broken(..) => panic!("{other:?}"),
+                    other => panic!("{other:?}"),
                 },
                 _closed = third.read(&mut nothing) => {}
             }
@@ -135,9 +140,9 @@ async fn a_ping_is_answered() {
 async fn a_connection_that_is_refused_is_told_as_gone() {
     let (mut wires, _) = wires(4, SOON).await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    wires.send(tcp_to(nobody), Bytes::from_static(b"hello"));
-    let Arrival::Gone(_, remote) = next(&mut wires).await else { panic!() };
-    assert_eq!(remote, nobody);
+    wires.send(tcp_to(nobody), None, Bytes::from_static(b"hello"));
+    let Arrival::Unreachable(to) = next(&mut wires).await else { panic!() };
+    assert_eq!(to, tcp_to(nobody));
 }
 
 #[tokio::test]
@@ -146,12 +151,12 @@ async fn a_peer_that_does_not_read_is_cut_off_and_costs_others_nothing() {
     let deaf = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let to = tcp_to(deaf.local_addr().unwrap());
     let message = Bytes::from(vec![b'x'; 16 * 1024]);
-    wires.send(to, message.clone());
+    wires.send(to, None, message.clone());
     let (_never_read, _) = deaf.accept().await.unwrap();
     // Far more than the queue and the kernel hold together: sending never waits.
     for _ in 0..5000 {
-        wires.send(to, message.clone());
+        wires.send(to, None, message.clone());
     }
-    let Arrival::Gone(_, remote) = next(&mut wires).await else { panic!() };
-    assert_eq!(remote, to.remote);
+    let Arrival::Gone(_, led) = next(&mut wires).await else { panic!() };
+    assert_eq!(led, Some(to));
 }
