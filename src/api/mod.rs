@@ -12,6 +12,7 @@
 mod auth;
 mod calls;
 mod connections;
+mod consult;
 mod events;
 mod extract;
 mod idempotency;
@@ -263,6 +264,10 @@ fn guarded_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(supervise::begin, supervise::list))
         .routes(routes!(supervise::get, supervise::switch, supervise::end))
         .routes(routes!(supervise::take_over))
+        .routes(routes!(consult::begin))
+        .routes(routes!(consult::get, consult::speak_to))
+        .routes(routes!(consult::complete))
+        .routes(routes!(consult::cancel))
         .routes(routes!(events::sse))
         .routes(routes!(events::ws))
         .routes(routes!(records::cdr))

@@ -30,6 +30,7 @@ use super::records::CloudEvent;
         (name = "calls", description = "Live calls"),
         (name = "legs", description = "The connections of a call"),
         (name = "supervision", description = "Monitor, whisper, barge, take over"),
+        (name = "consult", description = "Ask an expert, talk in private, merge or hand over"),
         (name = "events", description = "What happens, as it happens"),
         (name = "records", description = "What happened"),
         (name = "service", description = "The gateway itself"),
@@ -192,6 +193,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(count, 26, "an operation came or went: say so in CHANGELOG.md");
+        assert_eq!(count, 31, "an operation came or went: say so in CHANGELOG.md");
     }
 }

@@ -245,7 +245,7 @@ impl Switchboard {
                 detail: "too many new calls in this second; try again in the next".into(),
             });
         }
-        let customer = customer_target(&config, &person.tenant, to, trunk)?;
+        let customer = dialled_target(&config, &person.tenant, to, trunk)?;
         let id = new_call_id();
         let setup = Setup {
             first: LegId(0),
@@ -399,7 +399,7 @@ fn takeover(config: &Config) -> Takeover {
     if config.supervision.takeover_releases_agent { Takeover::ReleasesAgent } else { Takeover::KeepsAgent }
 }
 
-fn to_person(person: &PersonId) -> Target {
+pub(super) fn to_person(person: &PersonId) -> Target {
     Target { address: Address::Person(person.clone()), name: person.to_string() }
 }
 
@@ -436,8 +436,8 @@ fn attempts(config: &Config, route: &Route, dialled: &str) -> (Vec<Attempt>, Opt
     (attempts, when_exhausted)
 }
 
-/// Whom an agent's originated call dials: beyond the named trunk, where a route leads, or a colleague.
-fn customer_target(
+/// Whom a number typed by an agent dials: beyond the named trunk, where a route leads, or a colleague.
+pub(super) fn dialled_target(
     config: &Config,
     tenant: &TenantId,
     to: &str,

@@ -3,14 +3,14 @@
 //! The API holds a [`Desk`], sends one [`Request`] at a time with the [`Principal`] who asks, and
 //! waits for the answer. Rights are checked behind the desk, when the act happens.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sbc_config::{PersonId, TenantId, TrunkId};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call::rights::{Denial, Principal};
-use crate::call::{CallId, Cause, Coaching, Hold, LegId, Presence, SupervisionId};
+use crate::call::{CallId, Cause, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
 
 /// Requests waiting at the switchboard; beyond it callers get [`Refusal::Busy`]. Enough for a
 /// second of the fastest client we allow, small enough that nobody waits behind a stale crowd.
@@ -88,9 +88,44 @@ pub enum Request {
     TakeOver(SupervisionId),
     /// End a supervision. Answer: [`Answer::Done`].
     EndSupervision(SupervisionId),
+    /// Ask an expert. Answer: [`Answer::Consult`].
+    Consult(ConsultRequest),
+    /// One consult. Answer: [`Answer::Consult`].
+    GetConsult(ConsultId),
+    /// Speak to the expert, the customer, both, or in conference. Answer: [`Answer::Consult`].
+    SpeakTo(ConsultId, SpeakTo),
+    /// Hand the call over to the expert. Answer: [`Answer::Done`].
+    CompleteConsult(ConsultId),
+    /// Let the expert go. Answer: [`Answer::Done`].
+    CancelConsult(ConsultId),
     /// Take no new calls; existing ones go on. Answer: [`Answer::Draining`].
     Drain,
 }
+
+/// A wish to ask an expert.
+#[derive(Debug, Clone)]
+pub struct ConsultRequest {
+    /// The call.
+    pub call: CallId,
+    /// The leg of the one who asks. An agent asks from their own and a supervisor from theirs; software may say from
+    /// which, and means the first talking agent's when it does not.
+    pub by: Option<LegId>,
+    /// Whom to ask: one of our people, or a number. Others are rung in order when one does not come.
+    pub targets: Vec<String>,
+    /// The trunk that numbers are dialled over; otherwise the route table decides.
+    pub trunk: Option<TrunkId>,
+    /// How long each is rung.
+    pub ring: Duration,
+}
+
+/// The most targets one consult may try: the customer waits meanwhile.
+pub const CONSULT_TARGETS_MAX: usize = 4;
+
+/// How long an expert is rung unless the request says.
+pub const CONSULT_RING: Duration = Duration::from_secs(20);
+
+/// The longest an expert may be rung: a customer who has heard music for two minutes has been forgotten.
+pub const CONSULT_RING_MAX: Duration = Duration::from_secs(120);
 
 /// A wish to put a supervisor on a call.
 #[derive(Debug, Clone)]
@@ -180,6 +215,8 @@ pub enum Answer {
         /// The new table.
         audio: AudioView,
     },
+    /// One consult.
+    Consult(ConsultView),
     /// Draining; how many calls are still up.
     Draining {
         /// Live calls.
@@ -346,6 +383,19 @@ pub enum SupervisionState {
     Active,
     /// Between two calls of the followed agent.
     Waiting,
+}
+
+/// A consult as the API shows it.
+#[derive(Debug, Clone)]
+pub struct ConsultView {
+    /// Its id.
+    pub id: ConsultId,
+    /// The call.
+    pub call: CallId,
+    /// The leg of the one who asks.
+    pub by: LegId,
+    /// The expert's leg and whom the one who asks speaks to; none while it rings.
+    pub talking: Option<(LegId, SpeakTo)>,
 }
 
 /// The live who-hears-whom table.

@@ -13,6 +13,7 @@
 //! A panic while a call is handled ends that call and no other.
 
 mod admission;
+mod consult;
 pub mod desk;
 mod live;
 mod standby;
@@ -33,8 +34,8 @@ use tokio::sync::{mpsc, watch};
 use crate::bridge::{Bridge, BridgeEvent};
 use crate::call::door::{MediaEnd, Order, Report};
 use crate::call::{
-    CallId, Cause, Coaching, Command, CommandError, Input, LegAction, LegEnd, LegEvent, LegId, Output,
-    SupervisionId,
+    CallId, Cause, Coaching, Command, CommandError, ConsultId, Input, LegAction, LegEnd, LegEvent, LegId,
+    Output, SupervisionId,
 };
 use crate::observe::{Journal, metrics as names};
 
@@ -80,6 +81,8 @@ pub struct Switchboard {
     by_leg: HashMap<LegId, CallId>,
     /// Which call a supervision is on.
     by_supervision: HashMap<SupervisionId, CallId>,
+    /// Which call a consult is on.
+    by_consult: HashMap<ConsultId, CallId>,
     /// Supervisors on the line between two calls of the agent they follow.
     standby: HashMap<SupervisionId, Standby>,
     /// When which call wants to be told the time.
@@ -155,6 +158,7 @@ impl Switchboard {
             calls: HashMap::new(),
             by_leg: HashMap::new(),
             by_supervision: HashMap::new(),
+            by_consult: HashMap::new(),
             standby: HashMap::new(),
             timers: BTreeSet::new(),
             closing: HashMap::new(),
@@ -441,6 +445,7 @@ impl Switchboard {
     fn finish(&mut self, now: Instant, mut live: Live, cause: Cause, by: Option<LegId>) {
         let id = live.id;
         self.by_supervision.retain(|_, call| *call != id);
+        self.by_consult.retain(|_, call| *call != id);
         self.bridge.close_call(id);
         for leg in &mut live.legs {
             self.leave_trunk(leg.channel.take());
@@ -477,6 +482,15 @@ impl Switchboard {
             Request::GetSupervision(id) => self.supervision(&who, id).map(Answer::Supervision),
             Request::ListSupervisions(call) => self.supervisions(&who, call).map(Answer::Supervisions),
             Request::EndSupervision(id) => self.end_supervision(now, &who, id),
+            Request::Consult(wanted) => self.consult(now, &who, wanted),
+            Request::GetConsult(id) => self.consult_view(&who, id).map(Answer::Consult),
+            Request::SpeakTo(id, to) => self.speak_to(now, &who, id, to),
+            Request::CompleteConsult(id) => {
+                self.end_consult(now, &who, id, Command::CompleteConsult(id), "complete_consult")
+            }
+            Request::CancelConsult(id) => {
+                self.end_consult(now, &who, id, Command::CancelConsult(id), "cancel_consult")
+            }
             Request::Drain => self.drain(&who),
         };
         // A caller who no longer waits has gone; what was asked is done all the same.

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::stage::{AGENT, CALL, SUPERVISION, Stage, TOKENS, all_tokens, body_for, token, within};
+use crate::stage::{AGENT, CALL, CONSULT, SUPERVISION, Stage, TOKENS, all_tokens, body_for, token, within};
 use sidetone::api::Tokens;
 
 /// The statuses of one operation, in the order of [`TOKENS`]: alice (the call's agent), bob (another
@@ -15,6 +15,7 @@ async fn every_role_gets_what_the_table_of_acts_says() {
     let call = format!("/v1/calls/{CALL}");
     let leg = format!("{call}/legs/{AGENT}");
     let supervision = format!("/v1/supervisions/{SUPERVISION}");
+    let consult = format!("/v1/consults/{CONSULT}");
     let read = [200, 403, 200, 403, 200, 200, 403, 404, 404];
     let steer = [200, 403, 403, 403, 403, 200, 403, 404, 404];
     let supervise = [403, 403, 200, 403, 403, 200, 403, 404, 404];
@@ -38,6 +39,11 @@ async fn every_role_gets_what_the_table_of_acts_says() {
         (Method::PATCH, supervision.clone(), supervise),
         (Method::POST, format!("{supervision}/takeover"), supervise),
         (Method::DELETE, supervision, created(supervise, 204)),
+        (Method::POST, format!("{call}/consults"), created(steer, 201)),
+        (Method::GET, consult.clone(), read),
+        (Method::PATCH, consult.clone(), steer),
+        (Method::POST, format!("{consult}/complete"), created(steer, 204)),
+        (Method::POST, format!("{consult}/cancel"), created(steer, 204)),
         (Method::GET, "/v1/cdr".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, "/v1/audit".into(), [403, 403, 403, 403, 200, 403, 200, 200, 403]),
         (Method::GET, "/metrics".into(), [403, 403, 403, 403, 403, 403, 200, 403, 403]),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sidetone::api::{ApiConfig, ApiState, Readiness, SharedTokens, Token, Tokens};
 use sidetone::call::rights::{Act, Actor, Principal, Scope, may};
-use sidetone::call::{CallId, Coaching, Hold, LegId, Presence, SupervisionId};
+use sidetone::call::{CallId, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
 use sidetone::observe::{
     Audience, Event, Journal as _, Ledger, LedgerSettings, LedgerWriter, Store, metrics,
 };
@@ -29,6 +29,7 @@ pub const FOREIGN_CALL: CallId = CallId(2);
 pub const CUSTOMER: LegId = LegId(1);
 pub const AGENT: LegId = LegId(2);
 pub const SUPERVISION: SupervisionId = SupervisionId(1);
+pub const CONSULT: ConsultId = ConsultId(1);
 
 /// Every token of the stage, by its text.
 pub const TOKENS: [&str; 9] =
@@ -255,6 +256,9 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
     let of_supervision = |id: &SupervisionId, act| {
         if *id == SUPERVISION { allowed(act) } else { Err(Refusal::NotFound("supervision")) }
     };
+    let of_consult = |id: &ConsultId, act| {
+        if *id == CONSULT { allowed(act) } else { Err(Refusal::NotFound("consult")) }
+    };
     Ok(match request {
         Request::ListCalls => {
             if principal.actor == Actor::Operator {
@@ -286,6 +290,17 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
             of_supervision(id, Act::Supervise).map(|()| switched(Coaching::TakenOver))?
         }
         Request::EndSupervision(id) => of_supervision(id, Act::Supervise).map(|()| Answer::Done)?,
+        Request::Consult(ConsultRequest { call, .. }) => {
+            of_call(call, Act::Steer).map(|()| Answer::Consult(consult_view(None)))?
+        }
+        Request::GetConsult(id) => of_consult(id, Act::Read)
+            .map(|()| Answer::Consult(consult_view(Some((LegId(4), SpeakTo::Expert)))))?,
+        Request::SpeakTo(id, to) => {
+            of_consult(id, Act::Steer).map(|()| Answer::Consult(consult_view(Some((LegId(4), *to)))))?
+        }
+        Request::CompleteConsult(id) | Request::CancelConsult(id) => {
+            of_consult(id, Act::Steer).map(|()| Answer::Done)?
+        }
         Request::Drain => allowed(Act::Operate).map(|()| Answer::Draining { calls: 1 })?,
     })
 }
@@ -341,6 +356,10 @@ fn supervision_view(role: Coaching) -> SupervisionView {
     }
 }
 
+fn consult_view(talking: Option<(LegId, SpeakTo)>) -> ConsultView {
+    ConsultView { id: CONSULT, call: CALL, by: AGENT, talking }
+}
+
 fn audio_view() -> AudioView {
     let mouth = |leg, level_dbfs| MouthView { leg, level_dbfs };
     AudioView {
@@ -363,6 +382,8 @@ pub fn body_for(path: &str) -> Value {
         Some("dtmf") => json!({"digits": "12#"}),
         Some("supervisions") => json!({"supervisor": "sam", "role": "whisper"}),
         Some("calls") => json!({"agent": "alice", "to": "+4930123456"}),
+        Some("consults") => json!({"target": "erin"}),
+        Some(last) if last.starts_with("con_") => json!({"speak_to": "both"}),
         Some(last) if last.starts_with("sup_") => json!({"role": "barge"}),
         _ => Value::Null,
     }

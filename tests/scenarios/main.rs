@@ -4,6 +4,7 @@
 
 #![cfg(feature = "sim")]
 
+mod consult;
 mod demo;
 mod dial_in;
 mod follow;

@@ -109,6 +109,17 @@ pub struct Switched {
     pub audio: Audio,
 }
 
+/// A consult.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Consult {
+    /// Its id.
+    pub id: String,
+    /// `ringing` or `talking`.
+    pub state: String,
+    /// Whom the one who asked speaks to, once answered.
+    pub speak_to: Option<String>,
+}
+
 /// Who hears whom.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Audio {
@@ -217,6 +228,28 @@ impl Api {
     /// Ends a supervision.
     pub async fn end_supervision(&self, id: &str) -> Result<(), ApiError> {
         self.ask(Method::DELETE, &format!("/v1/supervisions/{id}"), None).await.map(drop)
+    }
+
+    /// Asks an expert. `request` is the body.
+    pub async fn consult(&self, call: &str, request: Value) -> Result<Consult, ApiError> {
+        let path = format!("/v1/calls/{call}/consults");
+        Ok(serde_json::from_value(self.ask(Method::POST, &path, Some(request)).await?)?)
+    }
+
+    /// One consult.
+    pub async fn consult_of(&self, id: &str) -> Result<Consult, ApiError> {
+        Ok(serde_json::from_value(self.ask(Method::GET, &format!("/v1/consults/{id}"), None).await?)?)
+    }
+
+    /// Speaks to `expert`, `customer`, `both`, or in `conference`.
+    pub async fn speak_to(&self, id: &str, whom: &str) -> Result<Consult, ApiError> {
+        let path = format!("/v1/consults/{id}");
+        Ok(serde_json::from_value(self.ask(Method::PATCH, &path, Some(json!({ "speak_to": whom }))).await?)?)
+    }
+
+    /// Ends a consult: `complete` or `cancel`.
+    pub async fn end_consult(&self, id: &str, how: &str) -> Result<(), ApiError> {
+        self.ask(Method::POST, &format!("/v1/consults/{id}/{how}"), None).await.map(drop)
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, ApiError> {
