@@ -1,5 +1,7 @@
 //! The composition root: builds doors, bridge, switchboard and API, and owns every long-lived task.
 
+mod certificates;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -21,7 +23,7 @@ use crate::observe::{Ledger, LedgerSettings, Store, StoreError, metrics as names
 use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
 use crate::sip::names::{self as dns, Names};
-use crate::sip::tls::{Material, Tls};
+use crate::sip::tls::{Tls, files};
 use crate::sip::transport::{BindError, Limits, Listen, Wires};
 use crate::sip::uri::Host;
 use crate::switchboard::desk::{Answer, Desk, Request};
@@ -60,6 +62,9 @@ pub enum GatewayError {
     /// SIP.
     #[error(transparent)]
     Sip(#[from] BindError),
+    /// Certificates, keys or roots.
+    #[error("TLS cannot be spoken")]
+    Tls(#[from] files::FileError),
     /// HTTP.
     #[error("could not listen for HTTP on {at}; is another program using it?")]
     Http {
@@ -95,6 +100,7 @@ pub struct Gateway {
     api: SocketAddr,
     sip_udp: Option<SocketAddr>,
     sip_tcp: Option<SocketAddr>,
+    sip_tls: Option<SocketAddr>,
     desk: Desk,
     readiness: Arc<Readiness>,
     ledger: Ledger,
@@ -125,12 +131,16 @@ impl Gateway {
         let bridge = Bridge::start(bridge_config(&config, source.directory())?, bridge_events_in)?;
         let limits = Limits {
             connections: config.sip.tcp_connections_max,
+            tls_connections: config.sip.tls_connections_max,
             idle: config.sip.tcp_idle,
+            handshake: config.sip.tls_handshake,
+            half_open: config.sip.tls_half_open_max,
             ..Limits::default()
         };
-        let listen = Listen { udp: config.sip.udp, tcp: config.sip.tcp, tls: None };
-        let wires = Wires::bind(listen, Arc::new(Tls::new(Material::none())), limits).await?;
-        let (sip_udp, sip_tcp) = (wires.udp_addr(), wires.tcp_addr());
+        let listen = Listen { udp: config.sip.udp, tcp: config.sip.tcp, tls: config.sip.tls };
+        let tls = Arc::new(Tls::new(files::load(&config, source.directory())?));
+        let wires = Wires::bind(listen, tls.clone(), limits).await?;
+        let (sip_udp, sip_tcp, sip_tls) = (wires.udp_addr(), wires.tcp_addr(), wires.tls_addr());
         let http = TcpListener::bind(config.api.listen)
             .await
             .map_err(|source| GatewayError::Http { at: config.api.listen, source })?;
@@ -141,7 +151,7 @@ impl Gateway {
             Arc::new(Webhooks::new(ledger.clone(), Patience::default()).map_err(GatewayError::Webhooks)?);
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
         let api_config = ApiConfig::from(&config.api);
-        let endpoint = endpoint_config(&config, sip_udp, sip_tcp);
+        let endpoint = endpoint_config(&config, sip_udp, sip_tcp, sip_tls);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let dns_names = Arc::new(ArcSwap::from_pointee(Names::default()));
         dns::refresh(&config.load(), &dns_names).await;
@@ -189,6 +199,9 @@ impl Gateway {
                 tracing::error!(%error, "the API has stopped");
             }
         });
+        let beside = source.directory().to_owned();
+        let certificates = certificates::follow(config.clone(), beside, tls);
+        tasks.spawn(until_stopped(certificates, stopped.clone()));
         if let Source::File(path) = source {
             let (reloaded, reloads) = mpsc::channel(1);
             tasks.spawn(until_stopped(config::follow(path, config.clone(), reloaded), stopped.clone()));
@@ -200,6 +213,7 @@ impl Gateway {
             api: api_addr,
             sip_udp,
             sip_tcp,
+            sip_tls,
             desk,
             readiness,
             ledger,
@@ -224,6 +238,11 @@ impl Gateway {
     /// Where SIP over TCP listens.
     pub fn sip_tcp_addr(&self) -> Option<SocketAddr> {
         self.sip_tcp
+    }
+
+    /// Where SIP over TLS listens.
+    pub fn sip_tls_addr(&self) -> Option<SocketAddr> {
+        self.sip_tls
     }
 
     /// Takes no new calls and waits until the running ones are over, for at most `patience`.
@@ -353,7 +372,12 @@ fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, Gateway
     })
 }
 
-fn endpoint_config(config: &Config, udp: Option<SocketAddr>, tcp: Option<SocketAddr>) -> EndpointConfig {
+fn endpoint_config(
+    config: &Config,
+    udp: Option<SocketAddr>,
+    tcp: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
+) -> EndpointConfig {
     let sip = &config.sip;
     let advertised = |bound: Option<SocketAddr>| -> Option<(Host, u16)> {
         let bound = bound?;
@@ -367,6 +391,7 @@ fn endpoint_config(config: &Config, udp: Option<SocketAddr>, tcp: Option<SocketA
     EndpointConfig {
         advertised_udp: advertised(udp),
         advertised_tcp: advertised(tcp),
+        advertised_tls: advertised(tls),
         user_agent: sip.user_agent.to_string(),
         ..EndpointConfig::default()
     }

@@ -19,6 +19,8 @@ pub const CALLS_OFFERED: &str = "sidetone_calls_offered_total";
 pub const CALLS_REFUSED: &str = "sidetone_calls_refused_total";
 /// 1 while a trunk answers OPTIONS, 0 while it does not. Label `trunk`.
 pub const TRUNK_UP: &str = "sidetone_trunk_up";
+/// Days until a certificate of ours runs out. Label `identity`.
+pub const CERTIFICATE_DAYS_LEFT: &str = "sidetone_certificate_days_left";
 /// Calls over. Label `cause`.
 pub const CALLS_ENDED: &str = "sidetone_calls_ended_total";
 /// From a call's arrival to its answer.
@@ -81,6 +83,7 @@ fn describe() {
     counter!(CALLS_OFFERED, "Calls that asked to come in");
     counter!(CALLS_REFUSED, "Calls turned away before they were any, by reason");
     gauge!(TRUNK_UP, "1 while a trunk answers OPTIONS, by trunk");
+    gauge!(CERTIFICATE_DAYS_LEFT, "Days until a certificate of ours runs out, by certificate");
     counter!(CALLS_ENDED, "Calls over, by cause");
     histogram!(CALL_ANSWER_SECONDS, Unit::Seconds, "From a call's arrival to its answer");
     gauge!(SUPERVISIONS_LIVE, "Supervisors now on the line");

@@ -429,7 +429,14 @@ impl Door {
     /// Somebody calls. Who is it, and may they?
     fn incoming(&mut self, now: Instant, incoming: endpoint::Incoming) {
         let config = self.config.load_full();
-        let (tenant, origin, codecs, prack) = match config.trunk_by_source(incoming.peer.remote.ip()) {
+        let trunk = match self.private.trunk(&config, &incoming.peer, &incoming.request) {
+            Ok(trunk) => trunk,
+            Err(stranger) => {
+                tracing::info!(remote = %incoming.peer.remote, because = %stranger, "a call is refused");
+                return self.refuse(now, incoming.session, &Refusal::new(403));
+            }
+        };
+        let (tenant, origin, codecs, prack) = match trunk {
             Some(trunk) => (
                 trunk.tenant.clone(),
                 Origin::Trunk(trunk.id.clone()),

@@ -28,6 +28,7 @@ fn address(phone: &Phone, transport: Transport) -> Uri {
     match transport {
         Transport::Udp => uri,
         Transport::Tcp => uri.with_param("transport", Some("tcp")).unwrap(),
+        Transport::Tls => uri.with_param("transport", Some("tls")).unwrap(),
     }
 }
 

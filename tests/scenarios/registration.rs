@@ -32,6 +32,7 @@ async fn a_telephone_on_udp_or_tcp_is_reached_until_it_says_goodbye() -> Story {
         let server = match transport {
             Transport::Udp => Some(stage.sip()),
             Transport::Tcp => stage.sip_tcp(),
+            Transport::Tls => stage.sip_tls(),
         };
         let dave = Phone::start(Options { transport, server, ..stage.options("dave") }).await?;
         dave.register(Duration::from_secs(300)).await?;

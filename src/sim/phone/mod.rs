@@ -16,6 +16,7 @@ mod dialog;
 mod net;
 mod ring;
 mod talk;
+mod tls;
 mod ua;
 
 use std::io;
@@ -36,6 +37,7 @@ use crate::sip::sdp::Direction;
 use crate::sip::uri::{Uri, UriError};
 
 pub use talk::Mouth;
+pub use tls::{NoTls, Tls};
 
 /// Commands waiting for the telephone.
 const COMMANDS_MAX: usize = 64;
@@ -60,6 +62,8 @@ pub struct Options {
     pub server: Option<SocketAddr>,
     /// How it speaks SIP.
     pub transport: Transport,
+    /// Whom it believes and what it shows; needed for [`Transport::Tls`].
+    pub tls: Option<Tls>,
     /// The address of its SIP and RTP sockets.
     pub ip: IpAddr,
     /// What it offers and takes, best first.
@@ -82,6 +86,7 @@ impl Options {
             password: None,
             server: None,
             transport: Transport::Udp,
+            tls: None,
             ip: Ipv4Addr::LOCALHOST.into(),
             codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722],
             voice: Voice::Silence,
@@ -99,6 +104,8 @@ pub enum Transport {
     Udp,
     /// A connection it opens, and a listener for those to it.
     Tcp,
+    /// The same, private.
+    Tls,
 }
 
 /// What a telephone does when it is called.
@@ -252,7 +259,9 @@ enum Command {
 impl Phone {
     /// Plugs a telephone in.
     pub async fn start(options: Options) -> Result<Self, PhoneError> {
-        let net = net::Net::open(options.transport, options.ip).await.map_err(PhoneError::Sockets)?;
+        let net = net::Net::open(options.transport, options.ip, options.tls.clone())
+            .await
+            .map_err(PhoneError::Sockets)?;
         let (commands, told) = mpsc::channel(COMMANDS_MAX);
         let (status, watched) = watch::channel(Status::default());
         let (name, address) = (options.name.clone(), net.local);

@@ -1,4 +1,4 @@
-//! The telephone's SIP socket: UDP, or TCP with a listener and connections of its own.
+//! The telephone's SIP socket: UDP, or TCP or TLS with a listener and connections of its own.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,13 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::Transport;
+use super::{Tls, Transport};
 use crate::sip::frame::{Framed, Framer};
 use crate::sip::message::MAX_MESSAGE_BYTES;
 
@@ -36,14 +35,25 @@ pub(super) struct Net {
 
 enum Out {
     Udp(Arc<UdpSocket>),
-    Tcp { connections: Connections, to_inbox: mpsc::Sender<Received> },
+    Streams(Streams),
 }
 
-/// Open connections by the far address.
-type Connections = Arc<Mutex<HashMap<SocketAddr, mpsc::Sender<Bytes>>>>;
+/// Everything that connections share.
+#[derive(Clone)]
+struct Streams {
+    /// Those open, by the far address.
+    connections: Arc<Mutex<HashMap<SocketAddr, mpsc::Sender<Bytes>>>>,
+    inbox: mpsc::Sender<Received>,
+    /// For private ones.
+    tls: Option<Tls>,
+}
+
+/// A connection, plain or private.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Net {
-    pub(super) async fn open(transport: Transport, ip: IpAddr) -> io::Result<Self> {
+    pub(super) async fn open(transport: Transport, ip: IpAddr, tls: Option<Tls>) -> io::Result<Self> {
         let (to_inbox, inbox) = mpsc::channel(QUEUE_MAX);
         let mut tasks = JoinSet::new();
         let (local, out) = match transport {
@@ -52,12 +62,19 @@ impl Net {
                 tasks.spawn(receive_datagrams(socket.clone(), to_inbox));
                 (socket.local_addr()?, Out::Udp(socket))
             }
-            Transport::Tcp => {
+            Transport::Tcp | Transport::Tls => {
                 let listener = TcpListener::bind((ip, 0)).await?;
                 let local = listener.local_addr()?;
-                let connections = Connections::default();
-                tasks.spawn(accept(listener, connections.clone(), to_inbox.clone()));
-                (local, Out::Tcp { connections, to_inbox })
+                let tls = match transport {
+                    Transport::Tls => {
+                        let none = || io::Error::other("a telephone that speaks TLS needs roots to believe");
+                        Some(tls.ok_or_else(none)?)
+                    }
+                    Transport::Udp | Transport::Tcp => None,
+                };
+                let streams = Streams { connections: Arc::default(), inbox: to_inbox, tls };
+                tasks.spawn(accept(listener, streams.clone()));
+                (local, Out::Streams(streams))
             }
         };
         Ok(Self { local, inbox, out, tasks })
@@ -73,20 +90,81 @@ impl Net {
             Out::Udp(socket) => {
                 let _ = socket.send_to(&octets, to).await;
             }
-            Out::Tcp { connections, to_inbox } => {
-                let known = connections.lock().unwrap_or_else(PoisonError::into_inner).get(&to).cloned();
+            Out::Streams(streams) => {
+                let known =
+                    streams.connections.lock().unwrap_or_else(PoisonError::into_inner).get(&to).cloned();
                 if let Some(connection) = known
                     && connection.send(octets.clone()).await.is_ok()
                 {
                     return;
                 }
-                if let Ok(stream) = TcpStream::connect(to).await {
-                    let (connection, task) = serve(stream, to, connections.clone(), to_inbox.clone());
-                    self.tasks.spawn(task);
+                let outgoing = streams.enter(to);
+                // The queue is new and holds more than one.
+                if let Some(connection) = streams.get(to) {
                     let _ = connection.send(octets).await;
                 }
+                self.tasks.spawn(streams.clone().dial(to, outgoing));
             }
         }
+    }
+}
+
+impl Streams {
+    fn get(&self, far: SocketAddr) -> Option<mpsc::Sender<Bytes>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).get(&far).cloned()
+    }
+
+    /// Enters a connection in the list, and gives what is to be written to it.
+    fn enter(&self, far: SocketAddr) -> mpsc::Receiver<Bytes> {
+        let (sender, outgoing) = mpsc::channel(QUEUE_MAX);
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(far, sender);
+        outgoing
+    }
+
+    async fn dial(self, far: SocketAddr, outgoing: mpsc::Receiver<Bytes>) {
+        let connected = async {
+            let stream = TcpStream::connect(far).await?;
+            Ok::<Box<dyn Stream>, io::Error>(match &self.tls {
+                Some(tls) => Box::new(tls.connector.connect(tls.server.clone(), stream).await?),
+                None => Box::new(stream),
+            })
+        };
+        match connected.await {
+            Ok(stream) => self.talk(stream, far, outgoing).await,
+            Err(_) => self.leave(far),
+        }
+    }
+
+    async fn answer(self, stream: TcpStream, far: SocketAddr) {
+        let stream: Box<dyn Stream> = match &self.tls {
+            Some(tls) => match tls.acceptor.accept(stream).await {
+                Ok(stream) => Box::new(stream),
+                Err(_) => return,
+            },
+            None => Box::new(stream),
+        };
+        let outgoing = self.enter(far);
+        self.talk(stream, far, outgoing).await;
+    }
+
+    async fn talk(self, stream: Box<dyn Stream>, far: SocketAddr, mut outgoing: mpsc::Receiver<Bytes>) {
+        let (read, mut write) = tokio::io::split(stream);
+        let writing = async {
+            while let Some(octets) = outgoing.recv().await {
+                if write.write_all(&octets).await.is_err() || write.flush().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = writing => {}
+            () = read_messages(read, far, self.inbox.clone()) => {}
+        }
+        self.leave(far);
+    }
+
+    fn leave(&self, far: SocketAddr) {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&far);
     }
 }
 
@@ -101,42 +179,14 @@ async fn receive_datagrams(socket: Arc<UdpSocket>, inbox: mpsc::Sender<Received>
     }
 }
 
-async fn accept(listener: TcpListener, connections: Connections, inbox: mpsc::Sender<Received>) {
+async fn accept(listener: TcpListener, streams: Streams) {
     let mut open = JoinSet::new();
     while let Ok((stream, from)) = listener.accept().await {
-        let (_, task) = serve(stream, from, connections.clone(), inbox.clone());
-        open.spawn(task);
+        open.spawn(streams.clone().answer(stream, from));
     }
 }
 
-/// Enters a connection in the list, and gives the way to write to it and the task that reads and writes.
-fn serve(
-    stream: TcpStream,
-    far: SocketAddr,
-    connections: Connections,
-    inbox: mpsc::Sender<Received>,
-) -> (mpsc::Sender<Bytes>, impl Future<Output = ()> + Send + 'static) {
-    let (sender, mut outgoing) = mpsc::channel::<Bytes>(QUEUE_MAX);
-    connections.lock().unwrap_or_else(PoisonError::into_inner).insert(far, sender.clone());
-    let (read, mut write) = stream.into_split();
-    let task = async move {
-        let writing = async {
-            while let Some(octets) = outgoing.recv().await {
-                if write.write_all(&octets).await.is_err() {
-                    return;
-                }
-            }
-        };
-        tokio::select! {
-            () = writing => {}
-            () = read_messages(read, far, inbox) => {}
-        }
-        connections.lock().unwrap_or_else(PoisonError::into_inner).remove(&far);
-    };
-    (sender, task)
-}
-
-async fn read_messages(mut read: OwnedReadHalf, from: SocketAddr, inbox: mpsc::Sender<Received>) {
+async fn read_messages(mut read: impl AsyncRead + Unpin, from: SocketAddr, inbox: mpsc::Sender<Received>) {
     let mut framer = Framer::new();
     let mut chunk = vec![0; 4096];
     while let Ok(len @ 1..) = read.read(&mut chunk).await {

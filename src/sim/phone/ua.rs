@@ -92,8 +92,13 @@ impl Ua {
         status: watch::Sender<Status>,
     ) -> Result<Self, PhoneError> {
         let mut uri = Uri::sip_at(Some(&options.name), local)?;
-        if options.transport == super::Transport::Tcp {
-            uri = uri.with_param("transport", Some("tcp"))?;
+        let transport = match options.transport {
+            super::Transport::Udp => None,
+            super::Transport::Tcp => Some("tcp"),
+            super::Transport::Tls => Some("tls"),
+        };
+        if transport.is_some() {
+            uri = uri.with_param("transport", transport)?;
         }
         let registrar = Registrar { call_id: random_token(), tag: random_token(), cseq: 0, refresh_at: None };
         Ok(Self {
@@ -121,7 +126,7 @@ impl Ua {
     pub(super) fn received(&mut self, octets: Bytes, from: SocketAddr) {
         let read = match self.options.transport {
             super::Transport::Udp => Message::parse_datagram(octets),
-            super::Transport::Tcp => Message::parse_stream(octets),
+            super::Transport::Tcp | super::Transport::Tls => Message::parse_stream(octets),
         };
         match read.and_then(Message::validated) {
             Ok(Message::Request(request)) => self.requested(request, from),
@@ -433,6 +438,7 @@ impl Ua {
         let transport = match self.options.transport {
             super::Transport::Udp => header::Transport::Udp,
             super::Transport::Tcp => header::Transport::Tcp,
+            super::Transport::Tls => header::Transport::Tls,
         };
         Via::new(transport, Host::from(self.local.ip()), Some(self.local.port()), branch)
     }

@@ -225,6 +225,11 @@ impl Stage {
         self.gateway.sip_tcp_addr()
     }
 
+    /// Where the gateway takes SIP over TLS.
+    pub fn sip_tls(&self) -> Option<SocketAddr> {
+        self.gateway.sip_tls_addr()
+    }
+
     /// The ports of the gateway's RTP and RTCP sockets.
     pub fn media_ports(&self) -> RangeInclusive<u16> {
         self.media_ports.clone()

@@ -3,19 +3,70 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use sbc_config::{Config, TrunkId};
+use sbc_config::{Config, Dialect, Trunk, TrunkId, VerifyPeer};
 
 use crate::sip::flow::{ConnectionId, Destination, Peer, TlsWay, Transport};
+use crate::sip::message::Request;
 use crate::sip::tls::{Outward, Verified, Ways};
 
 /// The TLS connections that live, and the ways by which others are opened.
 #[derive(Debug, Default)]
 pub(super) struct Private {
-    connections: HashMap<ConnectionId, Option<TlsWay>>,
+    connections: HashMap<ConnectionId, Far>,
     ways: Ways,
 }
 
+#[derive(Debug)]
+struct Far {
+    verified: Verified,
+    way: Option<TlsWay>,
+}
+
+/// Why a request that comes from a trunk's range is not the trunk's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Stranger {
+    #[error("the request is for none of the names that this range knows us by")]
+    WrongName,
+    #[error("the trunk speaks TLS, and this did not come over it")]
+    InClear,
+    #[error("no certificate has proved the trunk")]
+    Unproved,
+}
+
 impl Private {
+    /// The trunk that a request outside any dialog comes from, or `None` when it comes from no trunk's range.
+    ///
+    /// A source address alone says little: it can be forged in a datagram, and Microsoft's ranges are everybody's who
+    /// has a tenant. So what a trunk is known by adds up: its range, its certificate where it has to show one, and our
+    /// paired name in the request URI where several share the range. Nothing in a header makes anybody trusted.
+    pub(super) fn trunk<'a>(
+        &self,
+        config: &'a Config,
+        peer: &Peer,
+        request: &Request,
+    ) -> Result<Option<&'a Trunk>, Stranger> {
+        let source = peer.remote.ip();
+        let host = request.uri().host().map(|host| host.to_string()).unwrap_or_default();
+        let Some(trunk) = config.trunk_of_request(source, &host) else {
+            return match config.trunk_by_source(source) {
+                Some(_) => Err(Stranger::WrongName),
+                None => Ok(None),
+            };
+        };
+        let secure = peer.transport.is_secure();
+        let private = trunk.dialect == Dialect::Microsoft || {
+            let mut over = trunk.destinations.iter().map(|to| to.transport_or_default());
+            !trunk.destinations.is_empty() && over.all(|over| over == sbc_config::Transport::Tls)
+        };
+        if private && !secure {
+            return Err(Stranger::InClear);
+        }
+        if secure && trunk.tls.verify == VerifyPeer::Required && !self.is(peer, &trunk.id) {
+            return Err(Stranger::Unproved);
+        }
+        Ok(Some(trunk))
+    }
+
     /// A connection stands.
     pub(super) fn secured(&mut self, config: &Config, peer: Peer, verified: Verified) {
         let Some(id) = peer.connection else { return };
@@ -26,7 +77,7 @@ impl Private {
             let name = destination.map_or_else(|| peer.remote.ip().to_string(), |to| to.host.to_string());
             self.way(Some(trunk), &name)
         });
-        self.connections.insert(id, way);
+        self.connections.insert(id, Far { verified, way });
     }
 
     /// A connection is gone.
@@ -37,7 +88,13 @@ impl Private {
     /// The peer, with the way by which another connection to it would be opened.
     pub(super) fn introduce(&self, peer: Peer) -> Peer {
         let known = peer.connection.and_then(|id| self.connections.get(&id));
-        Peer { tls: peer.tls.or(known.copied().flatten()), ..peer }
+        Peer { tls: peer.tls.or(known.and_then(|far| far.way)), ..peer }
+    }
+
+    /// Whether the peer has proved by its certificate that it is this trunk.
+    fn is(&self, peer: &Peer, trunk: &TrunkId) -> bool {
+        let known = peer.connection.and_then(|id| self.connections.get(&id));
+        known.is_some_and(|far| far.verified.trunks.contains(trunk))
     }
 
     /// The number of the way to `name` as `trunk`.

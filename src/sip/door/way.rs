@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use sbc_config::{Codec, Config, Host as ConfigHost, Prack, Reach, Trunk};
+use sbc_config::{Codec, Config, Host as ConfigHost, Prack, Reach, Trunk, TrunkId};
 
 use super::{Door, internal, not_there};
 use crate::call::door::{Caller, Order};
@@ -87,7 +87,7 @@ impl Door {
                 match &known.reach {
                     Reach::Contact(contact) => Ok(Way {
                         uri: uri(contact.uri.as_bytes())?,
-                        destination: self.resolve(&contact.destination)?,
+                        destination: self.resolve(None, &contact.destination)?,
                         next_hop: NextHop::Follow,
                         codecs: config.media.codecs.clone(),
                         reliable: Reliable::Supported,
@@ -126,7 +126,7 @@ impl Door {
                 }
                 Ok(Way {
                     uri: target,
-                    destination: self.resolve(destination)?,
+                    destination: self.resolve(Some(&known.id), destination)?,
                     next_hop: NextHop::Follow,
                     codecs: codecs_of(config, known),
                     reliable: reliable(known.prack),
@@ -140,7 +140,12 @@ impl Door {
         }
     }
 
-    fn resolve(&self, destination: &sbc_config::Destination) -> Result<Destination, LegEnd> {
+    /// Where to send to, and with TLS as whom: as the trunk, if it is one.
+    fn resolve(
+        &mut self,
+        trunk: Option<&TrunkId>,
+        destination: &sbc_config::Destination,
+    ) -> Result<Destination, LegEnd> {
         let ip = match &destination.host {
             ConfigHost::Ip(ip) => *ip,
             ConfigHost::Name(name) => self
@@ -149,16 +154,20 @@ impl Door {
                 .get(name)
                 .ok_or_else(|| not_there(&format!("the name {name} does not resolve")))?,
         };
+        let tls = match destination.transport_or_default() {
+            sbc_config::Transport::Tls => self.private.way(trunk.cloned(), &destination.host.to_string()),
+            sbc_config::Transport::Udp | sbc_config::Transport::Tcp => None,
+        };
         Ok(Destination {
             transport: match destination.transport_or_default() {
                 sbc_config::Transport::Udp => Transport::Udp,
                 sbc_config::Transport::Tcp => Transport::Tcp,
-                sbc_config::Transport::Tls => return Err(not_there("the door does not speak TLS yet")),
+                sbc_config::Transport::Tls => Transport::Tls,
             },
             remote: SocketAddr::new(ip, destination.port_or_default()),
             local: None,
             connection: None,
-            tls: None,
+            tls,
         })
     }
 
@@ -166,7 +175,7 @@ impl Door {
         let config = self.config.load_full();
         for trunk in self.trunks.due(now, &config) {
             let Some(destination) = trunk.destination() else { continue };
-            let asked = self.resolve(destination).and_then(|to| {
+            let asked = self.resolve(Some(&trunk.id), destination).and_then(|to| {
                 let port = Some(destination.port_or_default());
                 let uri = Uri::sip(None, &host(&destination.host), port).map_err(internal)?;
                 let from = self.from(&to, &Caller { number: "sidetone".into(), name: None })?;

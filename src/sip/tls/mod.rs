@@ -17,6 +17,7 @@
 //! next connection on, for both roles. Nothing is resumed: a session ticket would carry a peer past the rules that are
 //! in force now.
 
+pub mod files;
 mod identity;
 mod verify;
 
@@ -266,6 +267,7 @@ impl Material {
         let Some([end, intermediates @ ..]) = chain else {
             return Verified { likely, ..Verified::default() };
         };
+        let peer = peer.to_canonical();
         let trunks = self.trunks.iter().filter(|rules| {
             rules.demand != Demand::Off
                 && rules.sources.iter().any(|range| range.contains(&peer))
@@ -288,6 +290,7 @@ impl Material {
 
     /// The trunks that a peer may belong to.
     fn candidates(&self, peer: IpAddr, name: Option<&str>) -> Vec<&TrunkRules> {
+        let peer = peer.to_canonical(); // a socket for both families shows IPv4 as ::ffff:a.b.c.d
         let by_source: Vec<&TrunkRules> = self
             .trunks
             .iter()

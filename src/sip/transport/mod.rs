@@ -18,7 +18,7 @@ mod stream;
 mod tls;
 mod udp;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,8 +49,10 @@ const CONNECT_MAX: Duration = Duration::from_secs(4);
 /// What may be open and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at one time, ours and theirs.
+    /// TCP connections at one time, ours and theirs.
     pub connections: usize,
+    /// The same of TLS, handshakes included.
+    pub tls_connections: usize,
     /// A connection on which nothing is said for this long is closed.
     pub idle: Duration,
     /// A TLS handshake that takes longer is broken off.
@@ -64,12 +66,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            connections: 4096,
+            connections: 2000,
+            tls_connections: 2000,
             idle: Duration::from_secs(600),
             // A round trip around the world is 0.3 s and a handshake takes three; the rest is for loss.
             handshake: Duration::from_secs(5),
-            // 500 peers a second, each with a second of handshake.
-            half_open: 512,
+            // 250 peers a second, each with a second of handshake.
+            half_open: 256,
             keep_alive: Some(Duration::from_secs(60)),
         }
     }
@@ -129,7 +132,7 @@ pub struct Wires {
     /// Opened by a peer that has said nothing yet, oldest first.
     unproven: BTreeSet<ConnectionId>,
     /// No longer ours to send on, but still writing their last words.
-    closing: HashSet<ConnectionId>,
+    closing: HashMap<ConnectionId, Transport>,
     opened: u64,
     /// Told next, before what the tasks tell.
     pending: VecDeque<Arrival>,
@@ -173,7 +176,7 @@ impl Wires {
             ways: HashMap::new(),
             half_open: BTreeSet::new(),
             unproven: BTreeSet::new(),
-            closing: HashSet::new(),
+            closing: HashMap::new(),
             opened: 0,
             pending: VecDeque::new(),
             news,
@@ -250,7 +253,7 @@ impl Wires {
             News::Ended { id, stood } => match self.forget(id) {
                 Some((to, _)) if !stood => Some(Arrival::Unreachable(to)),
                 Some((to, led)) => Some(Arrival::Gone(id, led.then_some(to))),
-                None => self.closing.remove(&id).then_some(Arrival::Gone(id, None)),
+                None => self.closing.remove(&id).map(|_| Arrival::Gone(id, None)),
             },
         }
     }
@@ -286,8 +289,8 @@ impl Wires {
     /// Sends to every connection whose framing broke what is left to say, then closes it.
     pub fn close(&mut self, id: ConnectionId) {
         // Dropping the queue's only sender lets the task write what is queued and end.
-        if self.forget(id).is_some() {
-            self.closing.insert(id);
+        if let Some((to, _)) = self.forget(id) {
+            self.closing.insert(id, to.transport);
         }
     }
 
@@ -312,7 +315,7 @@ impl Wires {
             tracing::debug!(%remote, "a TLS connection is gone and nobody knows as whom to open another");
             return self.pending.push_back(Arrival::Unreachable(place.into()));
         }
-        if !self.has_room() {
+        if !self.has_room(place.transport) {
             tracing::warn!(%remote, "as many connections as allowed; none is opened");
             return self.pending.push_back(Arrival::Unreachable(place.into()));
         }
@@ -325,7 +328,7 @@ impl Wires {
     }
 
     fn adopt(&mut self, stream: TcpStream, remote: SocketAddr, transport: Transport) {
-        if !self.has_room() {
+        if !self.has_room(transport) {
             return; // closed by being dropped: the peer sees it at once
         }
         if transport == Transport::Tls
@@ -345,11 +348,20 @@ impl Wires {
     }
 
     /// Whether one more connection may be; the oldest that has proven nothing goes for it.
-    fn has_room(&mut self) -> bool {
-        if self.connections.len() + self.closing.len() < self.limits.connections {
+    fn has_room(&mut self, transport: Transport) -> bool {
+        let most = match transport {
+            Transport::Tls => self.limits.tls_connections,
+            Transport::Udp | Transport::Tcp => self.limits.connections,
+        };
+        let open = self.connections.values().filter(|connection| connection.place.transport == transport);
+        let closing = self.closing.values().filter(|closing| **closing == transport);
+        if open.count() + closing.count() < most {
             return true;
         }
-        let Some(oldest) = self.unproven.first().copied() else { return false };
+        let of_kind = |id: &&ConnectionId| {
+            self.connections.get(id).is_some_and(|connection| connection.place.transport == transport)
+        };
+        let Some(oldest) = self.unproven.iter().find(of_kind).copied() else { return false };
         self.cut_off(oldest);
         true
     }
