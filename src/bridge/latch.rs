@@ -4,7 +4,8 @@
 //! to. Packets count only when they come from the address that the far end named. Only when
 //! signalling came from another host than media is promised from, which shows an address
 //! translator, may media come from that signalling host at another port, and then the first steady
-//! stream is taken for the call's life. No packet of a stranger moves anything, and nothing is
+//! stream is taken for the call's life. SRTP does prove its sender: a steady stream of authentic packets is
+//! taken from wherever it comes. No packet of a stranger moves anything, and nothing is
 //! ever sent to an address found by listening to strangers.
 
 use std::net::{IpAddr, SocketAddr};
@@ -53,8 +54,8 @@ impl Latch {
         self.locked.or(self.expected)
     }
 
-    /// Whether a packet is the far end's.
-    pub(super) fn admits(&mut self, from: SocketAddr, header: &Header) -> bool {
+    /// Whether a packet is the far end's. `authentic`: its tag says so; then only its address is in question.
+    pub(super) fn admits(&mut self, from: SocketAddr, header: &Header, authentic: bool) -> bool {
         if let Some(locked) = self.locked {
             return locked == from;
         }
@@ -62,7 +63,7 @@ impl Latch {
             self.locked = Some(from);
             return true;
         }
-        if self.expected.is_none() || self.nat_host != Some(from.ip()) {
+        if self.expected.is_none() || !(authentic || self.nat_host == Some(from.ip())) {
             return false;
         }
         let follows = self.candidate.as_ref().is_some_and(|candidate| {
@@ -103,14 +104,14 @@ mod tests {
         latch.expect(Some(at("192.0.2.5:4000")), None);
         for sequence in 0..100 {
             assert!(
-                !latch.admits(at("192.0.2.5:4002"), &header(sequence, 7)),
+                !latch.admits(at("192.0.2.5:4002"), &header(sequence, 7), false),
                 "another port of the same host"
             );
-            assert!(!latch.admits(at("203.0.113.9:4000"), &header(sequence, 7)));
+            assert!(!latch.admits(at("203.0.113.9:4000"), &header(sequence, 7), false));
         }
         assert_eq!(latch.target(), Some(at("192.0.2.5:4000")));
-        assert!(latch.admits(at("192.0.2.5:4000"), &header(5, 1)));
-        assert!(!latch.admits(at("203.0.113.9:4000"), &header(6, 1)));
+        assert!(latch.admits(at("192.0.2.5:4000"), &header(5, 1), false));
+        assert!(!latch.admits(at("203.0.113.9:4000"), &header(6, 1), false));
     }
 
     #[test]
@@ -118,25 +119,25 @@ mod tests {
         let mut latch = Latch::default();
         latch.expect(Some(at("10.0.0.5:4000")), Some(at("203.0.113.9:0").ip()));
         let far_end = at("203.0.113.9:61000");
-        assert!(!latch.admits(at("198.51.100.1:5000"), &header(1, 9)), "not the signalling host");
-        assert!(!latch.admits(far_end, &header(1, 9)));
-        assert!(!latch.admits(far_end, &header(9, 9)), "not in a row: counting begins anew");
-        assert!(!latch.admits(far_end, &header(10, 9)));
-        assert!(latch.admits(far_end, &header(11, 9)));
+        assert!(!latch.admits(at("198.51.100.1:5000"), &header(1, 9), false), "not the signalling host");
+        assert!(!latch.admits(far_end, &header(1, 9), false));
+        assert!(!latch.admits(far_end, &header(9, 9), false), "not in a row: counting begins anew");
+        assert!(!latch.admits(far_end, &header(10, 9), false));
+        assert!(latch.admits(far_end, &header(11, 9), false));
         assert_eq!(latch.target(), Some(far_end));
-        assert!(!latch.admits(at("203.0.113.9:61002"), &header(12, 9)));
+        assert!(!latch.admits(at("203.0.113.9:61002"), &header(12, 9), false));
     }
 
     #[test]
     fn only_new_signalling_moves_a_locked_leg() {
         let mut latch = Latch::default();
         latch.expect(Some(at("192.0.2.5:4000")), None);
-        assert!(latch.admits(at("192.0.2.5:4000"), &header(1, 1)));
+        assert!(latch.admits(at("192.0.2.5:4000"), &header(1, 1), false));
         latch.expect(Some(at("192.0.2.5:4000")), None);
         assert_eq!(latch.locked(), Some(at("192.0.2.5:4000")));
         latch.expect(Some(at("192.0.2.5:5000")), None);
         assert_eq!(latch.locked(), None);
-        assert!(!latch.admits(at("192.0.2.5:4000"), &header(2, 1)));
+        assert!(!latch.admits(at("192.0.2.5:4000"), &header(2, 1), false));
         latch.expect(None, None);
         assert_eq!(latch.target(), None, "a peer without an address gets nothing");
     }

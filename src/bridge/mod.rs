@@ -276,7 +276,9 @@ impl Bridge {
             id: leg,
             // Zero would look like no SSRC at all to some stacks.
             ssrc: (bits as u32).max(1),
-            first_sequence: (bits >> 32) as u16,
+            // In the lower half: a far end that misses the first packets must not miss a rollover with them
+            // (RFC 3711 section 3.3.1).
+            first_sequence: (bits >> 32) as u16 & 0x7fff,
             first_timestamp: more as u32,
         };
         self.shard(call).queue(Command::Open { call, pair, entering });

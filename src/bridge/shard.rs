@@ -26,7 +26,7 @@ use crate::call::door::AgreedMedia;
 use crate::call::{CallId, Hearing, LegId};
 
 use super::ports::PortPair;
-use super::room::{Entering, House, Moving, Room, Wire};
+use super::room::{Entering, House, Moving, Room, SEALED_REPORT_BYTES, Wire};
 use super::{AudioReport, BridgeEvent};
 
 /// Ready sockets taken in one wake-up.
@@ -240,7 +240,7 @@ impl Shard {
             return;
         }
         let octets = &mut packet[..length];
-        if is_rtcp {
+        if is_rtcp || rtcp::is_rtcp(octets) {
             return self.rtcp_in(now, call, slot, from, octets);
         }
         let Some(entry) = self.rooms.get_mut(&call) else { return };
@@ -255,12 +255,11 @@ impl Shard {
         arm(&mut self.timers, &mut entry.armed, call, wanted);
     }
 
-    fn rtcp_in(&mut self, now: Instant, call: CallId, slot: usize, from: SocketAddr, octets: &[u8]) {
+    fn rtcp_in(&mut self, now: Instant, call: CallId, slot: usize, from: SocketAddr, octets: &mut [u8]) {
         let Some(entry) = self.rooms.get_mut(&call) else { return };
-        // The address first, as with RTP.
-        if entry.room.rtcp_target(slot) != Some(from) {
-            return;
-        }
+        // The tag or the address first, as with RTP.
+        let Some(length) = entry.room.open_rtcp(slot, octets, from) else { return };
+        let octets = &octets[..length];
         let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
         match rtcp::read(octets, line.ssrc(), wall_ntp()) {
             Ok(heard) => {
@@ -492,14 +491,19 @@ impl Shard {
         socket.report.next(now, random);
         let Some(to) = entry.room.rtcp_target(slot) else { return };
         let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
-        let mut octets = [0; rtcp::MAX_REPORT_BYTES];
+        let mut octets = [0; SEALED_REPORT_BYTES];
         // RFC 3550 section 6.5.1 wants a name that lasts for the session; RFC 7022: and no more.
         let cname = socket.leg.to_string();
         let length = write(now, wall_ntp(), line, receive, &cname, &mut octets);
-        if length > 0 {
-            // Reports are repeated; one that is not sent is not missed.
-            let _sent = socket.pair.rtcp.send_to(&octets[..length], to);
+        let Some(length) = entry.room.seal_rtcp(slot, &mut octets, length).filter(|_| length > 0) else {
+            return;
+        };
+        if entry.room.shares_port(slot) {
+            let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
+            return wire.rtp(slot, to, &octets[..length]);
         }
+        // Reports are repeated; one that is not sent is not missed.
+        let _sent = socket.pair.rtcp.send_to(&octets[..length], to);
     }
 
     /// Ends the media of a call in which a defect showed.

@@ -1,5 +1,7 @@
 //! What parties hear, told through a [`Room`] in virtual time: each hums its own tone.
 
+mod srtp;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -417,6 +419,8 @@ struct Stage {
     stopped: [bool; 3],
     said: [Vec<Vec<u8>>; 3],
     heard: [Vec<Packet>; 3],
+    /// The far end's SRTP, of those who have it.
+    far: [Option<srtp::Far>; 3],
     strayed: Vec<SocketAddr>,
     digits: Vec<char>,
 }
@@ -478,6 +482,7 @@ impl Stage {
             said: Default::default(),
             heard: Default::default(),
             strayed: Vec::new(),
+            far: Default::default(),
             digits: Vec::new(),
         };
         for (slot, codec) in codecs.into_iter().enumerate() {
@@ -569,6 +574,9 @@ impl Stage {
             self.kept = Some((slot, octets));
             return;
         }
+        if let Some(far) = &mut self.far[slot] {
+            octets = far.sealed(&octets);
+        }
         self.arrive(slot, &mut octets, address(slot));
     }
 
@@ -585,9 +593,12 @@ impl Stage {
     }
 
     fn deliver(&mut self, wire: Sent) {
-        for (slot, to, octets) in wire.0 {
+        for (slot, to, mut octets) in wire.0 {
             if to != address(slot) {
                 self.strayed.push(to);
+            }
+            if let Some(far) = &mut self.far[slot] {
+                far.opens(&mut octets);
             }
             let header = Header::parse(&octets).expect("we send what can be read");
             let payload = header.payload(&octets).to_vec();
@@ -649,6 +660,7 @@ fn agreed(slot: usize, codec: sbc_config::Codec) -> AgreedMedia {
         sends: true,
         receives: true,
         nat_host: None,
+        keys: None,
     }
 }
 

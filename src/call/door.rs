@@ -6,6 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use sbc_config::{Codec, PersonId, TenantId, TrunkId};
+use sidetone_media::srtp::MasterKey;
 
 use super::{LegAction, LegEvent, LegId};
 
@@ -114,4 +115,15 @@ pub struct AgreedMedia {
     /// The host that signalling came from, if media is promised from another: the far end sits
     /// behind an address translator there, and its packets come from a port nobody could announce.
     pub nat_host: Option<IpAddr>,
+    /// The keys of SRTP; none for plain RTP.
+    pub keys: Option<MediaKeys>,
+}
+
+/// The keys of a leg's SRTP, as agreed in its descriptions. Debug shows none of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaKeys {
+    /// Seals what we send.
+    pub ours: MasterKey,
+    /// Opens what the far end sends.
+    pub theirs: MasterKey,
 }

@@ -29,6 +29,8 @@ pub const CALL_ANSWER_SECONDS: &str = "sidetone_call_answer_seconds";
 pub const SUPERVISIONS_LIVE: &str = "sidetone_supervisions_live";
 /// Legs with media open. Label `shard`.
 pub const MEDIA_LEGS: &str = "sidetone_media_legs";
+/// Protected packets that were not opened. Label `reason`.
+pub const SRTP_REFUSED: &str = "sidetone_media_srtp_refused_total";
 /// Events of the media threads that nobody took in time.
 pub const MEDIA_EVENTS_LOST: &str = "sidetone_media_events_lost_total";
 /// Requests answered. Labels `method`, `route`, `status`.
@@ -88,6 +90,7 @@ fn describe() {
     histogram!(CALL_ANSWER_SECONDS, Unit::Seconds, "From a call's arrival to its answer");
     gauge!(SUPERVISIONS_LIVE, "Supervisors now on the line");
     gauge!(MEDIA_LEGS, "Legs with media open, by media thread");
+    counter!(SRTP_REFUSED, "Protected media packets that were not opened, by reason");
     counter!(MEDIA_EVENTS_LOST, "Events of the media threads that nobody took in time");
     counter!(API_REQUESTS, "API requests answered, by method, route and status");
     histogram!(API_SECONDS, Unit::Seconds, "Time to the head of the API's response, by route");

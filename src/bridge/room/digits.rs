@@ -68,7 +68,7 @@ impl Room {
         let line = leg.line.insert(now, header.marker, payload_type, event.ours);
         leg.line.count(packet.len() - HEADER_BYTES);
         stamp(packet, line);
-        wire.rtp(at, to, packet);
+        leg.protection.seal_rtp(packet, |octets| wire.rtp(at, to, octets));
     }
 
     pub(super) fn digits_tick(&mut self, now: Instant, at: usize, wire: &mut impl Wire) {
@@ -90,7 +90,7 @@ impl Room {
             octets[HEADER_BYTES..].copy_from_slice(&packet.payload);
             stamp(&mut octets, line);
             leg.line.count(packet.payload.len());
-            wire.rtp(at, to, &octets);
+            leg.protection.seal_rtp(&octets, |octets| wire.rtp(at, to, octets));
         }
         if sending.queue.is_busy() {
             leg.sending = Some(sending);

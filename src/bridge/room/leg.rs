@@ -16,6 +16,7 @@ use crate::call::door::AgreedMedia;
 
 use super::digits::SendingDigits;
 use super::mixing::Mixing;
+use super::protection::Protection;
 use super::{Latch, LegQuality};
 
 pub(super) struct Leg {
@@ -24,6 +25,7 @@ pub(super) struct Leg {
     /// Its digits steer and are not passed on.
     pub(super) consume_digits: bool,
     pub(super) latch: Latch,
+    pub(super) protection: Protection,
     pub(super) line: SendLine,
     pub(super) receive: Receive,
     /// What the far end last reported of our line.

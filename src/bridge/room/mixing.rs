@@ -1,7 +1,6 @@
 //! An ear on mix: in step with the packets of its main mouth, with the companions' current sound.
 //! The tick stands in where no packet comes.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use sidetone_media::codec::MAX_PAYLOAD;
@@ -12,6 +11,7 @@ use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line};
 use super::digits::PassedEvent;
 use super::leg::{Ear, Leg, codec, ptime};
 use super::packets::stamp;
+use super::protection::Protection;
 use super::{Room, TICK, Wire};
 
 /// A main mouth whose next packet is this much late no longer clocks its ear: the tick does.
@@ -223,7 +223,14 @@ impl Leg {
                     Some(to) => {
                         if let Some(line) = self.line.follow(now, main.who, main.header, payload_type, units)
                         {
-                            send(&mut self.line, line, &payload[..length], &mut octets, at, to, wire);
+                            send(
+                                &mut self.line,
+                                line,
+                                &payload[..length],
+                                &mut octets,
+                                &mut self.protection,
+                                |octets| wire.rtp(at, to, octets),
+                            );
                         }
                     }
                     None => self.line.omit(main.who, main.header),
@@ -234,7 +241,14 @@ impl Leg {
                 while let Some(length) = mixing.mix.whole(ptime, &mut payload) {
                     if let Some(to) = target {
                         let line = self.line.make(now, MADE_HERE, payload_type, units);
-                        send(&mut self.line, line, &payload[..length], &mut octets, at, to, wire);
+                        send(
+                            &mut self.line,
+                            line,
+                            &payload[..length],
+                            &mut octets,
+                            &mut self.protection,
+                            |octets| wire.rtp(at, to, octets),
+                        );
                     }
                 }
             }
@@ -252,13 +266,12 @@ pub(super) fn send(
     line: Line,
     payload: &[u8],
     octets: &mut [u8; HEADER_BYTES + MAX_PAYLOAD],
-    at: usize,
-    to: SocketAddr,
-    wire: &mut impl Wire,
+    protection: &mut Protection,
+    wire: impl FnOnce(&[u8]),
 ) {
     let length = HEADER_BYTES + payload.len();
     octets[HEADER_BYTES..length].copy_from_slice(payload);
     stamp(octets, line);
     counted.count(payload.len());
-    wire.rtp(at, to, &octets[..length]);
+    protection.seal_rtp(&octets[..length], wire);
 }

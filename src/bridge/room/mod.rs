@@ -2,16 +2,16 @@
 //! through a [`Wire`].
 //!
 //! ```text
-//!   packet of leg M ──> admitted? ──> counted ──> decoded, if a mix listens to M
-//!                                        │
+//!   packet of leg M ──> opened ──> admitted? ──> counted ──> decoded, if a mix listens to M
+//!                                                   │
 //!                     for each ear whose table says M:
 //!                        Relay ──> header rewritten, sent at once
 //!                        Mix, M is its main mouth ──> M's packet + the others' current sound, sent at once
 //!   tick ──> ears that nobody clocks: music, ringback, a mix whose main mouth is silent
 //! ```
 //!
-//! [`packets`] is the packet path, [`mixing`] an ear on mix, [`digits`] what is keyed; [`plan`] turns
-//! the table into what each ear does.
+//! [`packets`] is the packet path, [`mixing`] an ear on mix, [`digits`] what is keyed, [`protection`] SRTP;
+//! [`plan`] turns the table into what each ear does.
 //!
 //! The room walks plans. Roles, tenants and SIP are unknown here: who is heard by whom comes in as
 //! a [`Hearing`], which only the core can make.
@@ -21,6 +21,7 @@ mod leg;
 mod mixing;
 mod packets;
 mod plan;
+mod protection;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -40,6 +41,8 @@ use super::{AudioReport, BridgeEvent, EarReport, LegQuality, MouthReport, Music,
 
 use leg::{Ear, LastAudio, Leg, codec};
 use mixing::Playing;
+use protection::Protection;
+pub(super) use protection::SEALED_REPORT_BYTES;
 
 /// The beat of ears that nobody else clocks.
 const TICK: Duration = Duration::from_millis(20);
@@ -87,6 +90,7 @@ impl Room {
             agreed: None,
             consume_digits: false,
             latch: Latch::default(),
+            protection: Protection::default(),
             line: SendLine::new(leg.ssrc, Sequence(leg.first_sequence), RtpTimestamp(leg.first_timestamp)),
             receive: Receive::new(),
             remote: None,
@@ -170,6 +174,7 @@ impl Room {
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_mut) else { return };
         let before = leg.latch.locked();
         leg.latch.expect(agreed.remote_rtp, agreed.nat_host);
+        leg.protection.agree(agreed.keys.as_ref());
         if before.is_some() && leg.latch.locked() != before {
             wire.locked(slot, None);
         }
@@ -261,6 +266,26 @@ impl Room {
         Some((&leg.line, &mut leg.receive))
     }
 
+    /// A compound that came for a leg, as it was before it was sealed: how long it is. `None` unless it is the far
+    /// end's, by its tag or, in plain RTP, by its address.
+    pub(super) fn open_rtcp(&mut self, slot: usize, octets: &mut [u8], from: SocketAddr) -> Option<usize> {
+        let expected = self.rtcp_target(slot);
+        let leg = self.legs.get_mut(slot)?.as_deref_mut()?;
+        let length = leg.protection.open_rtcp(octets)?;
+        (leg.protection.is_on() || expected == Some(from)).then_some(length)
+    }
+
+    /// Seals a report of ours; its new length, or `None` if it must not be sent.
+    pub(super) fn seal_rtcp(&mut self, slot: usize, octets: &mut [u8], length: usize) -> Option<usize> {
+        self.legs.get_mut(slot)?.as_deref_mut()?.protection.seal_rtcp(octets, length)
+    }
+
+    /// Whether a leg's RTCP shares the port of its RTP (RFC 5761).
+    pub(super) fn shares_port(&self, slot: usize) -> bool {
+        let leg = self.legs.get(slot).and_then(Option::as_deref);
+        leg.and_then(|leg| leg.agreed.as_ref()).is_some_and(|agreed| agreed.rtcp_mux)
+    }
+
     /// What the far end reports of our line to it.
     pub(super) fn note_remote(&mut self, slot: usize, remote: Remote) {
         if let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) {
@@ -273,6 +298,9 @@ impl Room {
         let leg = self.legs.get(slot)?.as_deref()?;
         let agreed = leg.agreed.as_ref()?;
         let signalled = agreed.remote_rtcp?;
+        if agreed.rtcp_mux {
+            return leg.latch.target();
+        }
         match leg.latch.locked() {
             // Behind a translator the description's address is private; RTCP goes beside the RTP.
             Some(locked) if locked.ip() != signalled.ip() => {

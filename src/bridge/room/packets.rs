@@ -27,12 +27,15 @@ impl Room {
         wire: &mut impl Wire,
         events: &mut Vec<BridgeEvent>,
     ) {
-        let Some(header) = Header::parse(packet) else { return };
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_mut) else { return };
+        // The tag first, where there is one: a stranger's packet teaches us nothing.
+        let Some(length) = leg.protection.open_rtp(packet) else { return };
+        let packet = &mut packet[..length];
+        let Some(header) = Header::parse(packet) else { return };
         let Some(kind) = leg.kind_of(header.payload_type) else { return };
-        // The address first: a stranger's packet teaches us nothing.
+        // The address first, where there is no tag.
         let was = leg.latch.locked();
-        if !leg.latch.admits(from, &header) {
+        if !leg.latch.admits(from, &header, leg.protection.is_on()) {
             return;
         }
         if was.is_none() {
@@ -155,7 +158,7 @@ impl Room {
         let Some(line) = leg.line.follow(now, who, header, payload_type, units) else { return };
         leg.line.count(packet.len() - HEADER_BYTES);
         stamp(packet, line);
-        wire.rtp(at, to, packet);
+        leg.protection.seal_rtp(packet, |octets| wire.rtp(at, to, octets));
     }
 }
 
