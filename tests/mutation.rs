@@ -12,8 +12,10 @@ use sidetone::sip::frame::{Framed, Framer};
 use sidetone::sip::header::{AuthValue, Contacts, Method, NameAddr, Params, Replaces, Via, split_list};
 use sidetone::sip::message::{Headers, MAX_MESSAGE_BYTES, MAX_VIAS, Message, Name, ParseError};
 use sidetone::sip::offer::{AudioCodec, Capabilities, LocalSession, accept_answer, answer, offer};
+use sidetone::sip::sdes::{Crypto, OwnKeys, Protection};
 use sidetone::sip::sdp::{Direction, Sdp};
 use sidetone::sip::uri::Uri;
+use sidetone_media::srtp::{MAX_RTCP_TRAILER_BYTES, MasterKey, Open, Seal, Suite};
 
 /// Mutations per test; a few seconds for all of them on one slow core.
 const ROUNDS: u64 = 30_000;
@@ -139,6 +141,9 @@ fn descriptions_gone_wrong_write_back_what_was_read() {
     let mut seeds = texts(&[
         "v=0\r\no=- 1 2 IN IP6 ::1\r\ns=-\r\nc=IN IP6 ::1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 9 8 0 13 101\r\n\
          a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=rtcp:4001 IN IP6 ::1\r\na=sendonly\r\n",
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\nc=IN IP4 192.0.2.7\r\nm=audio 4000 RTP/SAVP 0\r\n\
+         a=crypto:0 AES_CM_128_HMAC_SHA1_32 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^31\r\n\
+         a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^31\r\n",
         "v=0\no=a 1 1 IN IP4 0.0.0.0\nc=IN IP4 0.0.0.0\nm=audio 1 RTP/AVP 0\nm=video 0 RTP/AVP 31\n",
     ]);
     seeds.push(teams.body().clone());
@@ -148,6 +153,7 @@ fn descriptions_gone_wrong_write_back_what_was_read() {
         comfort_noise: true,
         ptime: 20,
         rtp: "192.0.2.1:4000".parse().unwrap(),
+        protection: Protection::IfWanted(OwnKeys::new([1; 32], Suite::ALL.to_vec())),
         rtcp_mux: true,
         direction: Direction::SendRecv,
     };
@@ -163,11 +169,58 @@ fn descriptions_gone_wrong_write_back_what_was_read() {
             assert_eq!(said.media.len(), sdp.media.len());
             assert_eq!(said.media.iter().filter(|m| m.port != 0).count(), 1);
             assert!(agreed.remote_rtp.is_some() || !agreed.direction.sends());
+            let accepted = said.media.iter().find(|m| m.port != 0).is_some_and(|m| m.cryptos().count() == 1);
+            assert_eq!(agreed.keys.is_some(), accepted, "{said}");
             assert!(Sdp::parse(&said.to_bytes()).is_ok(), "{said}");
             let later = offer(&capabilities, &mut session);
             assert_eq!(later.media.len(), sdp.media.len());
         }
     });
+}
+
+#[test]
+fn keys_gone_wrong_are_refused_or_a_key_of_the_right_length() {
+    let seeds = texts(&[
+        "1 AES_CM_128_HMAC_SHA1_80 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|2^20|1:4 FEC_ORDER=FEC_SRTP",
+        "0 AES_CM_128_HMAC_SHA1_32 inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz|1048576 WSH=64 -x=1",
+        "2 AEAD_AES_128_GCM inline:MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYg==|2^31",
+    ]);
+    each_round(&seeds, |raw| {
+        let Ok(text) = std::str::from_utf8(raw) else { return };
+        if let Ok(crypto) = Crypto::parse(text) {
+            assert_eq!(crypto.key.keying().len(), crypto.key.suite().keying_bytes());
+            assert!(crypto.key.keying()[..16].iter().any(|octet| *octet != 0));
+        }
+    });
+}
+
+#[test]
+fn protected_packets_gone_wrong_are_never_opened() {
+    for suite in Suite::ALL {
+        let keying: Vec<u8> = (1..=suite.keying_bytes() as u8).collect();
+        let key = MasterKey::new(suite, &keying).unwrap();
+        let mut seal = Seal::new(&key);
+        let mut sealed = |plain: &[u8], is_rtcp: bool| {
+            let mut octets = plain.to_vec();
+            octets.resize(plain.len() + MAX_RTCP_TRAILER_BYTES, 0);
+            let seal = if is_rtcp { Seal::rtcp } else { Seal::rtp }(&mut seal, &mut octets, plain.len());
+            octets.truncate(seal.unwrap());
+            Bytes::from(octets)
+        };
+        let mut extended =
+            vec![0x92, 0, 0, 2, 0, 0, 0, 9, 1, 2, 3, 4, 0, 0, 0, 1, 0, 0, 0, 2, 0xbe, 0xde, 0, 1];
+        extended.extend([7; 40]);
+        let plain = [&[0x80, 0, 0, 1, 0, 0, 0, 9, 1, 2, 3, 4][..], &[5; 160]].concat();
+        let report = [&[0x80, 201, 0, 1, 1, 2, 3, 4][..], &[0x81, 202, 0, 1, 1, 2, 3, 4]].concat();
+        let seeds = vec![sealed(&plain, false), sealed(&extended, false), sealed(&report, true)];
+        let mut open = Open::new(&key);
+        each_round(&seeds, |raw| {
+            // What a mutation left as it was, or cut back to it, may be opened; nothing else.
+            let is_whole = seeds.iter().any(|seed| *seed == raw);
+            let opened = open.rtp(&mut raw.to_vec()).is_ok() | open.rtcp(&mut raw.to_vec()).is_ok();
+            assert!(is_whole || !opened);
+        });
+    }
 }
 
 #[test]

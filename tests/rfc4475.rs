@@ -13,6 +13,7 @@ use sidetone::sip::message::{Headers, Message, Method, Name, ParseError, Request
 use sidetone::sip::offer::{
     AudioCodec, Capabilities, LocalSession, OfferError, accept_answer, answer, offer,
 };
+use sidetone::sip::sdes::Protection;
 use sidetone::sip::sdp::{Direction, Sdp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -230,6 +231,7 @@ fn a_description_cannot_aim_our_packets_at_everybody() {
         ptime: 20,
         rtp: "192.0.2.1:4000".parse().unwrap(),
         rtcp_mux: false,
+        protection: Protection::Never,
         direction: Direction::SendRecv,
     };
     let offered = offer(&capabilities, &mut LocalSession::new(1));

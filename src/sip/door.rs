@@ -31,9 +31,11 @@ use super::session::{Refusal, SessionEvent, SessionId};
 use super::tls::{Outward, Verified};
 use super::transport::Arrival;
 
+mod keys;
 mod private;
 mod way;
 
+use keys::Terms;
 use way::codecs_of;
 pub(crate) use way::host;
 
@@ -436,12 +438,13 @@ impl Door {
                 return self.refuse(now, incoming.session, &Refusal::new(403));
             }
         };
-        let (tenant, origin, codecs, prack) = match trunk {
+        let (tenant, origin, codecs, prack, terms) = match trunk {
             Some(trunk) => (
                 trunk.tenant.clone(),
                 Origin::Trunk(trunk.id.clone()),
                 codecs_of(&config, trunk),
                 trunk.prack,
+                Terms::of_trunk(trunk),
             ),
             None => match self.authenticate(now, &config, &incoming.request) {
                 Ok(person) => (
@@ -449,6 +452,7 @@ impl Door {
                     Origin::Person(person.id.clone()),
                     config.media.codecs.clone(),
                     Prack::Supported,
+                    Terms::of_person(person),
                 ),
                 Err(refusal) => return self.refuse(now, incoming.session, &refusal),
             },
@@ -464,6 +468,15 @@ impl Door {
                 return self.refuse(now, incoming.session, &Refusal::new(488));
             }
         };
+        let protection = self.protection(&terms, incoming.peer.transport);
+        let protected = protection
+            .map_err(|error| error.to_string())
+            .and_then(|protection| leg.protect(protection).map_err(|error| unacceptable(error).detail));
+        if let Err(error) = protected {
+            tracing::info!(%error, "a call whose sound would be protected too little or too much is refused");
+            return self.refuse(now, incoming.session, &Refusal::new(488));
+        }
+        leg.offers_mux = terms.offers_mux;
         leg.signalled_from = matches!(origin, Origin::Person(_)).then_some(incoming.peer.remote.ip());
         leg.reliable = prack != Prack::Off;
         let id = LegId(self.random.bits());

@@ -14,7 +14,9 @@ use crate::call::{Cause, LegEnd, LegEvent};
 
 use super::offer::{
     AudioCodec, Capabilities, LocalSession, NegotiatedAudio, OfferError, accept_answer, answer, offer,
+    protects,
 };
+use super::sdes::Protection;
 use super::sdp::{Direction, Sdp, SdpError};
 use super::session::{Ended, How, SessionId};
 use super::text::Text;
@@ -47,6 +49,9 @@ pub(super) struct Leg {
     pub(super) early: bool,
     /// Whether provisional responses to it may be reliable (RFC 3262).
     pub(super) reliable: bool,
+    /// Whether we offer RTCP on the port of RTP (RFC 5761).
+    pub(super) offers_mux: bool,
+    protection: Protection,
     codecs: Vec<Codec>,
     local: LocalSession,
     media: Option<MediaEnd>,
@@ -85,6 +90,8 @@ impl Leg {
             told: None,
             early: false,
             reliable: false,
+            offers_mux: false,
+            protection: Protection::Never,
             codecs,
             local: LocalSession::new(seed),
             media: None,
@@ -122,6 +129,15 @@ impl Leg {
         known.filter(|codec| self.codecs.contains(codec)).collect()
     }
 
+    /// How its sound may be protected, from its beginning. An error if their offer wants it otherwise.
+    pub(super) fn protect(&mut self, protection: Protection) -> Result<(), NoAgreement> {
+        self.protection = protection;
+        match &self.theirs {
+            Some(offer) => Ok(protects(offer, &self.protection)?),
+            None => Ok(()),
+        }
+    }
+
     /// Whether the far end's INVITE brought an offer that is still to be answered.
     pub(super) fn has_their_offer(&self) -> bool {
         self.theirs.is_some()
@@ -146,7 +162,8 @@ impl Leg {
 
     /// Our answer to their offer, with a codec of `prefer` if they offered one.
     pub(super) fn answer(&mut self, prefer: &[Codec]) -> Result<(Bytes, AgreedMedia), NoAgreement> {
-        let capabilities = self.capabilities(prefer)?;
+        // Who offers to share the port gets it (RFC 5761 section 5.1.1).
+        let capabilities = Capabilities { rtcp_mux: true, ..self.capabilities(prefer)? };
         let offered = self.offered();
         let theirs = self.theirs.take().ok_or(NoAgreement::Nothing)?;
         let prefer = prefer.iter().find(|codec| offered.contains(codec)).copied().map(to_audio);
@@ -164,6 +181,7 @@ impl Leg {
         let theirs = Sdp::parse(octets)?;
         let ours = self.ours.as_ref().ok_or(NoAgreement::Nothing)?;
         let agreed = accept_answer(ours, &theirs)?;
+        self.local.agreed(&agreed);
         Ok(self.agree(agreed))
     }
 
@@ -244,8 +262,9 @@ impl Leg {
             comfort_noise: true,
             ptime: PTIME_MS,
             rtp: media.rtp,
-            rtcp_mux: false,
+            rtcp_mux: self.offers_mux || self.agreed.as_ref().is_some_and(|agreed| agreed.rtcp_mux),
             direction: if self.held_by_us { Direction::SendOnly } else { Direction::SendRecv },
+            protection: self.protection.clone(),
         })
     }
 
@@ -265,6 +284,7 @@ impl Leg {
             nat_host: self
                 .signalled_from
                 .filter(|host| agreed.remote_rtp.is_some_and(|remote| remote.ip() != *host)),
+            keys: agreed.keys.clone(),
         };
         self.agreed = Some(agreed);
         media

@@ -1,8 +1,8 @@
 //! Door 1: SIP, for carrier trunks, Teams Direct Routing and softphones.
 //!
 //! The lower half is the written word and is pure: [`message`] reads a datagram or a framed piece of a stream in one
-//! pass, [`header`] and [`uri`] give typed views of what it holds, [`build`] writes messages anew, [`sdp`] and
-//! [`offer`] agree on media, and [`digest`] proves who is speaking. Nothing there knows the time or a socket, and no
+//! pass, [`header`] and [`uri`] give typed views of what it holds, [`build`] writes messages anew, [`sdp`],
+//! [`offer`] and [`sdes`] agree on media, and [`digest`] proves who is speaking. Nothing there knows the time or a socket, and no
 //! input makes it panic.
 
 pub mod build;
@@ -11,6 +11,7 @@ pub mod frame;
 pub mod header;
 pub mod message;
 pub mod offer;
+pub mod sdes;
 pub mod sdp;
 pub mod text;
 pub mod uri;

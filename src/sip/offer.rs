@@ -8,7 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use thiserror::Error;
 
+use crate::call::door::MediaKeys;
+
 use super::message::StatusCode;
+use super::sdes::{self, CryptoError, OwnKeys, Protection};
 use super::sdp::{Attribute, Direction, Media, Origin, Sdp, socket_address};
 use super::uri::Host;
 
@@ -18,6 +21,10 @@ pub const COMFORT_NOISE: u8 = 13;
 pub const PTIMES: [u8; 6] = [10, 20, 30, 40, 50, 60];
 /// Packet duration when nobody says (RFC 3551 section 4.5).
 pub const DEFAULT_PTIME: u8 = 20;
+/// Plain RTP (RFC 3551).
+const AVP: &str = "RTP/AVP";
+/// SRTP with keys from the description (RFC 3711, RFC 4568).
+const SAVP: &str = "RTP/SAVP";
 /// First payload type that needs an rtpmap (RFC 3551 section 6).
 const FIRST_DYNAMIC: u8 = 96;
 
@@ -49,6 +56,8 @@ pub struct Capabilities {
     pub rtcp_mux: bool,
     /// What we want: sendrecv, or a hold.
     pub direction: Direction,
+    /// Whether sound is protected.
+    pub protection: Protection,
 }
 
 /// What both sides agreed on for the audio of a leg.
@@ -78,6 +87,8 @@ pub struct NegotiatedAudio {
     pub remote_direction: Direction,
     /// Whether RTCP shares the RTP port.
     pub rtcp_mux: bool,
+    /// The keys, when sound is protected.
+    pub keys: Option<MediaKeys>,
 }
 
 /// Why no agreement was reached.
@@ -86,9 +97,13 @@ pub enum OfferError {
     /// No m-line for audio with a port.
     #[error("no audio stream")]
     NoAudio,
-    /// Audio only over a transport other than RTP/AVP or RTP/AVPF.
+    /// Audio only over a transport other than RTP, or over one that may not be used here: protected where that is not
+    /// wanted or keys would travel in clear, plain where protection is required.
     #[error("audio transport not supported")]
     Protocol,
+    /// Protected, but by no key or suite that can be used.
+    #[error("audio protection not usable: {0}")]
+    Crypto(CryptoError),
     /// No codec in common.
     #[error("no codec in common")]
     NoCodec,
@@ -113,18 +128,25 @@ pub struct LocalSession {
     id: u64,
     version: u64,
     last: Option<Sdp>,
+    /// Whether protection was agreed last: later offers keep to it.
+    is_protected: bool,
 }
 
 impl LocalSession {
     /// A session with this id, which should be hard to guess and below 2^62 (RFC 3264 section 5).
     pub fn new(id: u64) -> Self {
         let id = id & ((1 << 62) - 1);
-        Self { id, version: id, last: None }
+        Self { id, version: id, last: None, is_protected: false }
     }
 
     /// What we said last.
     pub fn last(&self) -> Option<&Sdp> {
         self.last.as_ref()
+    }
+
+    /// Notes what their answer to our offer agreed on.
+    pub fn agreed(&mut self, agreed: &NegotiatedAudio) {
+        self.is_protected = agreed.keys.is_some();
     }
 
     /// Gives the description its origin. RFC 3264 section 8: the version rises by one with every change, and only then.
@@ -166,9 +188,12 @@ pub fn offer(capabilities: &Capabilities, session: &mut LocalSession) -> Sdp {
     });
     let lines: Vec<_> =
         capabilities.codecs.iter().map(|&codec| (codec.static_payload_type(), codec)).collect();
+    let keys = offered_keys(capabilities, session);
+    let profile = if keys.is_some() { SAVP } else { AVP };
     let audio =
-        describe(capabilities, "RTP/AVP", &lines, event, capabilities.comfort_noise, capabilities.ptime);
-    let audio = finish(audio, capabilities.direction, capabilities.rtcp_mux);
+        describe(capabilities, profile, &lines, event, capabilities.comfort_noise, capabilities.ptime);
+    let crypto = keys.map(OwnKeys::offered).unwrap_or_default();
+    let audio = finish(audio, crypto, capabilities.direction, capabilities.rtcp_mux);
 
     let mut media: Vec<Media> = before.iter().map(refuse).collect();
     match media.get_mut(audio_at) {
@@ -196,10 +221,17 @@ pub fn answer(
     let direction = capabilities.direction.and(remote.direction.reversed());
     let ptime = send_ptime(theirs, capabilities.ptime);
 
+    let (crypto, keys) = match capabilities.protection.keys().filter(|_| is_protected(theirs)) {
+        Some(ours) => {
+            ours.answer(theirs).map(|(line, keys)| (Some(line), Some(keys))).map_err(OfferError::Crypto)?
+        }
+        None => (None, None),
+    };
+
     // RFC 3264 section 6.1: an answer uses the payload types of the offer.
     let lines = [chosen];
     let audio = describe(capabilities, &theirs.protocol, &lines, event, comfort_noise, ptime);
-    let audio = finish(audio, direction, rtcp_mux);
+    let audio = finish(audio, crypto.into_iter().collect(), direction, rtcp_mux);
     let mut media: Vec<Media> = offer.media.iter().map(refuse).collect();
     media[at] = audio;
 
@@ -216,8 +248,28 @@ pub fn answer(
         direction,
         remote_direction: remote.direction,
         rtcp_mux,
+        keys,
     };
+    session.agreed(&agreed);
     Ok((session.publish(capabilities, media), agreed))
+}
+
+/// Whether any audio of an offer could be agreed to, as far as its protection goes. Tells before anybody is rung what
+/// [`answer`] would tell afterwards.
+pub fn protects(offer: &Sdp, ours: &Protection) -> Result<(), OfferError> {
+    let mut why = Ok(());
+    for media in offer.media.iter().filter(|media| media.is_audio() && media.port != 0) {
+        let refused = match (is_protected(media), ours.keys()) {
+            (true, Some(keys)) => keys.answer(media).err().map(OfferError::Crypto),
+            (true, None) => Some(OfferError::Protocol),
+            (false, _) => (!is_plain(media) || !ours.allows_plain()).then_some(OfferError::Protocol),
+        };
+        match refused {
+            None => return Ok(()),
+            Some(error) => why = why.and(Err(error)),
+        }
+    }
+    why
 }
 
 /// Reads the answer to our offer. The codec is the first of the answer that we offered.
@@ -240,6 +292,8 @@ pub fn accept_answer(our_offer: &Sdp, answer: &Sdp) -> Result<NegotiatedAudio, O
         .ok_or(OfferError::NoCodec)?;
     let remote = Remote::of(answer, theirs)?;
     let rtcp_mux = ours.rtcp_mux() && theirs.rtcp_mux();
+    let keys =
+        is_protected(ours).then(|| sdes::answered(ours, theirs)).transpose().map_err(OfferError::Crypto)?;
     let events = find_event(ours, &ours.formats).zip(find_event(theirs, &theirs.formats));
     let our_ptime = ours.ptime().and_then(|ms| u8::try_from(ms).ok()).unwrap_or(DEFAULT_PTIME);
     Ok(NegotiatedAudio {
@@ -255,7 +309,26 @@ pub fn accept_answer(our_offer: &Sdp, answer: &Sdp) -> Result<NegotiatedAudio, O
         direction: our_offer.direction_of(ours).and(remote.direction.reversed()),
         remote_direction: remote.direction,
         rtcp_mux,
+        keys,
     })
+}
+
+/// Our keys, if this offer is to have any: always, or because what was agreed before had some. Never both plain and
+/// protected lines: few understand them, and Microsoft refuses them.
+fn offered_keys<'a>(capabilities: &'a Capabilities, session: &LocalSession) -> Option<&'a OwnKeys> {
+    match &capabilities.protection {
+        Protection::Never => None,
+        Protection::IfWanted(keys) => session.is_protected.then_some(keys),
+        Protection::Always(keys) => Some(keys),
+    }
+}
+
+fn is_protected(media: &Media) -> bool {
+    [SAVP, "RTP/SAVPF"].iter().any(|known| media.protocol.eq_ignore_ascii_case(known))
+}
+
+fn is_plain(media: &Media) -> bool {
+    [AVP, "RTP/AVPF"].iter().any(|known| media.protocol.eq_ignore_ascii_case(known))
 }
 
 /// The m-line to accept and the codec with its payload type.
@@ -265,12 +338,20 @@ fn choose(
     prefer: Option<AudioCodec>,
 ) -> Result<(usize, (u8, AudioCodec)), OfferError> {
     let mut why = OfferError::NoAudio;
-    for (at, media) in offer.media.iter().enumerate() {
-        if !media.is_audio() || media.port == 0 {
-            continue;
-        }
-        let protocol = &media.protocol;
-        if !["RTP/AVP", "RTP/AVPF"].iter().any(|known| protocol.eq_ignore_ascii_case(known)) {
+    let protected_first = {
+        let audio =
+            || offer.media.iter().enumerate().filter(|(_, media)| media.is_audio() && media.port != 0);
+        audio()
+            .filter(|(_, media)| is_protected(media))
+            .chain(audio().filter(|(_, media)| !is_protected(media)))
+    };
+    for (at, media) in protected_first {
+        let allowed = if is_protected(media) {
+            capabilities.protection.keys().is_some()
+        } else {
+            is_plain(media) && capabilities.protection.allows_plain()
+        };
+        if !allowed {
             why = OfferError::Protocol;
             continue;
         }
@@ -365,8 +446,11 @@ fn describe(
     audio
 }
 
-fn finish(mut audio: Media, direction: Direction, rtcp_mux: bool) -> Media {
+fn finish(mut audio: Media, crypto: Vec<Attribute>, direction: Direction, rtcp_mux: bool) -> Media {
+    audio.attributes.extend(crypto);
     if rtcp_mux {
+        // RFC 5761 section 5.1.1: who does not know rtcp-mux is told by RFC 3605, and sends it to the same port.
+        audio.attributes.push(Attribute::new("rtcp", Some(audio.port.to_string())));
         audio.attributes.push(Attribute::new("rtcp-mux", None));
     }
     audio.attributes.push(Attribute::new(direction.as_str(), None));
@@ -451,215 +535,4 @@ impl AudioCodec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn capabilities() -> Capabilities {
-        Capabilities {
-            codecs: vec![AudioCodec::G722, AudioCodec::Pcma, AudioCodec::Pcmu],
-            telephone_event: Some(101),
-            comfort_noise: true,
-            ptime: 20,
-            rtp: "192.0.2.10:4000".parse().unwrap(),
-            rtcp_mux: false,
-            direction: Direction::SendRecv,
-        }
-    }
-
-    fn sdp(rest: &str) -> Sdp {
-        let text =
-            format!("v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\n{rest}");
-        Sdp::parse(text.as_bytes()).unwrap()
-    }
-
-    fn answered(rest: &str) -> Result<(Sdp, NegotiatedAudio), OfferError> {
-        answer(&sdp(rest), &capabilities(), None, &mut LocalSession::new(7))
-    }
-
-    #[test]
-    fn an_offer_answered_by_ourselves_agrees_on_both_sides() {
-        let offered = offer(&capabilities(), &mut LocalSession::new(1));
-        let other =
-            Capabilities { rtp: "[::1]:5000".parse().unwrap(), telephone_event: Some(96), ..capabilities() };
-        let (said, theirs) =
-            answer(&offered, &other, Some(AudioCodec::Pcmu), &mut LocalSession::new(2)).unwrap();
-        let ours = accept_answer(&offered, &Sdp::parse(&said.to_bytes()).unwrap()).unwrap();
-        assert_eq!((ours.codec, theirs.codec), (AudioCodec::Pcmu, AudioCodec::Pcmu));
-        assert_eq!((ours.telephone_event_send, theirs.telephone_event_receive), (Some(101), Some(101)));
-        assert!(ours.comfort_noise && theirs.comfort_noise);
-        assert_eq!(theirs.remote_rtp, Some("192.0.2.10:4000".parse().unwrap()));
-        assert_eq!(theirs.remote_rtcp, Some("192.0.2.10:4001".parse().unwrap()));
-        assert_eq!(ours.remote_rtp, Some("[::1]:5000".parse().unwrap()));
-    }
-
-    #[test]
-    fn the_offerers_order_decides_unless_a_codec_is_preferred() {
-        let body = "m=audio 4000 RTP/AVP 18 8 0\r\n";
-        assert_eq!(answered(body).unwrap().1.codec, AudioCodec::Pcma);
-        let preferred =
-            answer(&sdp(body), &capabilities(), Some(AudioCodec::Pcmu), &mut LocalSession::new(1)).unwrap();
-        assert_eq!(preferred.1.codec, AudioCodec::Pcmu);
-        let unknown =
-            answer(&sdp(body), &capabilities(), Some(AudioCodec::G722), &mut LocalSession::new(1)).unwrap();
-        assert_eq!(unknown.1.codec, AudioCodec::Pcma);
-    }
-
-    #[test]
-    fn payload_types_follow_each_sides_own_numbers() {
-        let said = answered(
-            "m=audio 4000 RTP/AVP 97 98\r\na=rtpmap:97 g722/8000\r\na=rtpmap:98 telephone-event/8000\r\n",
-        );
-        let agreed = said.unwrap().1;
-        assert_eq!(
-            (agreed.codec, agreed.send_payload_type, agreed.receive_payload_type),
-            (AudioCodec::G722, 97, 97)
-        );
-        assert_eq!(agreed.telephone_event_send, Some(98));
-
-        let offered = offer(&capabilities(), &mut LocalSession::new(1));
-        let reply = sdp(
-            "m=audio 4000 RTP/AVP 97 98\r\na=rtpmap:97 PCMA/8000\r\na=rtpmap:98 telephone-event/8000\r\n",
-        );
-        let agreed = accept_answer(&offered, &reply).unwrap();
-        assert_eq!((agreed.send_payload_type, agreed.receive_payload_type), (97, 8));
-        assert_eq!((agreed.telephone_event_send, agreed.telephone_event_receive), (Some(98), Some(101)));
-    }
-
-    #[test]
-    fn a_static_number_remapped_to_another_codec_is_believed() {
-        let said = answered("m=audio 4000 RTP/AVP 0 8\r\na=rtpmap:0 L16/44100\r\n").unwrap();
-        assert_eq!(said.1.codec, AudioCodec::Pcma);
-        assert_eq!(answered("m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/16000\r\n"), Err(OfferError::NoCodec));
-    }
-
-    #[test]
-    fn every_m_line_is_answered_and_only_the_first_usable_audio_accepted() {
-        let body = "m=video 5000 RTP/AVP 31\r\nm=audio 6000 RTP/SAVP 0\r\nm=audio 4000 RTP/AVP 0\r\n\
-            m=audio 4002 RTP/AVP 0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n";
-        let (said, _) = answered(body).unwrap();
-        let ports: Vec<_> = said.media.iter().map(|m| (m.kind.as_str(), m.port)).collect();
-        assert_eq!(ports, [("video", 0), ("audio", 0), ("audio", 4000), ("audio", 0), ("application", 0)]);
-        assert_eq!(said.media[4].formats, ["webrtc-datachannel"]);
-    }
-
-    #[test]
-    fn what_cannot_be_agreed_says_why() {
-        for (body, why) in [
-            ("", OfferError::NoAudio),
-            ("m=video 4000 RTP/AVP 31\r\n", OfferError::NoAudio),
-            ("m=audio 0 RTP/AVP 0\r\n", OfferError::NoAudio),
-            ("m=audio 4000 RTP/SAVP 0\r\n", OfferError::Protocol),
-            ("m=audio 4000 RTP/AVP 18 101\r\n", OfferError::NoCodec),
-            ("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 media.example.com\r\n", OfferError::Address),
-            ("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n", OfferError::Address),
-            ("m=audio 4000 RTP/AVP 0\r\nc=IN IP4 255.255.255.255\r\n", OfferError::Address),
-        ] {
-            assert_eq!(answered(body), Err(why), "{body}");
-            assert_eq!(why.status().as_u16(), 488);
-        }
-        let offered = offer(&capabilities(), &mut LocalSession::new(1));
-        for (body, why) in [
-            ("", OfferError::Mismatch),
-            ("m=video 4000 RTP/AVP 31\r\n", OfferError::Mismatch),
-            ("m=audio 0 RTP/AVP 0\r\n", OfferError::NoAudio),
-            ("m=audio 4000 RTP/SAVP 0\r\n", OfferError::Protocol),
-            ("m=audio 4000 RTP/AVP 18\r\n", OfferError::NoCodec),
-        ] {
-            assert_eq!(accept_answer(&offered, &sdp(body)), Err(why), "{body}");
-        }
-    }
-
-    #[test]
-    fn holds_old_and_new_are_understood_and_answered_in_kind() {
-        let cases = [
-            ("a=sendonly\r\n", Direction::RecvOnly),
-            ("a=recvonly\r\n", Direction::SendOnly),
-            ("a=inactive\r\n", Direction::Inactive),
-            ("c=IN IP4 0.0.0.0\r\n", Direction::RecvOnly),
-            ("c=IN IP4 0.0.0.0\r\na=recvonly\r\n", Direction::Inactive),
-            ("", Direction::SendRecv),
-        ];
-        for (line, ours) in cases {
-            let (said, agreed) = answered(&format!("m=audio 4000 RTP/AVP 0\r\n{line}")).unwrap();
-            assert_eq!(agreed.direction, ours, "{line}");
-            assert_eq!(said.direction_of(&said.media[0]), ours, "{line}");
-            assert_eq!(agreed.remote_rtp.is_none(), line.contains("0.0.0.0"), "{line}");
-            assert_eq!(agreed.remote_rtcp.is_none(), line.contains("0.0.0.0"), "{line}");
-        }
-        let holding = Capabilities { direction: Direction::SendOnly, ..capabilities() };
-        let offered = offer(&holding, &mut LocalSession::new(1));
-        let agreed = accept_answer(&offered, &sdp("m=audio 4000 RTP/AVP 0\r\na=recvonly\r\n")).unwrap();
-        assert_eq!(agreed.direction, Direction::SendOnly);
-        // A peer that ignores our hold does not lift it.
-        let agreed = accept_answer(&offered, &sdp("m=audio 4000 RTP/AVP 0\r\n")).unwrap();
-        assert_eq!(agreed.direction, Direction::SendOnly);
-    }
-
-    #[test]
-    fn the_version_rises_with_a_change_and_only_then() {
-        let mut session = LocalSession::new(41);
-        let first = offer(&capabilities(), &mut session);
-        let again = offer(&capabilities(), &mut session);
-        assert_eq!((first.origin.version.as_str(), again.origin.version.as_str()), ("41", "41"));
-        let held = offer(&Capabilities { direction: Direction::SendOnly, ..capabilities() }, &mut session);
-        assert_eq!((held.origin.session.as_str(), held.origin.version.as_str()), ("41", "42"));
-        let same = offer(&Capabilities { direction: Direction::SendOnly, ..capabilities() }, &mut session);
-        assert_eq!(same.origin.version, "42");
-        let resumed = offer(&capabilities(), &mut session);
-        assert_eq!(resumed.origin.version, "43");
-    }
-
-    #[test]
-    fn a_later_offer_keeps_the_m_lines_and_the_event_number_of_the_first_agreement() {
-        let mut session = LocalSession::new(1);
-        let theirs = sdp(
-            "m=video 5000 RTP/AVP 31\r\nm=audio 4000 RTP/AVP 0 96\r\na=rtpmap:96 telephone-event/8000\r\n",
-        );
-        answer(&theirs, &capabilities(), None, &mut session).unwrap();
-        let again = offer(&capabilities(), &mut session);
-        let kinds: Vec<_> = again.media.iter().map(|m| (m.kind.as_str(), m.port)).collect();
-        assert_eq!(kinds, [("video", 0), ("audio", 4000)]);
-        assert!(again.media[1].formats.contains(&"96".to_owned()), "{again}");
-        let reply = sdp("m=video 0 RTP/AVP 31\r\nm=audio 4000 RTP/AVP 8\r\n");
-        assert_eq!(accept_answer(&again, &reply).unwrap().codec, AudioCodec::Pcma);
-    }
-
-    #[test]
-    fn rtcp_goes_to_its_own_port_the_stated_one_or_the_shared_one() {
-        let rtcp =
-            |lines: &str| answered(&format!("m=audio 4000 RTP/AVP 0\r\n{lines}")).unwrap().1.remote_rtcp;
-        let at = |text: &str| Some(text.parse::<SocketAddr>().unwrap());
-        assert_eq!(rtcp(""), at("192.0.2.20:4001"));
-        assert_eq!(rtcp("a=rtcp:4999\r\n"), at("192.0.2.20:4999"));
-        assert_eq!(rtcp("a=rtcp:4999 IN IP4 192.0.2.21\r\n"), at("192.0.2.21:4999"));
-        assert_eq!(rtcp("a=rtcp:4999 IN IP4 255.255.255.255\r\n"), None);
-        assert_eq!(rtcp("a=rtcp-mux\r\n"), at("192.0.2.20:4001"), "we did not agree to share");
-        let sharing = Capabilities { rtcp_mux: true, ..capabilities() };
-        let (said, agreed) = answer(
-            &sdp("m=audio 4000 RTP/AVP 0\r\na=rtcp-mux\r\n"),
-            &sharing,
-            None,
-            &mut LocalSession::new(1),
-        )
-        .unwrap();
-        assert!(said.media[0].rtcp_mux() && agreed.rtcp_mux);
-        assert_eq!(agreed.remote_rtcp, at("192.0.2.20:4000"));
-        assert_eq!(answered("m=audio 65535 RTP/AVP 0\r\n").unwrap().1.remote_rtcp, None);
-    }
-
-    #[test]
-    fn packet_times_stay_within_what_both_can_do() {
-        for (lines, ms) in [
-            ("", 20),
-            ("a=ptime:30\r\n", 30),
-            ("a=ptime:200\r\n", 20),
-            ("a=ptime:25\r\n", 20),
-            ("a=maxptime:10\r\n", 10),
-            ("a=ptime:60\r\na=maxptime:40\r\n", 40),
-            ("a=maxptime:5\r\n", 10),
-        ] {
-            let agreed = answered(&format!("m=audio 4000 RTP/AVP 0\r\n{lines}")).unwrap().1;
-            assert_eq!(agreed.ptime, ms, "{lines}");
-        }
-    }
-}
+mod tests;

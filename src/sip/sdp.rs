@@ -47,8 +47,8 @@ pub struct Origin {
     pub host: Host,
 }
 
-/// One `a=` line.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One `a=` line. Debug does not show keys.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// What precedes the colon.
     pub name: String,
@@ -221,6 +221,16 @@ impl Attribute {
         [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
             .into_iter()
             .find(|d| d.as_str().eq_ignore_ascii_case(&self.name))
+    }
+}
+
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = match &self.value {
+            Some(_) if self.name.eq_ignore_ascii_case("crypto") => Some("redacted"),
+            value => value.as_deref(),
+        };
+        f.debug_struct("Attribute").field("name", &self.name).field("value", &value).finish()
     }
 }
 

@@ -3,15 +3,17 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use sidetone_media::srtp::Suite;
 use tokio::time::{Duration, Instant};
 
 use super::talk::Talk;
-use super::{Done, Options, PhoneError, Side};
+use super::{Done, Options, PhoneError, Side, Srtp};
 use crate::sim::random;
 use crate::sip::build::{BuildError, RequestBuilder};
 use crate::sip::header::{NameAddr, Via};
 use crate::sip::message::{Headers, Method, Name, Request};
 use crate::sip::offer::{self, Capabilities, LocalSession, NegotiatedAudio, OfferError};
+use crate::sip::sdes::{OwnKeys, Protection};
 use crate::sip::sdp::{Direction, Sdp};
 use crate::sip::uri::{Host, Uri};
 
@@ -86,6 +88,7 @@ pub(super) struct Description {
     session: LocalSession,
     pub(super) direction: Direction,
     offered: Option<Sdp>,
+    protection: Protection,
     /// The offer of the call's first INVITE was answered; later copies of the answer say nothing new.
     pub(super) settled: bool,
 }
@@ -183,13 +186,30 @@ impl Call {
 }
 
 impl Description {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(srtp: Srtp) -> Self {
+        let mut secret = [0; 32];
+        secret.chunks_mut(8).for_each(|eight| eight.copy_from_slice(&random().to_le_bytes()));
+        let keys = OwnKeys::new(secret, Suite::ALL.to_vec());
         Self {
+            protection: match srtp {
+                Srtp::Off => Protection::Never,
+                Srtp::IfOffered => Protection::IfWanted(keys),
+                Srtp::Always => Protection::Always(keys),
+            },
             session: LocalSession::new(random()),
             direction: Direction::SendRecv,
             offered: None,
             settled: false,
         }
+    }
+
+    /// Other keys from the next offer on. The direction that holds.
+    pub(super) fn renew_keys(&mut self) -> Direction {
+        match &mut self.protection {
+            Protection::Never => {}
+            Protection::IfWanted(keys) | Protection::Always(keys) => keys.renew(),
+        }
+        self.direction
     }
 
     /// Our offer.
@@ -220,6 +240,7 @@ impl Description {
         let ours = self.offered.as_ref()?;
         let theirs = Sdp::parse(their_answer).ok()?;
         let agreed = offer::accept_answer(ours, &theirs).ok()?;
+        self.session.agreed(&agreed);
         talk.agree(&agreed);
         Some(agreed)
     }
@@ -233,6 +254,7 @@ impl Description {
             rtp: talk.rtp,
             rtcp_mux: false,
             direction: self.direction,
+            protection: self.protection.clone(),
         }
     }
 }

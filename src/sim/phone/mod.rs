@@ -76,6 +76,8 @@ pub struct Options {
     pub reliable: Reliable,
     /// How long it registers for.
     pub register_for: Duration,
+    /// Whether its sound is protected.
+    pub srtp: Srtp,
 }
 
 impl Options {
@@ -93,8 +95,20 @@ impl Options {
             manner: Manner::Answer,
             reliable: Reliable::Supported,
             register_for: Duration::from_secs(300),
+            srtp: Srtp::Off,
         }
     }
+}
+
+/// What a telephone does about SRTP with keys in descriptions (RFC 4568).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Srtp {
+    /// Never heard of it.
+    Off,
+    /// Takes it when it is offered.
+    IfOffered,
+    /// Offers it and takes nothing else.
+    Always,
 }
 
 /// How a telephone speaks SIP.
@@ -248,6 +262,8 @@ enum Command {
     Hangup(Done),
     /// A re-INVITE with an offer of this direction.
     Offer(Direction, Done),
+    /// A re-INVITE with an offer of a new key.
+    Rekey(Done),
     /// A re-INVITE without an offer.
     Refresh(Done),
     Say(Voice, Done),
@@ -355,6 +371,11 @@ impl Phone {
     /// Takes the other end off hold by a re-INVITE. Returns when it is answered.
     pub async fn resume(&self) -> Result<(), PhoneError> {
         self.tell(|done| Command::Offer(Direction::SendRecv, done)).await
+    }
+
+    /// Offers a new key of its own by a re-INVITE, and speaks under it once it is answered.
+    pub async fn rekey(&self) -> Result<(), PhoneError> {
+        self.tell(Command::Rekey).await
     }
 
     /// Sends a re-INVITE without an offer: the other end offers and we answer in the ACK.

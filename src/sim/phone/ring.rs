@@ -110,7 +110,7 @@ impl Ua {
             peer: from,
             cseq: 0,
             their_cseq: headers.cseq().ok()?.number,
-            description: Description::new(),
+            description: Description::new(self.options.srtp),
             talk: self.open_talk().ok()?,
             stage: Stage::In { invite: invite.clone(), from, reliable: None, rseq: 0 },
             hanging: None,

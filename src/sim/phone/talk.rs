@@ -9,11 +9,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use sidetone_media::codec::{Codec, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD};
+use sidetone_media::srtp::{MAX_RTCP_TRAILER_BYTES, Open, OpenError, Seal, SealError};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::call::door::MediaKeys;
 use crate::sim::ear::{Ear, Understood};
 use crate::sim::rtp::{Packet, SenderReport, TelephoneEvent, is_rtcp};
 use crate::sim::voice::Voice;
@@ -44,6 +46,7 @@ pub(super) struct Talk {
     /// Where we receive RTP; RTCP is one port above.
     pub(super) rtp: SocketAddr,
     flow: watch::Sender<Option<Flow>>,
+    guard: Guard,
     _tasks: JoinSet<()>,
 }
 
@@ -83,10 +86,11 @@ impl Talk {
         let mouth = Mouth::new(name, voice);
         let (flow, watched) = watch::channel(None);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(rtp.clone(), ear.clone(), Port::Rtp));
-        tasks.spawn(listen(rtcp.clone(), ear.clone(), Port::Rtcp));
-        tasks.spawn(speak(rtp, rtcp, mouth.clone(), watched));
-        Ok(Self { ear, mouth, rtp: at, flow, _tasks: tasks })
+        let guard = Guard::default();
+        tasks.spawn(listen(rtp.clone(), ear.clone(), Port::Rtp, guard.clone()));
+        tasks.spawn(listen(rtcp.clone(), ear.clone(), Port::Rtcp, guard.clone()));
+        tasks.spawn(speak(rtp, rtcp, mouth.clone(), watched, guard.clone()));
+        Ok(Self { ear, mouth, rtp: at, flow, guard, _tasks: tasks })
     }
 
     /// Follows what both sides agreed on.
@@ -97,6 +101,7 @@ impl Talk {
             payload_type: agreed.receive_payload_type,
             event: agreed.telephone_event_receive,
         });
+        self.guard.agree(agreed.keys.as_ref());
         let sends = agreed.direction.sends();
         self.flow.send_replace(Some(Flow {
             codec,
@@ -105,6 +110,65 @@ impl Talk {
             to: agreed.remote_rtp.filter(|_| sends),
             to_rtcp: agreed.remote_rtcp,
         }));
+    }
+}
+
+/// What protects the sound, if anything does. Cheap to clone.
+#[derive(Clone, Default)]
+struct Guard(Arc<Mutex<Option<Keyed>>>);
+
+struct Keyed {
+    keys: MediaKeys,
+    seal: Seal,
+    open: Open,
+}
+
+impl Guard {
+    fn agree(&self, keys: Option<&MediaKeys>) {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(keys) = keys else { return *guard = None };
+        match &mut *guard {
+            Some(keyed) => {
+                if keyed.keys.ours != keys.ours {
+                    keyed.seal = Seal::new(&keys.ours);
+                }
+                if keyed.keys.theirs != keys.theirs {
+                    keyed.open.rekey(&keys.theirs);
+                }
+                keyed.keys = keys.clone();
+            }
+            None => {
+                let (seal, open) = (Seal::new(&keys.ours), Open::new(&keys.theirs));
+                *guard = Some(Keyed { keys: keys.clone(), seal, open });
+            }
+        }
+    }
+
+    /// The datagram as it goes out; none if it must not.
+    fn sealed(
+        &self,
+        plain: &Bytes,
+        seal: fn(&mut Seal, &mut [u8], usize) -> Result<usize, SealError>,
+    ) -> Option<Bytes> {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(keyed) = &mut *guard else { return Some(plain.clone()) };
+        let mut octets = plain.to_vec();
+        octets.resize(plain.len() + MAX_RTCP_TRAILER_BYTES, 0);
+        let length = seal(&mut keyed.seal, &mut octets, plain.len()).ok()?;
+        octets.truncate(length);
+        Some(octets.into())
+    }
+
+    /// What came, in clear; none if it is not the other end's.
+    fn opened<'a>(
+        &self,
+        datagram: &'a mut [u8],
+        open: fn(&mut Open, &mut [u8]) -> Result<usize, OpenError>,
+    ) -> Option<&'a [u8]> {
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(keyed) = &mut *guard else { return Some(datagram) };
+        let length = open(&mut keyed.open, datagram).ok()?;
+        datagram.get(..length)
     }
 }
 
@@ -176,15 +240,18 @@ enum Port {
     Rtcp,
 }
 
-async fn listen(socket: Arc<UdpSocket>, ear: Ear, port: Port) {
+async fn listen(socket: Arc<UdpSocket>, ear: Ear, port: Port, guard: Guard) {
     let mut datagram = [0; DATAGRAM_BYTES];
     loop {
         // An error here is an ICMP answer to something we sent; the port is still good.
         let Ok((len, from)) = socket.recv_from(&mut datagram).await else { continue };
-        match port {
-            Port::Rtcp => ear.hear_rtcp(),
-            Port::Rtp if is_rtcp(&datagram[..len]) => ear.hear_rtcp(),
-            Port::Rtp => ear.hear(&Bytes::copy_from_slice(&datagram[..len]), from),
+        let datagram = &mut datagram[..len];
+        if port == Port::Rtcp || is_rtcp(datagram) {
+            if guard.opened(datagram, Open::rtcp).is_some() {
+                ear.hear_rtcp();
+            }
+        } else if let Some(plain) = guard.opened(datagram, Open::rtp) {
+            ear.hear(&Bytes::copy_from_slice(plain), from);
         }
     }
 }
@@ -194,6 +261,7 @@ async fn speak(
     rtcp: Arc<UdpSocket>,
     mouth: Mouth,
     mut flows: watch::Receiver<Option<Flow>>,
+    guard: Guard,
 ) {
     if flows.wait_for(Option::is_some).await.is_err() {
         return;
@@ -209,13 +277,16 @@ async fn speak(
         if let Some(to) = flow.to {
             for packet in &packets {
                 // As on any network: what cannot be sent is lost.
-                let _ = rtp.send_to(&packet.to_bytes(), to).await;
+                if let Some(octets) = guard.sealed(&packet.to_bytes(), Seal::rtp) {
+                    let _ = rtp.send_to(&octets, to).await;
+                }
             }
         }
         if let Some(to) = flow.to_rtcp
             && stream.beats % REPORT_BEATS == 1
+            && let Some(octets) = guard.sealed(&stream.report(&mouth.name), Seal::rtcp)
         {
-            let _ = rtcp.send_to(&stream.report(&mouth.name), to).await;
+            let _ = rtcp.send_to(&octets, to).await;
         }
         mouth.beats.send_modify(|beats| *beats += 1);
     }

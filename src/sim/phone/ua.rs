@@ -144,6 +144,13 @@ impl Ua {
             Command::Reject(status, done) => tell(Some(done), self.reject(status)),
             Command::Hangup(done) => self.hang_up(done),
             Command::Offer(direction, done) => self.reinvite(Reinvite::Offer(direction), done),
+            Command::Rekey(done) => {
+                let direction = self.call.as_mut().map(|call| call.description.renew_keys());
+                match direction {
+                    Some(direction) => self.reinvite(Reinvite::Offer(direction), done),
+                    None => tell(Some(done), Err(PhoneError::NotNow("there is no call"))),
+                }
+            }
             Command::Refresh(done) => self.reinvite(Reinvite::WithoutOffer, done),
             Command::Say(voice, done) => {
                 if let Some(call) = &self.call {
@@ -285,7 +292,7 @@ impl Ua {
             peer: to,
             cseq: 0,
             their_cseq: 0,
-            description: Description::new(),
+            description: Description::new(self.options.srtp),
             talk: self.open_talk()?,
             stage: Stage::Up,
             hanging: None,

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use sbc_config::{Codec, Config, Host as ConfigHost, Prack, Reach, Trunk, TrunkId};
 
+use super::keys::Terms;
 use super::{Door, internal, not_there};
 use crate::call::door::{Caller, Order};
 use crate::call::{Address, Cause, LegEnd, LegId, Target};
@@ -20,7 +21,7 @@ use crate::sip::uri::{Host, Uri};
 const SESSION_TIMER_MIN_S: u32 = 90;
 
 /// Everything it takes to call somebody.
-struct Way {
+struct Way<'a> {
     uri: Uri,
     destination: Destination,
     next_hop: NextHop,
@@ -28,6 +29,7 @@ struct Way {
     reliable: Reliable,
     timers: Option<SessionTimers>,
     behind_nat: bool,
+    terms: Terms<'a>,
 }
 
 impl Door {
@@ -45,6 +47,9 @@ impl Door {
         let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
         leg.signalled_from = way.behind_nat.then_some(way.destination.remote.ip());
         leg.set_media(order.media);
+        let protection = self.protection(&way.terms, way.destination.transport).map_err(internal)?;
+        leg.protect(protection).map_err(internal)?;
+        leg.offers_mux = way.terms.offers_mux;
         let offer = leg.offer(&order.prefer).map_err(internal)?;
         let dial = Dial {
             target: way.uri,
@@ -80,7 +85,7 @@ impl Door {
         })
     }
 
-    fn way_to(&mut self, now: Instant, config: &Config, target: &Target) -> Result<Way, LegEnd> {
+    fn way_to<'a>(&mut self, now: Instant, config: &'a Config, target: &Target) -> Result<Way<'a>, LegEnd> {
         match &target.address {
             Address::Person(person) => {
                 let known = config.person(person).ok_or_else(|| not_there("the person is not configured"))?;
@@ -93,6 +98,7 @@ impl Door {
                         reliable: Reliable::Supported,
                         timers: None,
                         behind_nat: false,
+                        terms: Terms::of_person(known),
                     }),
                     Reach::Register(credentials) => {
                         let found = self.endpoint.registrar().map(|r| r.lookup(now, &credentials.username));
@@ -107,6 +113,7 @@ impl Door {
                             reliable: Reliable::Supported,
                             timers: None,
                             behind_nat: true,
+                            terms: Terms::of_person(known),
                         })
                     }
                 }
@@ -135,6 +142,7 @@ impl Door {
                         min: SESSION_TIMER_MIN_S,
                     }),
                     behind_nat: false,
+                    terms: Terms::of_trunk(known),
                 })
             }
         }
