@@ -206,7 +206,8 @@ impl Mix {
         self.left.clear();
     }
 
-    fn mixed<'a>(
+    /// The sum, before it is encoded.
+    pub(super) fn mixed<'a>(
         &mut self,
         main: Option<(u64, Said)>,
         ms: u32,

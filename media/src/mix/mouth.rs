@@ -201,7 +201,7 @@ impl Mouth {
         self.ring[(position as u64 % self.ring.len() as u64) as usize]
     }
 
-    fn write(&mut self, pcm: &[i16]) {
+    pub(super) fn write(&mut self, pcm: &[i16]) {
         let length = self.ring.len();
         let from = (self.written as u64 % length as u64) as usize;
         let first = pcm.len().min(length - from);

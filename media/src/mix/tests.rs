@@ -162,6 +162,28 @@ fn a_mouth_that_goes_is_heard_out() {
     assert!(gone < cut - 10.0, "heard out {gone}, cut {cut}");
 }
 
+#[test]
+fn a_switch_clicks_forty_decibels_less_than_a_hard_cut() {
+    // In linear PCM: G.711 would round both, and its noise hide the switch. Low tones, because what the
+    // filter of the measurement lets through of a higher one lies above the switch, too.
+    for codec in Codec::ALL {
+        let rate = codec.sample_rate();
+        let frame = rate.samples_per_tick();
+        for (main_hz, other_hz) in [(440.0, 330.0), (310.0, 400.0), (250.0, 350.0)] {
+            let mut humming = Humming::new(codec, main_hz, other_hz);
+            humming.run(20);
+            humming.mix.hear(2, || Tap::fading_in(&humming.other, 200));
+            humming.run(20);
+            humming.mix.only(&[1]);
+            humming.run(20);
+            let soft = high_band_peak(&humming.heard[10 * frame..], rate, frame);
+            // The same two voices, the second there from one sample to the next and gone again.
+            let hard = cut_hard(rate, main_hz, other_hz);
+            assert!(soft <= hard - 40.0, "{codec:?}, {main_hz} and {other_hz} Hz: {soft} dBFS, cut {hard}");
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
@@ -310,4 +332,53 @@ fn header(sequence: u16, timestamp: u32) -> Header {
     let (sequence, timestamp) = (Sequence(sequence), RtpTimestamp(timestamp));
     write_header(&mut octets, Line { marker: false, payload_type: 0, sequence, timestamp, ssrc: 1 });
     Header::parse(&octets).expect("a header")
+}
+
+/// The high band of two tones summed, the second cut in and out where it is loudest.
+fn cut_hard(rate: SampleRate, main_hz: f32, other_hz: f32) -> f32 {
+    let frame = rate.samples_per_tick();
+    let (mut main, mut other) = (vec![0; 60 * frame], vec![0; 60 * frame]);
+    Sine::new(rate, main_hz, -20.0).fill(&mut main);
+    Sine::new(rate, other_hz, -20.0).fill(&mut other);
+    let loudest = |from: usize| {
+        (from..from + frame).max_by_key(|at| other[*at].unsigned_abs()).expect("a frame has samples")
+    };
+    let (first, last) = (loudest(20 * frame), loudest(40 * frame));
+    main[first..last].iter_mut().zip(&other[first..last]).for_each(|(sum, sample)| *sum += sample);
+    high_band_peak(&main[10 * frame..], rate, frame)
+}
+
+/// Two voices whose histories are written in linear PCM, and an ear clocked by the first.
+struct Humming {
+    mix: Mix,
+    main: Mouth,
+    other: Mouth,
+    tones: [Sine; 2],
+    heard: Vec<i16>,
+}
+
+impl Humming {
+    fn new(codec: Codec, main_hz: f32, other_hz: f32) -> Humming {
+        let (main, other) = (Mouth::new(codec), Mouth::new(codec));
+        let mut mix = Mix::new(codec);
+        mix.take_over(1, &main, 200);
+        let tones = [main_hz, other_hz].map(|hz| Sine::new(codec.sample_rate(), hz, -20.0));
+        Humming { mix, main, other, tones, heard: Vec::new() }
+    }
+
+    fn run(&mut self, frames: usize) {
+        let mut pcm = [0; crate::codec::MAX_PACKET_SAMPLES];
+        let samples = self.main.rate().samples_per_tick();
+        for _ in 0..frames {
+            self.tones[1].fill(&mut pcm[..samples]);
+            self.other.write(&pcm[..samples]);
+            self.tones[0].fill(&mut pcm[..samples]);
+            let said = Said { start: self.main.written(), samples };
+            self.main.write(&pcm[..samples]);
+            let mouth = |who| Some(if who == 1 { &self.main } else { &self.other });
+            let summed = self.mix.mixed(Some((1, said)), 20, mouth, &mut pcm);
+            self.heard.extend_from_slice(&pcm[..summed]);
+            self.mix.is_settled();
+        }
+    }
 }
