@@ -18,6 +18,8 @@ use crate::call::{CallId, Coaching, Hold, LegId, Presence, Role, Seat};
 use super::room::{Entering, House, Room, Wire};
 use super::{BridgeEvent, Music, PlanKind};
 
+mod delay;
+
 const CUSTOMER: usize = 0;
 const AGENT: usize = 1;
 const BOSS: usize = 2;
@@ -410,6 +412,9 @@ struct Stage {
     tones: Vec<Option<Sine>>,
     ssrc: [u32; 3],
     ptime_ms: [u32; 3],
+    /// When in its packet time each speaks, and how much later its packets may be, at random.
+    phase_ms: [u32; 3],
+    jitter_ms: [u32; 3],
     sequence: [u16; 3],
     timestamp: [u32; 3],
     /// The customer's next packet is lost, or kept to come later.
@@ -426,6 +431,7 @@ struct Stage {
 }
 
 struct Packet {
+    at: Instant,
     /// The generation of the table in force.
     table: u64,
     header: Header,
@@ -473,6 +479,8 @@ impl Stage {
                 .collect(),
             ssrc: [1, 2, 3],
             ptime_ms: [20; 3],
+            phase_ms: [0, 7, 14],
+            jitter_ms: [0; 3],
             lose: false,
             keep: false,
             kept: None,
@@ -525,18 +533,26 @@ impl Stage {
 
     /// `packets` times 20 ms; the parties speak 7 ms after each other.
     fn run(&mut self, packets: usize) {
-        for _ in 0..packets {
-            for _ in 0..20 {
-                let ms = self.ms;
-                self.ms += 1;
-                for slot in [CUSTOMER, AGENT, BOSS] {
-                    if ms % self.ptime_ms[slot] == 7 * slot as u32 % self.ptime_ms[slot] {
-                        self.speak(slot);
-                    }
-                }
-                self.pass(Duration::from_millis(1));
+        (0..20 * packets).for_each(|_| self.step());
+    }
+
+    /// A millisecond.
+    fn step(&mut self) {
+        let ms = self.ms;
+        self.ms += 1;
+        for slot in [CUSTOMER, AGENT, BOSS] {
+            if self.speaks_at(slot, ms) {
+                self.speak(slot);
             }
         }
+        self.pass(Duration::from_millis(1));
+    }
+
+    fn speaks_at(&self, slot: usize, ms: u32) -> bool {
+        let ptime = self.ptime_ms[slot];
+        let Some(since) = ms.checked_sub(self.phase_ms[slot] % ptime) else { return false };
+        let spread = (since / ptime + slot as u32).wrapping_mul(2_654_435_761) >> 16;
+        since % ptime == spread % (self.jitter_ms[slot] + 1)
     }
 
     /// Time passes, with every timer at its time.
@@ -602,7 +618,7 @@ impl Stage {
             }
             let header = Header::parse(&octets).expect("we send what can be read");
             let payload = header.payload(&octets).to_vec();
-            self.heard[slot].push(Packet { table: self.generation, header, payload });
+            self.heard[slot].push(Packet { at: self.now, table: self.generation, header, payload });
         }
     }
 

@@ -3,7 +3,8 @@
 //! The tap is the jitter buffer. It is no store of its own but a cursor: a reader that finds too
 //! little plays a continuation of what it heard and waits where it is, so that it is further behind
 //! afterwards and finds more next time: the delay has grown by what was missing. A reader that for a
-//! second never needed all it had moves up by what it did not need: the delay has shrunk.
+//! second never needed all it had moves up by what it did not need: the delay has shrunk. In a pause of
+//! the mouth it moves up sooner, because nobody hears that.
 //!
 //! ```text
 //!    heard by this ear │ unread │
@@ -25,6 +26,12 @@ pub const BEHIND_MS_MAX: u32 = HISTORY_MS - 120;
 
 /// What was never needed for this long is not needed.
 const PATIENCE_MS: u32 = 1000;
+
+/// A mouth softer than this pauses: to pass over some of its pause is not heard.
+const PAUSE_DBFS: f32 = -50.0;
+
+/// In a pause it is enough to have watched for this part of the patience.
+const PAUSE_PATIENCE_PART: u32 = 5;
 
 /// Where that was wrong, and the packets came late again, it is watched longer before the next try.
 const PATIENCE_MS_MAX: u32 = 8000;
@@ -176,7 +183,7 @@ impl Tap {
             return spare;
         }
         let read_ms = length as u32 * 1000 / mouth.rate().hz();
-        self.watch.surplus(spare, read_ms, in_ms(SURPLUS_MS_MIN))
+        self.watch.surplus(spare, read_ms, in_ms(SURPLUS_MS_MIN), mouth.level_dbfs() < PAUSE_DBFS)
     }
 
     /// Packets are late: what is there, and for the rest a continuation of it that fades away.
@@ -259,10 +266,12 @@ impl Watch {
         self.begin_anew();
     }
 
-    fn surplus(&mut self, spare: i64, read_ms: u32, least_worth: i64) -> i64 {
+    fn surplus(&mut self, spare: i64, read_ms: u32, least_worth: i64, pauses: bool) -> i64 {
         self.least = self.least.min(spare);
         self.watched_ms += read_ms;
-        if self.watched_ms < self.patience_ms {
+        let worth_it = pauses && self.least >= least_worth;
+        let patience_ms = if worth_it { self.patience_ms / PAUSE_PATIENCE_PART } else { self.patience_ms };
+        if self.watched_ms < patience_ms {
             return 0;
         }
         let surplus = self.least;

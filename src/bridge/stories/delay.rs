@@ -1,0 +1,60 @@
+//! How long a whisper takes, from the arrival of the supervisor's packet to the departure of the agent's that
+//! says the same, wherever in the customer's packet time the supervisor happens to speak.
+
+use super::*;
+
+#[test]
+fn a_whisper_is_half_a_frame_behind_on_average_and_never_more_than_one() {
+    let mut delays = Vec::new();
+    for phase in 0..20 {
+        delays.extend(whisper_delays(phase, 0));
+    }
+    assert!(mean(&delays) <= 10.0, "{delays:?}: {} ms on average", mean(&delays));
+    assert!(delays.iter().all(|delay| *delay <= 20), "{delays:?}");
+}
+
+#[test]
+fn a_little_jitter_does_not_put_a_whisper_a_frame_behind() {
+    let mut delays = Vec::new();
+    for phase in 0..20 {
+        delays.extend(whisper_delays(phase, 2));
+    }
+    assert!(mean(&delays) <= 10.0, "{delays:?}: {} ms on average", mean(&delays));
+    assert!(delays.iter().all(|delay| *delay <= 22), "{delays:?}");
+}
+
+fn mean(delays: &[u32]) -> f64 {
+    delays.iter().map(|delay| f64::from(*delay)).sum::<f64>() / delays.len() as f64
+}
+
+/// Ten clicks of a supervisor who speaks `phase_ms` after the customer, and at most `jitter_ms` later than even
+/// that.
+fn whisper_delays(phase_ms: u32, jitter_ms: u32) -> Vec<u32> {
+    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    (stage.phase_ms[BOSS], stage.jitter_ms[BOSS]) = (phase_ms, jitter_ms);
+    [CUSTOMER, AGENT, BOSS].into_iter().for_each(|slot| stage.silence(slot));
+    stage.coach(Some(Coaching::Whisper));
+    stage.run(50);
+    (0..10)
+        .map(|_| {
+            stage.run(7);
+            let (said, heard) = (stage.said[BOSS].len(), stage.heard[AGENT].len());
+            stage.tones[BOSS] = Some(Sine::new(SampleRate::Hz8000, TONES_HZ[BOSS], -6.0));
+            while stage.said[BOSS].len() == said {
+                stage.step();
+            }
+            let spoken = stage.now - Duration::from_millis(1);
+            stage.silence(BOSS);
+            stage.run(4);
+            let loud = stage.heard[AGENT][heard..].iter().find(|packet| is_loud(&packet.payload));
+            let heard = loud.expect("the click is heard").at;
+            u32::try_from(heard.saturating_duration_since(spoken).as_millis()).expect("a delay")
+        })
+        .collect()
+}
+
+fn is_loud(payload: &[u8]) -> bool {
+    let mut pcm = [0; 960];
+    let samples = Decoder::new(Codec::Pcma).decode(payload, &mut pcm);
+    pcm[..samples].iter().any(|sample| sample.unsigned_abs() > 4_000)
+}
