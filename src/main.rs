@@ -4,6 +4,10 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// Gives memory back when a busy hour is over; see ARCHITECTURE.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::run()
 }

@@ -9,6 +9,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Instant;
 
+use super::slack::shrink_heap;
+
 /// Below this many entries a sweep is not worth its time.
 const SWEEP_FROM: usize = 1024;
 
@@ -55,6 +57,7 @@ impl<K: Copy> Alarms<K> {
             }
             self.heap.pop();
         }
+        shrink_heap(&mut self.heap);
         if self.heap.len() >= self.sweep_at {
             self.heap.retain(|Reverse(entry)| live(entry.at, entry.key));
             self.sweep_at = (self.heap.len() * 2).max(SWEEP_FROM);

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::alarm::Alarms;
 use super::flow::{ConnectionId, Destination};
+use super::slack::Slack;
 use super::transaction::{
     Class, Effect, Happened, InviteClient, InviteServer, Machine, OtherClient, OtherServer, Timer,
 };
@@ -54,6 +55,9 @@ pub(super) struct Layer<C, S> {
     by_key: HashMap<Box<[u8]>, ServerId>,
     /// RFC 3261 section 8.2.2.2: From tag, Call-ID and CSeq find a request that came by two ways.
     by_origin: HashMap<Box<[u8]>, ServerId>,
+    client_slack: Slack,
+    /// Of `servers`, `by_key` and `by_origin`.
+    server_slack: [Slack; 3],
     alarms: Alarms<(Who, Which)>,
     servers_opened: u64,
     /// Messages to put on the wire, oldest first.
@@ -110,6 +114,8 @@ impl<C: Copy, S: Copy> Layer<C, S> {
             servers: HashMap::new(),
             by_key: HashMap::new(),
             by_origin: HashMap::new(),
+            client_slack: Slack::default(),
+            server_slack: Default::default(),
             alarms: Alarms::default(),
             servers_opened: 0,
             out: VecDeque::new(),
@@ -189,7 +195,9 @@ impl<C: Copy, S: Copy> Layer<C, S> {
 
     /// Ends a client transaction whose answer nobody waits for any longer.
     pub(super) fn forget_client(&mut self, id: ClientId) {
-        self.clients.remove(&id);
+        if self.clients.remove(&id).is_some() {
+            self.client_slack.removed(&mut self.clients);
+        }
     }
 
     // --- their requests
@@ -270,8 +278,14 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         }
         self.out.push_back((server.to, wire.clone()));
         // The user repeats its own 2xx until the ACK comes (RFC 3261 section 13.3.1.4).
-        let accepted = matches!(server.machine, Machine::InviteServer(InviteServer::Accepted));
-        server.wire = if accepted { Bytes::new() } else { wire };
+        server.wire = match server.machine {
+            Machine::InviteServer(InviteServer::Accepted) => Bytes::new(),
+            // A final answer is kept for 32 s: without the room that its writing left over.
+            Machine::InviteServer(InviteServer::Completed) | Machine::OtherServer(_) => {
+                Bytes::copy_from_slice(&wire)
+            }
+            _ => wire,
+        };
         self.settle_server(now, id);
     }
 
@@ -407,7 +421,7 @@ impl<C: Copy, S: Copy> Layer<C, S> {
     fn settle_client(&mut self, now: Instant, id: ClientId) {
         let Some(client) = self.clients.get_mut(&id) else { return };
         if client.clock.arm(now, client.machine, client.to, Who::Client(id), &mut self.alarms) {
-            self.clients.remove(&id);
+            self.forget_client(id);
         }
     }
 
@@ -416,9 +430,13 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         if server.clock.arm(now, server.machine, server.to, Who::Server(id), &mut self.alarms)
             && let Some(server) = self.servers.remove(&id)
         {
+            let [servers, by_key, by_origin] = &mut self.server_slack;
+            servers.removed(&mut self.servers);
             self.by_key.remove(&server.key);
+            by_key.removed(&mut self.by_key);
             if let Some(origin) = server.origin {
                 self.by_origin.remove(&origin);
+                by_origin.removed(&mut self.by_origin);
             }
         }
     }

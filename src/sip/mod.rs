@@ -30,6 +30,7 @@ mod people;
 pub mod random;
 pub mod register;
 pub mod session;
+mod slack;
 pub mod tls;
 pub mod transaction;
 pub mod transport;
