@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use sbc_config::Config;
@@ -19,7 +19,9 @@ use crate::api::{self, ApiConfig, ApiState, Readiness, SharedTokens, Tokens};
 use crate::bridge::{Bridge, BridgeConfig, Music, StartError};
 use crate::config;
 use crate::observe::webhook::{Patience, Webhook, Webhooks};
-use crate::observe::{Ledger, LedgerSettings, Store, StoreError, metrics as names};
+use crate::observe::{
+    Audience, Event, Journal as _, Ledger, LedgerSettings, Store, StoreError, metrics as names,
+};
 use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
 use crate::sip::names::{self as dns, Names};
@@ -123,8 +125,11 @@ impl Gateway {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let metrics = metrics_handle()?;
         let store = Store::open(config.server.database.expose()).await?;
-        let settings =
-            LedgerSettings { source: format!("urn:sidetone:{}", config.server.name), ..Default::default() };
+        let settings = LedgerSettings {
+            source: format!("urn:sidetone:{}", config.server.name),
+            keep_events: config.server.events_kept,
+            keep_records: config.server.records_kept,
+        };
         let (ledger, writer) = Ledger::open(store, settings).await?;
 
         let (bridge_events_in, bridge_events) = mpsc::channel(BRIDGE_EVENTS_MAX);
@@ -132,6 +137,7 @@ impl Gateway {
         let limits = Limits {
             connections: config.sip.tcp_connections_max,
             tls_connections: config.sip.tls_connections_max,
+            message_bytes: config.sip.message_bytes_max,
             idle: config.sip.tcp_idle,
             handshake: config.sip.tls_handshake,
             half_open: config.sip.tls_half_open_max,
@@ -169,7 +175,8 @@ impl Gateway {
 
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
-        tasks.spawn(door::run(door, wires, orders, reports_in));
+        let door = door::run(door, wires, orders, reports_in);
+        tasks.spawn(taking_calls("the SIP door", readiness.clone(), door));
         let lines = Lines {
             reports,
             sip: orders_in,
@@ -180,10 +187,12 @@ impl Gateway {
             config: config.clone(),
             stop: told_to_hang_up,
         };
-        tasks.spawn(async move {
+        let switchboard = async move {
             switchboard::run(lines).await;
             drop(switchboard_lives);
-        });
+        };
+        tasks.spawn(taking_calls("the switchboard", readiness.clone(), switchboard));
+        tasks.spawn(until_stopped(tell_of_store(ledger.clone(), config.clone()), stopped.clone()));
         tasks.spawn(keep_names(config.clone(), dns_names.clone(), stopped.clone()));
         let state = ApiState::new(
             desk.clone(),
@@ -277,6 +286,50 @@ impl Gateway {
         let written = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(Duration::from_millis(1500), written).await.is_err() {
             self.tasks.shutdown().await; // the door and the switchboard run for as long as they are let
+        }
+    }
+}
+
+/// Runs a task without which no call can be taken. However it ends, with a panic or by being dropped,
+/// readiness goes with it, so that calls are sent elsewhere and somebody looks.
+async fn taking_calls(what: &'static str, readiness: Arc<Readiness>, task: impl Future<Output = ()>) {
+    let _ends = Ends { what, readiness };
+    task.await;
+}
+
+/// Says when it is dropped that a task has ended.
+struct Ends {
+    what: &'static str,
+    readiness: Arc<Readiness>,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.readiness.set_listeners_up(false);
+        if !self.readiness.draining() {
+            tracing::error!(
+                what = self.what,
+                "a task without which no call is taken has ended; restart the gateway"
+            );
+        }
+    }
+}
+
+/// Tells every tenant when events and records cannot be written, and why, and when they can again. Until then they
+/// wait in memory, and calls go on.
+async fn tell_of_store(ledger: Ledger, config: Arc<ArcSwap<Config>>) {
+    let mut failure = ledger.store_failure();
+    while failure.changed().await.is_ok() {
+        let reason = failure.borrow_and_update().clone();
+        for tenant in &config.load().tenants {
+            ledger.event(Event {
+                kind: if reason.is_some() { "store.down" } else { "store.up" },
+                tenant: tenant.id.clone(),
+                call: None,
+                audience: Audience::default(),
+                at: SystemTime::now(),
+                data: serde_json::json!({ "detail": reason.as_deref().unwrap_or_default() }),
+            });
         }
     }
 }
@@ -411,4 +464,21 @@ fn own_address(unspecified: IpAddr) -> IpAddr {
         IpAddr::V6(_) => outside("[::]:0", "[2001:db8::1]:9"),
     };
     found.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_dies_takes_readiness_with_it() {
+        for dies in [true, false] {
+            let readiness = Arc::new(Readiness::default());
+            readiness.set_listeners_up(true);
+            let task = async move { assert!(!dies, "a defect") };
+            let ended = tokio::spawn(taking_calls("a task", readiness.clone(), task)).await;
+            assert_eq!(ended.is_err(), dies);
+            assert!(!readiness.listeners_up());
+        }
+    }
 }

@@ -19,6 +19,8 @@ impl Config {
             server.name => "server.name"
             server.database => "server.database"
             server.drain => "server.drain_s"
+            server.events_kept => "server.events_kept"
+            server.records_kept => "server.records_kept_days"
             sip.udp => "sip.udp"
             sip.tcp => "sip.tcp"
             sip.advertised => "sip.advertised"

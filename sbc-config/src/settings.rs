@@ -23,6 +23,10 @@ pub struct Server {
     pub database: DatabaseUrl,
     /// How long running calls may go on after the gateway was asked to stop.
     pub drain: Duration,
+    /// How many events are kept; the oldest are forgotten.
+    pub events_kept: u64,
+    /// How long call records are kept.
+    pub records_kept: Duration,
 }
 
 /// `sqlite:FILE` or `postgres://HOST/NAME`. It may hold a password, so `Debug` shows the scheme only.

@@ -33,6 +33,11 @@ impl Readiness {
         self.listeners_up.store(up, Ordering::Relaxed);
     }
 
+    /// Whether they do.
+    pub fn listeners_up(&self) -> bool {
+        self.listeners_up.load(Ordering::Relaxed)
+    }
+
     /// No new calls are taken from now on.
     pub fn set_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
@@ -89,7 +94,7 @@ pub(super) async fn healthz() -> Json<Health> {
 pub(super) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<Ready>) {
     let reached = matches!(timeout(STORE_PING_MAX, state.store().ping()).await, Ok(Ok(())));
     let store = reached && state.ledger().store_is_well();
-    let listeners = state.readiness().listeners_up.load(Ordering::Relaxed);
+    let listeners = state.readiness().listeners_up();
     let draining = state.readiness().draining();
     let ready = store && listeners && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

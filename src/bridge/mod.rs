@@ -241,7 +241,7 @@ impl Bridge {
     /// # Errors
     /// [`StartError`].
     pub fn start(config: BridgeConfig, events: mpsc::Sender<BridgeEvent>) -> Result<Bridge, StartError> {
-        let ports = Ports::new(config.bind, config.ports, random().map_err(StartError::Randomness)?);
+        let ports = Ports::new(config.bind, config.ports, random().map_err(StartError::Randomness)?[0]);
         let house = House {
             media_timeout: config.media_timeout,
             behind_ms_max: u32::try_from(config.behind_max.as_millis()).unwrap_or(u32::MAX),
@@ -250,7 +250,7 @@ impl Bridge {
         };
         let shards = (0..config.shards.max(1))
             .map(|number| {
-                let seed = random().map_err(StartError::Randomness)?;
+                let [seed, _] = random().map_err(StartError::Randomness)?;
                 Shard::start(number, house.clone(), events.clone(), seed).map_err(StartError::Thread)
             })
             .collect::<Result<Vec<_>, _>>()?;
@@ -263,15 +263,19 @@ impl Bridge {
         self.shards.iter().for_each(ShardHandle::announce);
     }
 
+    /// Whether something was asked that the media threads have not been told to see.
+    pub fn is_unannounced(&self) -> bool {
+        self.shards.iter().any(ShardHandle::is_unannounced)
+    }
+
     /// Opens our end of a leg's media.
     ///
     /// # Errors
     /// No pair of ports, or no socket: see [`PortsError`].
     pub fn open(&self, call: CallId, leg: LegId) -> Result<LegMedia, PortsError> {
         let pair = self.ports.open()?;
-        let local = pair.rtp.local_addr().map_err(PortsError::Socket)?;
-        let bits = random().map_err(|error| PortsError::Socket(error.into()))?;
-        let more = random().map_err(|error| PortsError::Socket(error.into()))?;
+        let port = pair.port;
+        let [bits, more] = random().map_err(|error| PortsError::Socket(error.into()))?;
         let entering = Entering {
             id: leg,
             // Zero would look like no SSRC at all to some stacks.
@@ -282,7 +286,7 @@ impl Bridge {
             first_timestamp: more as u32,
         };
         self.shard(call).queue(Command::Open { call, pair, entering });
-        Ok(LegMedia { rtp: SocketAddr::new(self.advertised, local.port()) })
+        Ok(LegMedia { rtp: SocketAddr::new(self.advertised, port) })
     }
 
     /// What both ends of a leg agreed on. `consume_digits`: its digits are told and not passed on.
@@ -337,8 +341,9 @@ impl Bridge {
     }
 }
 
-fn random() -> Result<u64, getrandom::Error> {
-    let mut bytes = [0; 8];
+fn random() -> Result<[u64; 2], getrandom::Error> {
+    let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
-    Ok(u64::from_le_bytes(bytes))
+    let bits = u128::from_le_bytes(bytes);
+    Ok([bits as u64, (bits >> 64) as u64])
 }

@@ -94,12 +94,16 @@ impl ShardHandle {
         self.wake.unannounced.store(true, Ordering::Relaxed);
     }
 
-    /// Wakes the thread if anything is queued. One ring for all that one event of a call brings
-    /// about: waking a thread costs more than what it is woken for.
+    /// Wakes the thread if anything is queued. One ring for much that is queued: waking a thread costs
+    /// more than what it is woken for.
     pub(super) fn announce(&self) {
-        if self.wake.unannounced.load(Ordering::Relaxed) {
+        if self.is_unannounced() {
             self.wake.ring();
         }
+    }
+
+    pub(super) fn is_unannounced(&self) -> bool {
+        self.wake.unannounced.load(Ordering::Relaxed)
     }
 
     /// Queues a command and wakes the thread for it.
@@ -147,6 +151,8 @@ struct Socket {
     slot: usize,
     /// The peer the kernel has been told of.
     connected: Option<SocketAddr>,
+    /// RTCP has been sent.
+    reported: bool,
     report: Interval,
 }
 
@@ -203,7 +209,12 @@ impl Shard {
                     token => self.readable(now, token, &mut packet),
                 }
             }
-            if told && !self.obey(now) {
+            if told {
+                let mut count = [0; 8];
+                // Reading resets the wake-up; it is nonblocking, and there may be nothing to reset.
+                let _reset = rustix::io::read(&self.woken, &mut count);
+            }
+            if !self.obey(now) {
                 return;
             }
             self.run_timers(now);
@@ -278,9 +289,6 @@ impl Shard {
 
     /// Does what it was told. False when nobody is left to tell it anything.
     fn obey(&mut self, now: Instant) -> bool {
-        let mut count = [0; 8];
-        // Reading resets the wake-up; it is nonblocking, and there may be nothing to reset.
-        let _reset = rustix::io::read(&self.woken, &mut count);
         loop {
             match self.commands.try_recv() {
                 Ok(command) => self.carry_out(now, command),
@@ -364,7 +372,15 @@ impl Shard {
 
     fn plug_in(&mut self, now: Instant, call: CallId, leg: LegId, slot: usize, pair: PortPair) {
         let random = self.random();
-        let socket = Socket { pair, call, leg, slot, connected: None, report: Interval::new(now, random) };
+        let socket = Socket {
+            pair,
+            call,
+            leg,
+            slot,
+            connected: None,
+            reported: false,
+            report: Interval::new(now, random),
+        };
         let index = self.sockets.add(socket);
         let Some(socket) = self.sockets.get(index) else { return };
         let token = (index as u64) << 1;
@@ -386,16 +402,11 @@ impl Shard {
         }
     }
 
-    /// Takes a leg's socket away from epoll and from the table.
+    /// Takes a leg's socket out of the table. Epoll forgets it when it is closed.
     fn unplug(&mut self, call: CallId, slot: usize) -> Option<Socket> {
         let entry = self.rooms.get_mut(&call)?;
         let index = entry.by_slot.get_mut(slot)?.take()?;
-        let socket = self.sockets.remove(index)?;
-        for fd in [&socket.pair.rtp, &socket.pair.rtcp] {
-            // It goes with the descriptor in any case; a moved one must not ring here any more.
-            let _gone = epoll::delete(&self.epoll, fd);
-        }
-        Some(socket)
+        self.sockets.remove(index)
     }
 
     fn close(&mut self, now: Instant, call: CallId, leg: LegId) {
@@ -426,6 +437,10 @@ impl Shard {
         let Some(entry) = self.rooms.get_mut(&call) else { return };
         let Some(slot) = entry.room.slot(leg) else { return };
         let Some(socket) = self.unplug(call, slot) else { return };
+        for fd in [&socket.pair.rtp, &socket.pair.rtcp] {
+            // It lives on, and must not ring here any more.
+            let _gone = epoll::delete(&self.epoll, fd);
+        }
         if socket.connected.is_some() {
             disconnect(&socket.pair.rtp);
         }
@@ -478,8 +493,14 @@ impl Shard {
             .set(self.sockets.iter().count() as f64);
     }
 
+    /// RFC 3550 section 6.3.7: who never sent anything must not say BYE.
     fn say_goodbye(&mut self, now: Instant, call: CallId, slot: usize) {
-        self.report(now, call, slot, rtcp::goodbye);
+        let Some(entry) = self.rooms.get_mut(&call) else { return };
+        let has_spoken = entry.room.rtcp_parts(slot).is_some_and(|(line, _)| line.sent().0 > 0);
+        let index = entry.by_slot.get(slot).copied().flatten();
+        if has_spoken || index.and_then(|index| self.sockets.get(index)).is_some_and(|s| s.reported) {
+            self.report(now, call, slot, rtcp::goodbye);
+        }
     }
 
     /// Sends a leg's report, and sets when the next is due.
@@ -498,6 +519,7 @@ impl Shard {
         let Some(length) = entry.room.seal_rtcp(slot, &mut octets, length).filter(|_| length > 0) else {
             return;
         };
+        socket.reported = true;
         if entry.room.shares_port(slot) {
             let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
             return wire.rtp(slot, to, &octets[..length]);

@@ -19,13 +19,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use metrics::{counter, gauge};
 use sbc_config::TenantId;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::event::{Audience, AuditRecord, CallRecord, Event, Journal};
 use super::metrics as names;
@@ -41,13 +41,18 @@ pub const RECORDS_WAITING_MAX: usize = 65_536;
 pub const AUDITS_WAITING_MAX: usize = 16_384;
 /// Stored events kept in memory, so that live followers cost the database nothing.
 const WINDOW_MIN: usize = 4_096;
+/// Of those, what stays in memory once nothing has happened for [`QUIET`]: followers are at the end then,
+/// and who is not reads from the database.
+const WINDOW_QUIET: usize = 64;
+/// How long nothing happens before memory is given back.
+const QUIET: Duration = Duration::from_secs(10);
 /// The most of each kind in one transaction: large enough to amortise it, small enough that readers
 /// of the database see events within milliseconds.
 const BATCH_MAX: usize = 512;
 /// How long the writer lets a batch gather: what a transaction costs is shared by all in it, and a
 /// crash of the process loses at most this much. Nobody waits for it: followers read the window, and
 /// readers of records hurry the writer.
-const GATHER: Duration = Duration::from_millis(25);
+const GATHER: Duration = Duration::from_millis(100);
 /// Pause after a failed write; doubles up to [`RETRY_MAX`].
 const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest pause between tries: how stale `readyz` may be once the disk has room again.
@@ -65,6 +70,11 @@ pub const TIMELINE_MAX: usize = 2_000;
 /// How long a reader of records waits for writes that were asked for before.
 const SETTLE_MAX: Duration = Duration::from_millis(250);
 
+/// Longer than any law asks call records to be kept.
+const DECADE: Duration = Duration::from_secs(3_650 * 86_400);
+/// How often old call records are looked for. They are kept for days, so an hour more is none too many.
+const RECORDS_LOOKED_AT_EVERY: Duration = Duration::from_secs(3_600);
+
 /// What can be set about the ledger.
 #[derive(Debug, Clone)]
 pub struct LedgerSettings {
@@ -72,11 +82,13 @@ pub struct LedgerSettings {
     pub source: String,
     /// How many events are kept; older ones are forgotten.
     pub keep_events: u64,
+    /// How long call records are kept.
+    pub keep_records: Duration,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
-        Self { source: "urn:sidetone:gateway".into(), keep_events: 1_000_000 }
+        Self { source: "urn:sidetone:gateway".into(), keep_events: 1_000_000, keep_records: DECADE }
     }
 }
 
@@ -95,15 +107,10 @@ pub struct Kept {
     pub audience: Audience,
     /// When it happened, in microseconds since 1970.
     pub at: i64,
-    data: Data,
+    /// Its data as JSON text: a quarter of what the tree it was made from takes, and the window keeps
+    /// thousands.
+    data: Box<str>,
     cloud_event: OnceLock<Arc<str>>,
-}
-
-/// Live events are rendered when first needed, away from the switchboard.
-#[derive(Debug)]
-enum Data {
-    Live(Value, OnceLock<String>),
-    Stored(String),
 }
 
 impl Kept {
@@ -115,7 +122,7 @@ impl Kept {
             call: event.call.map(|call| call.to_string()).unwrap_or_default(),
             audience: event.audience,
             at: micros(event.at),
-            data: Data::Live(event.data, OnceLock::new()),
+            data: event.data.to_string().into(),
             cloud_event: OnceLock::new(),
         }
     }
@@ -129,24 +136,18 @@ impl Kept {
         at: i64,
         data: String,
     ) -> Kept {
-        let data = Data::Stored(data);
+        let data = data.into();
         Kept { seq, kind: Cow::Owned(kind), tenant, call, audience, at, data, cloud_event: OnceLock::new() }
     }
 
     /// Its `data`, as JSON text.
     pub fn data(&self) -> &str {
-        match &self.data {
-            Data::Live(value, text) => text.get_or_init(|| value.to_string()),
-            Data::Stored(text) => text,
-        }
+        &self.data
     }
 
     /// Its `data`, as JSON.
     pub fn data_value(&self) -> Value {
-        match &self.data {
-            Data::Live(value, _) => value.clone(),
-            Data::Stored(text) => serde_json::from_str(text).unwrap_or(Value::Null),
-        }
+        serde_json::from_str(&self.data).unwrap_or(Value::Null)
     }
 
     /// The event as CloudEvents 1.0 in JSON.
@@ -206,7 +207,8 @@ struct Shared {
     wake: Notify,
     /// Somebody waits for what was told so far: see [`Ledger::settled`].
     hurry: Notify,
-    failing: AtomicBool,
+    /// Why the store takes no writes, while it takes none.
+    failing: watch::Sender<Option<Arc<str>>>,
     closing: AtomicBool,
 }
 
@@ -290,7 +292,7 @@ impl Ledger {
             done: watch::Sender::new(0),
             wake: Notify::new(),
             hurry: Notify::new(),
-            failing: AtomicBool::new(false),
+            failing: watch::Sender::new(None),
             closing: AtomicBool::new(false),
         }));
         let writer = LedgerWriter { ledger: ledger.clone() };
@@ -309,7 +311,12 @@ impl Ledger {
 
     /// Whether the store takes writes, as far as the writer knows.
     pub fn store_is_well(&self) -> bool {
-        !self.0.failing.load(Ordering::Relaxed)
+        self.0.failing.borrow().is_none()
+    }
+
+    /// Why the store takes no writes; none while it takes them.
+    pub fn store_failure(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.0.failing.subscribe()
     }
 
     /// The store underneath.
@@ -470,6 +477,15 @@ impl State {
         lost
     }
 
+    /// Keeps the newest few of what is written, and no room for more.
+    fn rest(&mut self) {
+        let written = self.window.partition_point(|event| event.seq <= self.written);
+        self.window.drain(..written.min(self.window.len().saturating_sub(WINDOW_QUIET)));
+        self.window.shrink_to(2 * WINDOW_QUIET);
+        self.records.line.shrink_to(WINDOW_QUIET);
+        self.audits.line.shrink_to(WINDOW_QUIET);
+    }
+
     fn waiting(&self) -> usize {
         self.unwritten() + self.records.line.len() + self.audits.line.len()
     }
@@ -517,13 +533,14 @@ impl LedgerWriter {
     pub async fn run(self) {
         let mut pause = RETRY_MIN;
         let mut forgotten_at = 0;
+        let mut records_due = Instant::now();
         loop {
             let closing = self.ledger.0.closing.load(Ordering::Acquire);
             if self.ledger.state().waiting() == 0 {
                 if closing {
                     break;
                 }
-                self.ledger.0.wake.notified().await;
+                self.something_happens().await;
                 if !self.ledger.0.closing.load(Ordering::Acquire) {
                     let _ = timeout(GATHER, self.ledger.0.hurry.notified()).await;
                 }
@@ -534,6 +551,10 @@ impl LedgerWriter {
                     pause = RETRY_MIN;
                     self.well();
                     self.forget(&mut forgotten_at).await;
+                    if Instant::now() >= records_due {
+                        records_due = Instant::now() + RECORDS_LOOKED_AT_EVERY;
+                        self.forget_records().await;
+                    }
                 }
                 Err(error) => {
                     self.failing(&error);
@@ -562,6 +583,15 @@ impl LedgerWriter {
         };
         if let Err(error) = closed.await {
             tracing::warn!(error = %error, "the journal could not be closed; the next start skips some numbers");
+        }
+    }
+
+    /// Waits until there is something to write. When that takes long, most of the window is let go.
+    async fn something_happens(&self) {
+        let wake = &self.ledger.0.wake;
+        if timeout(QUIET, wake.notified()).await.is_err() {
+            self.ledger.state().rest();
+            wake.notified().await;
         }
     }
 
@@ -621,8 +651,22 @@ impl LedgerWriter {
         }
     }
 
+    /// Forgets call records that are older than they have to be.
+    async fn forget_records(&self) {
+        let Some(before) = SystemTime::now().checked_sub(self.ledger.0.settings.keep_records) else { return };
+        loop {
+            match self.ledger.0.store.forget_records_before(before).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(error) => {
+                    return tracing::warn!(error = %error, "old call records could not be forgotten");
+                }
+            }
+        }
+    }
+
     fn well(&self) {
-        if self.ledger.0.failing.swap(false, Ordering::Relaxed) {
+        if self.ledger.0.failing.send_if_modified(|failing| failing.take().is_some()) {
             tracing::info!("the store takes writes again");
             gauge!(names::STORE_UP).set(1.0);
         }
@@ -632,9 +676,15 @@ impl LedgerWriter {
         counter!(names::JOURNAL_WRITES, "outcome" => "failed").increment(1);
         let waiting = self.ledger.state().waiting();
         gauge!(names::JOURNAL_WAITING).set(waiting as f64);
-        if !self.ledger.0.failing.swap(true, Ordering::Relaxed) {
-            let source = std::error::Error::source(error).map(ToString::to_string);
-            tracing::error!(error = %error, source, waiting, "the store fails; events wait in memory, calls go on");
+        let source = std::error::Error::source(error).map(ToString::to_string);
+        let reason: Arc<str> = source.unwrap_or_else(|| error.to_string()).into();
+        let is_news = self.ledger.0.failing.send_if_modified(|failing| {
+            let is_news = failing.is_none();
+            failing.get_or_insert_with(|| reason.clone());
+            is_news
+        });
+        if is_news {
+            tracing::error!(error = %error, %reason, waiting, "the store fails; events wait in memory, calls go on");
             gauge!(names::STORE_UP).set(0.0);
         }
     }
@@ -674,6 +724,42 @@ mod tests {
             data: json!({}),
         });
         ledger.latest()
+    }
+
+    fn a_record(call: u128, ended_at: SystemTime) -> CallRecord {
+        CallRecord {
+            call: CallId(call),
+            tenant: TenantId::new("acme").unwrap(),
+            audience: Audience::default(),
+            direction: "inbound",
+            from: String::new(),
+            to: String::new(),
+            trunk: None,
+            started_at: UNIX_EPOCH,
+            answered_at: None,
+            ended_at,
+            cause: Cause::Normal,
+            legs: json!([]),
+        }
+    }
+
+    #[tokio::test]
+    async fn call_records_are_kept_as_long_as_the_setting_says() {
+        let desk = Desk::new();
+        let store = Store::open(&desk.url).await.unwrap();
+        let settings = LedgerSettings { keep_records: Duration::from_secs(600), ..LedgerSettings::default() };
+        let (ledger, writer) = Ledger::open(store, settings).await.unwrap();
+        // More than one statement forgets, and more than one inserts.
+        for call in 0..1_300 {
+            let age = if call < 1_200 { 700 } else { 500 };
+            ledger.record(a_record(call, SystemTime::now() - Duration::from_secs(age)));
+        }
+        while ledger.state().waiting() > 0 {
+            writer.write().await.unwrap();
+        }
+        writer.forget_records().await;
+        let kept = ledger.store().records(&TenantId::new("acme").unwrap(), 0, 2_000).await.unwrap();
+        assert_eq!(kept.len(), 100);
     }
 
     async fn all_after(ledger: &Ledger, mut after: u64) -> (Vec<u64>, bool) {
@@ -739,24 +825,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_quiet_ledger_keeps_little_in_memory_and_forgets_nothing() {
+        let desk = Desk::new();
+        let (ledger, writer) = desk.open(1_000_000).await;
+        let writing = tokio::spawn(writer.run());
+        let first = happens(&ledger);
+        for _ in 0..2 * WINDOW_MIN {
+            happens(&ledger);
+        }
+        while ledger.state().waiting() > 0 {
+            ledger.settled().await;
+        }
+        ledger.state().rest();
+        assert_eq!(ledger.state().window.len(), WINDOW_QUIET);
+        assert!(ledger.state().window.capacity() <= 4 * WINDOW_QUIET);
+        let (seen, gap) = all_after(&ledger, first - 1).await;
+        assert!(!gap && seen.len() == 2 * WINDOW_MIN + 1, "{} seen", seen.len());
+        ledger.close();
+        writing.await.unwrap();
+    }
+
+    #[tokio::test]
     async fn an_end_while_the_store_fails_does_not_wait_for_ever() {
         let desk = Desk::new();
         let (ledger, writer) = desk.open(1_000).await;
         ledger.store().close().await;
-        ledger.record(CallRecord {
-            call: CallId(1),
-            tenant: TenantId::new("acme").unwrap(),
-            audience: Audience::default(),
-            direction: "inbound",
-            from: String::new(),
-            to: String::new(),
-            trunk: None,
-            started_at: UNIX_EPOCH,
-            answered_at: None,
-            ended_at: UNIX_EPOCH,
-            cause: Cause::Normal,
-            legs: json!([]),
-        });
+        ledger.record(a_record(1, UNIX_EPOCH));
         ledger.close();
         timeout(CLOSING_MAX * 2, writer.run()).await.unwrap();
         assert!(!ledger.store_is_well());

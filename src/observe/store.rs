@@ -20,11 +20,15 @@ use super::journal::Kept;
 /// more. SQLite has one writer at a time anyway.
 const CONNECTIONS_MAX: u32 = 5;
 
+/// A connection beyond the first that nobody has used for this long is closed: with it go a thread and
+/// its cache.
+const CONNECTION_IDLE: Duration = Duration::from_secs(20);
+
 /// How long a request waits for a connection. Longer would only make a queue of a failing store.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Rows of one multi-row insert, largest first: a few fixed sizes, so that only a few statements are
-/// ever prepared. 256 rows of 8 values stay far under SQLite's 32,766 and Postgres' 65,535 parameters.
+/// ever prepared. 256 rows of 13 values stay far under SQLite's 32,766 and Postgres' 65,535 parameters.
 const ROWS_PER_INSERT: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// The statements that insert so many events, for either dialect.
@@ -35,9 +39,21 @@ static INSERT_EVENTS: LazyLock<[[String; 5]; 2]> = LazyLock::new(|| {
     })
 });
 
+/// The same for call records.
+static INSERT_RECORDS: LazyLock<[[String; 5]; 2]> = LazyLock::new(|| {
+    let table = "cdr (call_id, tenant, people, teams, direction, from_number, to_number, trunk, started_at,
+                      answered_at, ended_at, cause, legs)";
+    [Dialect::Sqlite, Dialect::Postgres].map(|dialect| {
+        ROWS_PER_INSERT.map(|rows| insert(dialect, table, 13, rows, "ON CONFLICT (call_id) DO NOTHING"))
+    })
+});
+
 /// An idempotency claim older than this was left by a request that died; another may take it. Far
 /// above the longest request.
 const CLAIM_ABANDONED_AFTER: Duration = Duration::from_secs(60);
+
+/// Call records forgotten by one statement.
+const RECORDS_FORGOTTEN_MAX: i64 = 500;
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -160,6 +176,8 @@ impl Store {
         let pool = AnyPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .min_connections(1)
+            .idle_timeout(CONNECTION_IDLE)
             .after_connect(move |connection, _| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
@@ -169,6 +187,9 @@ impl Store {
                             "PRAGMA busy_timeout = 5000",
                             "PRAGMA journal_mode = WAL",
                             "PRAGMA synchronous = NORMAL",
+                            // Kilobytes a connection. What is appended needs no more; two megabytes,
+                            // the default, would stay for as long as the process lives.
+                            "PRAGMA cache_size = -512",
                         ] {
                             connection.execute(pragma).await?;
                         }
@@ -261,8 +282,14 @@ impl Store {
             }
             query.execute(&mut *tx).await.map_err(failed)?;
         }
-        for record in records {
-            insert_record(record).execute(&mut *tx).await.map_err(failed)?;
+        let mut rest = records;
+        while !rest.is_empty() {
+            let size = size_of_chunk(rest.len());
+            let (chunk, after) = rest.split_at(ROWS_PER_INSERT[size]);
+            rest = after;
+            let query = sqlx::query(INSERT_RECORDS[self.dialect as usize][size].as_str());
+            let query = chunk.iter().fold(query, |query, record| bind_record(query, record));
+            query.execute(&mut *tx).await.map_err(failed)?;
         }
         for line in audits {
             sqlx::query(
@@ -350,6 +377,20 @@ impl Store {
             .await
             .map_err(failed)?;
         Ok(Some(upto as u64))
+    }
+
+    /// Forgets some of the call records that ended before then. True when there may be more: the oldest are looked at
+    /// in strides, so that the journal does not wait for a walk over ten years of calls.
+    pub(super) async fn forget_records_before(&self, before: SystemTime) -> Result<bool, StoreError> {
+        let gone = sqlx::query(
+            "DELETE FROM cdr WHERE ended_at < $1 AND id IN (SELECT id FROM cdr ORDER BY id LIMIT $2)",
+        )
+        .bind(micros(before))
+        .bind(RECORDS_FORGOTTEN_MAX)
+        .execute(&self.pool)
+        .await
+        .map_err(failed("forget old call records"))?;
+        Ok(gone.rows_affected() >= RECORDS_FORGOTTEN_MAX as u64)
     }
 
     pub(super) async fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
@@ -732,26 +773,24 @@ fn insert(dialect: Dialect, table: &str, columns: usize, rows: usize, tail: &str
     sql
 }
 
-fn insert_record(record: &CallRecord) -> sqlx::query::Query<'_, sqlx::Any, sqlx::any::AnyArguments> {
+type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
+
+fn bind_record<'q>(query: Query<'q>, record: &'q CallRecord) -> Query<'q> {
     let cause = serde_json::to_value(record.cause).ok();
-    sqlx::query(
-        "INSERT INTO cdr (call_id, tenant, people, teams, direction, from_number, to_number, trunk, started_at,
-                          answered_at, ended_at, cause, legs)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (call_id) DO NOTHING",
-    )
-    .bind(record.call.to_string())
-    .bind(record.tenant.as_str())
-    .bind(joined(&record.audience.people))
-    .bind(joined(&record.audience.teams))
-    .bind(record.direction)
-    .bind(plain(&record.from))
-    .bind(plain(&record.to))
-    .bind(record.trunk.as_ref().map_or("", |trunk| trunk.as_str()))
-    .bind(micros(record.started_at))
-    .bind(record.answered_at.map_or(0, micros))
-    .bind(micros(record.ended_at))
-    .bind(cause.as_ref().and_then(|cause| cause.as_str()).unwrap_or("internal").to_owned())
-    .bind(record.legs.to_string())
+    query
+        .bind(record.call.to_string())
+        .bind(record.tenant.as_str())
+        .bind(joined(&record.audience.people))
+        .bind(joined(&record.audience.teams))
+        .bind(record.direction)
+        .bind(plain(&record.from))
+        .bind(plain(&record.to))
+        .bind(record.trunk.as_ref().map_or("", |trunk| trunk.as_str()))
+        .bind(micros(record.started_at))
+        .bind(record.answered_at.map_or(0, micros))
+        .bind(micros(record.ended_at))
+        .bind(cause.as_ref().and_then(|cause| cause.as_str()).unwrap_or("internal").to_owned())
+        .bind(record.legs.to_string())
 }
 
 /// Text from a peer without NUL, which Postgres takes in no text: one such number must not stop the

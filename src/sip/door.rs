@@ -569,6 +569,9 @@ fn not_there(detail: &str) -> LegEnd {
     LegEnd { cause: Cause::Unreachable, detail: detail.to_owned() }
 }
 
+/// Messages and orders handled in one go, before what they bring about is sent.
+const BURST_MAX: usize = 64;
+
 /// Runs the door on its sockets until the switchboard is gone.
 pub async fn run(
     mut door: Door,
@@ -593,16 +596,23 @@ pub async fn run(
         tokio::select! {
             arrival = wires.next() => {
                 let now = Instant::now();
-                survive(|| match arrival {
-                    Arrival::Message(peer, message) => door.receive(now, peer, message),
-                    Arrival::Broken(peer, head) => door.receive_last(now, peer, head),
-                    Arrival::Secured(peer, verified) => door.secured(peer, verified),
-                    Arrival::Gone(connection, to) => door.gone(now, connection, to),
-                    Arrival::Unreachable(to) => door.unreachable(now, to),
-                });
+                let first = std::iter::once(arrival);
+                for arrival in first.chain(std::iter::from_fn(|| wires.arrived()).take(BURST_MAX)) {
+                    survive(|| match arrival {
+                        Arrival::Message(peer, message) => door.receive(now, peer, message),
+                        Arrival::Broken(peer, head) => door.receive_last(now, peer, head),
+                        Arrival::Secured(peer, verified) => door.secured(peer, verified),
+                        Arrival::Gone(connection, to) => door.gone(now, connection, to),
+                        Arrival::Unreachable(to) => door.unreachable(now, to),
+                    });
+                }
             }
             order = orders.recv() => match order {
-                Some(order) => survive(|| door.order(Instant::now(), order)),
+                Some(order) => {
+                    let now = Instant::now();
+                    let more = std::iter::from_fn(|| orders.try_recv().ok()).take(BURST_MAX);
+                    std::iter::once(order).chain(more).for_each(|order| survive(|| door.order(now, order)));
+                }
                 None => return,
             },
             () = sleep_until(wake) => survive(|| door.handle_timeout(Instant::now())),

@@ -41,10 +41,10 @@ pub enum Framed {
 /// Why the framing of a stream is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum FrameError {
-    /// No end of headers within [`MAX_MESSAGE_BYTES`].
+    /// No end of headers within the longest message that is taken.
     #[error("headers too long")]
     HeadTooLong,
-    /// Headers and body are longer than [`MAX_MESSAGE_BYTES`].
+    /// Headers and body are longer than the longest message that is taken.
     #[error("message too long")]
     TooLong,
     /// Content-Length is absent, repeated or unreadable, or could be hidden behind a bare line end.
@@ -54,11 +54,20 @@ pub enum FrameError {
 
 /// Collects a stream and gives it back in pieces.
 ///
-/// Holds at most [`MAX_MESSAGE_BYTES`] and what the last push added; call [`Framer::next`] until `None` after each push.
-#[derive(Debug, Default)]
+/// Holds at most the longest message that is taken and what the last push added; call [`Framer::next`] until `None`
+/// after each push.
+#[derive(Debug)]
 pub struct Framer {
     buffer: BytesMut,
     state: State,
+    /// Octets of the longest message that is taken.
+    longest: usize,
+}
+
+impl Default for Framer {
+    fn default() -> Framer {
+        Framer::up_to(MAX_MESSAGE_BYTES)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +93,11 @@ impl Framer {
         Self::default()
     }
 
+    /// A framer that takes no message longer than this, itself held at [`MAX_MESSAGE_BYTES`].
+    pub fn up_to(longest: usize) -> Self {
+        Framer { buffer: BytesMut::new(), state: State::default(), longest: longest.min(MAX_MESSAGE_BYTES) }
+    }
+
     /// Takes octets from the stream. After [`Framed::Broken`] they are dropped.
     pub fn push(&mut self, octets: &[u8]) {
         if !matches!(self.state, State::Broken) {
@@ -102,15 +116,15 @@ impl Framer {
                     _ => self.state = State::Head { scanned: 0 },
                 },
                 State::Head { scanned } => {
-                    let Some(head) = find_head_end(&self.buffer, scanned) else {
-                        if self.buffer.len() >= MAX_MESSAGE_BYTES {
-                            return Some(self.lose(MAX_MESSAGE_BYTES, FrameError::HeadTooLong));
+                    let Some(head) = find_head_end(&self.buffer, scanned, self.longest) else {
+                        if self.buffer.len() >= self.longest {
+                            return Some(self.lose(self.longest, FrameError::HeadTooLong));
                         }
                         // The marker is four octets; three of them may already be here.
                         self.state = State::Head { scanned: self.buffer.len().saturating_sub(3) };
                         return None;
                     };
-                    match message_length(&self.buffer[..head]) {
+                    match message_length(&self.buffer[..head], self.longest) {
                         Ok(length) => self.state = State::Body { length },
                         Err(why) => return Some(self.lose(head, why)),
                     }
@@ -153,14 +167,14 @@ impl Framer {
 }
 
 /// How many octets the head takes, its empty line included.
-fn find_head_end(buffer: &[u8], scanned: usize) -> Option<usize> {
-    let until = buffer.len().min(MAX_MESSAGE_BYTES);
+fn find_head_end(buffer: &[u8], scanned: usize, longest: usize) -> Option<usize> {
+    let until = buffer.len().min(longest);
     let found = buffer.get(scanned..until)?.windows(4).position(|w| w == b"\r\n\r\n")?;
     Some(scanned + found + 4)
 }
 
 /// How many octets the message with this head takes, body included.
-fn message_length(head: &[u8]) -> Result<usize, FrameError> {
+fn message_length(head: &[u8], longest: usize) -> Result<usize, FrameError> {
     let start = head.windows(2).position(|w| w == b"\r\n").map_or(head.len(), |i| i + 2);
     let (headers, indexed) = Headers::index(Bytes::copy_from_slice(head), start);
     // A line that is merely malformed hides nothing; a bare line end or a limit may.
@@ -172,7 +186,7 @@ fn message_length(head: &[u8]) -> Result<usize, FrameError> {
         Ok(None) => return Err(FrameError::Length(HeaderError::Missing(Name::ContentLength).into())),
         Err(bad) => return Err(FrameError::Length(bad.into())),
     };
-    if length > MAX_BODY_BYTES || head.len() + length > MAX_MESSAGE_BYTES {
+    if length > MAX_BODY_BYTES || head.len() + length > longest {
         return Err(FrameError::TooLong);
     }
     Ok(head.len() + length)
@@ -200,6 +214,17 @@ mod tests {
             all.extend(std::iter::from_fn(|| framer.next()));
         }
         all
+    }
+
+    #[test]
+    fn a_message_longer_than_the_setting_breaks_the_stream_and_one_as_long_does_not() {
+        let message = options("Content-Length: 10\r\n", "0123456789");
+        for (longest, taken) in [(message.len(), true), (message.len() - 1, false), (100, false)] {
+            let mut framer = Framer::up_to(longest);
+            framer.push(message.as_bytes());
+            let framed = framer.next();
+            assert_eq!(matches!(framed, Some(Framed::Message(_))), taken, "{longest}: {framed:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::settings::{
 };
 
 const DEFAULT_DATABASE: &str = "sqlite:sidetone.sqlite3";
+const SECONDS_OF_A_DAY: Duration = Duration::from_secs(86_400);
 const DEFAULT_PORTS: PortRange = PortRange { first: 20_000, last: 29_999 };
 /// The ports below are for services that root starts.
 const LEAST_MEDIA_PORT: u16 = 1024;
@@ -39,6 +40,8 @@ pub(super) fn server(section: &Section<'_>, source: &dyn SecretSource) -> Server
         name: section.name("name", "sidetone"),
         database: database(section, source).unwrap_or_else(|| DatabaseUrl(Secret::new(DEFAULT_DATABASE))),
         drain: section.seconds("drain_s", 0..=86_400, 30),
+        events_kept: section.number("events_kept", 1_000..=1_000_000_000, 1_000_000).into(),
+        records_kept: SECONDS_OF_A_DAY * section.number("records_kept_days", 1..=36_500, 3_650),
     };
     section.finish();
     server
@@ -153,7 +156,7 @@ pub(super) fn sip<'a>(section: &Section<'a>, names: &Names<'a>) -> Sip {
         user_agent: section.name("user_agent", concat!("sidetone/", env!("CARGO_PKG_VERSION"))),
         register_expires_min: Duration::from_secs(least.into()),
         register_expires_max: section.seconds("register_expires_max_s", least..=86_400, 3_600),
-        message_bytes_max: section.count("message_bytes_max", 4_096..=1_048_576, 65_535),
+        message_bytes_max: section.count("message_bytes_max", 4_096..=65_535, 65_535),
         tcp_connections_max: section.count("tcp_connections_max", 1..=65_535, 1_000),
         tcp_idle: section.seconds("tcp_idle_s", 10..=86_400, 600),
         tls_connections_max: section.count("tls_connections_max", 1..=65_535, 2_000),

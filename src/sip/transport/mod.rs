@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
@@ -53,6 +53,8 @@ pub struct Limits {
     pub connections: usize,
     /// The same of TLS, handshakes included.
     pub tls_connections: usize,
+    /// Octets of the longest message taken from a stream, at most [`MAX_MESSAGE_BYTES`].
+    pub message_bytes: usize,
     /// A connection on which nothing is said for this long is closed.
     pub idle: Duration,
     /// A TLS handshake that takes longer is broken off.
@@ -68,6 +70,7 @@ impl Default for Limits {
         Limits {
             connections: 2000,
             tls_connections: 2000,
+            message_bytes: MAX_MESSAGE_BYTES,
             idle: Duration::from_secs(600),
             // A round trip around the world is 0.3 s and a handshake takes three; the rest is for loss.
             handshake: Duration::from_secs(5),
@@ -119,7 +122,7 @@ enum News {
 
 /// The sockets of the door.
 pub struct Wires {
-    udp: Option<UdpSocket>,
+    udp: Option<udp::Datagrams>,
     tcp: Option<TcpListener>,
     tls_listener: Option<TcpListener>,
     tls: Arc<Tls>,
@@ -188,7 +191,7 @@ impl Wires {
 
     /// Where UDP is bound.
     pub fn udp_addr(&self) -> Option<SocketAddr> {
-        self.udp.as_ref().and_then(|socket| socket.local_addr().ok())
+        self.udp.as_ref().map(|datagrams| datagrams.local)
     }
 
     /// Where TCP is bound.
@@ -201,6 +204,18 @@ impl Wires {
         self.tls_listener.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// What has come already, if anything: a wake-up takes all of it, not one message.
+    pub fn arrived(&mut self) -> Option<Arrival> {
+        if let Some(arrival) = self.pending.pop_front() {
+            return Some(arrival);
+        }
+        if let Some((length, remote, local)) = udp::received(self.udp.as_ref(), &mut self.buffer) {
+            return Some(self.datagram(length, remote, local));
+        }
+        let news = self.news.try_recv().ok()?;
+        self.heard(news)
+    }
+
     /// The next thing from any wire. Cancel-safe.
     pub async fn next(&mut self) -> Arrival {
         loop {
@@ -210,10 +225,7 @@ impl Wires {
             tokio::select! {
                 datagram = udp::receive(self.udp.as_ref(), &mut self.buffer) => {
                     let Some((length, remote, local)) = datagram else { continue };
-                    let transport = Transport::Udp;
-                    let peer = Peer { transport, remote, local, connection: None, tls: None };
-                    let octets = self.buffer.get(..length).unwrap_or_default();
-                    return Arrival::Message(peer, Bytes::copy_from_slice(octets));
+                    return self.datagram(length, remote, local);
                 }
                 Some(news) = self.news.recv() => {
                     if let Some(arrival) = self.heard(news) {
@@ -234,6 +246,12 @@ impl Wires {
                 Some(_ended) = self.tasks.join_next() => {}
             }
         }
+    }
+
+    fn datagram(&self, length: usize, remote: SocketAddr, local: SocketAddr) -> Arrival {
+        let peer = Peer { transport: Transport::Udp, remote, local, connection: None, tls: None };
+        let octets = self.buffer.get(..length).unwrap_or_default();
+        Arrival::Message(peer, Bytes::copy_from_slice(octets))
     }
 
     fn heard(&mut self, news: News) -> Option<Arrival> {
@@ -376,6 +394,7 @@ impl Wires {
         let line = Line {
             queue,
             news: self.news_in.clone(),
+            message_bytes: self.limits.message_bytes,
             idle: self.limits.idle,
             keep_alive,
             retired: (transport == Transport::Tls).then(|| self.tls.replacements()),

@@ -28,6 +28,8 @@ pub(super) struct Line {
     pub(super) queue: mpsc::Receiver<Bytes>,
     /// Where what arrives goes.
     pub(super) news: mpsc::Sender<News>,
+    /// Octets of the longest message that is taken.
+    pub(super) message_bytes: usize,
     /// Silence after which it closes.
     pub(super) idle: Duration,
     /// Silence after which we ask for a sign of life (RFC 5626 section 4.4.1), on connections that we opened.
@@ -41,7 +43,7 @@ pub(super) async fn talk<S>(stream: &mut S, peer: Peer, line: &mut Line) -> io::
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut framer = Framer::new();
+    let mut framer = Framer::up_to(line.message_bytes);
     let mut buffer = vec![0; READ_BYTES];
     // Only whole messages and keep-alives count as use: a peer that trickles octets is as good as silent.
     let mut used = Instant::now();

@@ -2,16 +2,18 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::house::{ADMIN, House, OPERATOR};
 use super::http::{self, Answer};
-use super::patience::{until, until_true};
+use super::patience::{PATIENCE, until, until_true};
 use super::ports;
 
 /// Descriptors that may come and go without a call: connections to the SQLite file, and of HTTP.
@@ -39,6 +41,25 @@ pub(crate) struct Holdings {
 impl Gateway {
     /// Starts a gateway for `house` on ports of its own, and waits until it takes calls.
     pub(crate) fn start(house: &House) -> Gateway {
+        Gateway::start_as(house, &mut Command::new(env!("CARGO_BIN_EXE_sidetone")))
+    }
+
+    /// Starts a gateway none of whose files may grow beyond so many bytes: to it the disk is full then. Writing
+    /// beyond must fail, as on a full disk, and not end the process, so the signal is ignored.
+    pub(crate) fn start_on_small_disk(house: &House, file_bytes_max: u64) -> Gateway {
+        let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", file_bytes_max / 512);
+        Gateway::start_as(house, Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_sidetone")]))
+    }
+
+    /// The disk has room again.
+    pub(crate) fn make_room(&self) {
+        let pid =
+            i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process has a number");
+        prlimit(Some(pid), Resource::Fsize, Rlimit { current: None, maximum: None })
+            .expect("a limit is lifted");
+    }
+
+    fn start_as(house: &House, command: &mut Command) -> Gateway {
         let dir = TempDir::new().expect("a temporary directory");
         let (sip, api) = (ports::free("127.0.0.1"), ports::free("127.0.0.1"));
         let media = ports::block(MEDIA_PORTS);
@@ -52,7 +73,7 @@ impl Gateway {
         fs::write(&file, config).expect("the configuration is written");
 
         let log = File::create(dir.path().join("log")).expect("a log file");
-        let process = Command::new(env!("CARGO_BIN_EXE_sidetone"))
+        let process = command
             .args(["serve", "--log", "info,sidetone=debug", "--log-format", "json", "--config"])
             .arg(&file)
             .current_dir(dir.path())
@@ -81,6 +102,11 @@ impl Gateway {
         self.dir.path()
     }
 
+    /// Whether it takes calls, and what it says of itself.
+    pub(crate) fn ready(&self) -> Answer {
+        self.ask(OPERATOR, "GET", "/readyz", None)
+    }
+
     /// Asks the API.
     pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
         http::request(self.api, method, path, token, body.as_ref())
@@ -99,6 +125,21 @@ impl Gateway {
         let answer = self.ask(token, method, path, body);
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.body);
         answer.json()
+    }
+
+    /// The first event of this name, of all that happened or will.
+    pub(crate) fn event(&self, name: &str) -> Value {
+        let mut stream = TcpStream::connect(self.api).expect("the API listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
+        let ask = format!(
+            "GET /v1/events?after=0 HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {ADMIN}\r\n\r\n",
+            self.api
+        );
+        stream.write_all(ask.as_bytes()).expect("the API reads");
+        let lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let mut events = lines
+            .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data:")?.trim_start()).ok());
+        events.find(|event| event["type"] == name).unwrap_or_else(|| panic!("nothing was told of {name}"))
     }
 
     /// The live calls.
