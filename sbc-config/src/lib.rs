@@ -34,11 +34,15 @@
 
 mod access;
 mod address;
+mod effective;
 mod finding;
+mod firewall;
 mod id;
 mod lookup;
+mod microsoft;
 mod number;
 mod numbering;
+pub mod pair;
 mod people;
 mod profile;
 mod read;
@@ -53,11 +57,14 @@ use std::net::IpAddr;
 
 pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
 pub use address::{AddressError, Contact, Destination, Host, Transport};
+pub use effective::explain_trunk;
 pub use finding::{Code, Finding, Severity, UnknownCode};
+pub use firewall::{Opened, PortRule, port_rules, port_table};
 pub use id::{
     CertificateId, IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId, WebhookId,
 };
 pub use ipnet::IpNet;
+pub use microsoft::{NotACode, RESULT_CODES, ResultCode, explain};
 pub use number::{Dialled, E164, MAX_DIALLED_BYTES, MAX_E164_DIGITS, MIN_E164_DIGITS, NumberError};
 pub use numbering::{Direction, NumberPattern, NumberRule};
 pub use people::{Credentials, Password, Person, PersonRole, Reach, Team, Tenant};

@@ -329,3 +329,40 @@ fn listeners_names_and_emergency_numbers_are_checked() {
     assert!(emergency.is_dialled("112") && emergency.is_dialled("+911") && !emergency.is_dialled("1120"));
     assert_eq!(emergency.trunks, ["teams".parse().unwrap()]);
 }
+
+#[test]
+fn what_a_profile_sets_can_be_switched_off() {
+    let teams =
+        house(&format!("{TEAMS}options_s = false\nsession_timer_s = false\nmedia_inactive_warn_s = false\n"));
+    let teams = &teams.trunks[0];
+    assert_eq!((teams.options_interval, teams.session_timer, teams.media_inactive_warn), (None, None, None));
+}
+
+#[test]
+fn an_explained_trunk_can_be_read_back_and_is_the_same_trunk() {
+    let every =
+        EXAMPLE.split("What any trunk may say besides:").nth(1).unwrap().split("[[trunk]]").next().unwrap();
+    let every: String = every
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with("auth"))
+        })
+        .filter(|line| !line.starts_with("register"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let plain = format!("[[trunk]]\nid = 't'\ntenant = 'demo'\nsources = ['192.0.2.0/24']\n{every}");
+    for (id, trunks) in [("t", plain.as_str()), ("teams", TEAMS), ("acs", ACS)] {
+        let text = format!("{HOUSE}{trunks}");
+        let mut config = house(trunks);
+        let shown = sbc_config::explain_trunk(&config, &text, &id.parse().unwrap()).unwrap();
+        let again = house(&shown);
+        config.trunks[0].profile = None;
+        assert_eq!(again.trunks, config.trunks, "{shown}");
+    }
+    let text = format!("{HOUSE}{TEAMS}");
+    assert_eq!(sbc_config::explain_trunk(&house(TEAMS), &text, &"nobody".parse().unwrap()), None);
+    let own = TEAMS.replace("certificate =", "tls = { max_version = '1.2' }\noptions_s = 30\ncertificate =");
+    let shown =
+        sbc_config::explain_trunk(&house(&own), &format!("{HOUSE}{own}"), &"teams".parse().unwrap()).unwrap();
+    insta::assert_snapshot!(shown.replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+}

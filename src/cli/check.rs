@@ -1,8 +1,9 @@
 //! `sidetone check`: everything that is wrong, at once.
 
+use std::path::Path;
 use std::process::ExitCode;
 
-use sbc_config::{Finding, Severity};
+use sbc_config::{Config, Finding, Severity};
 use sidetone::config::{self, LoadError};
 
 use super::Check;
@@ -11,12 +12,23 @@ pub(super) fn run(check: &Check) -> ExitCode {
     let path = check.config.display();
     match config::load(&check.config) {
         Ok(config) => {
-            print(check, &config.warnings);
+            // A table or a trunk is asked for alone; what is worth a look then goes where errors go.
+            if check.ports || check.explain_trunk.is_some() {
+                config.warnings.iter().for_each(|warning| eprintln!("{path}:{warning}"));
+            } else {
+                print(check, &config.warnings);
+            }
             // What only the running gateway opens, opened here as well.
             let beside = check.config.parent().unwrap_or(std::path::Path::new("."));
             if let Err(error) = sidetone::gateway::music(&config, beside) {
                 super::complain(&error);
                 return ExitCode::from(1);
+            }
+            if check.ports {
+                return ports(check, &config);
+            }
+            if let Some(id) = &check.explain_trunk {
+                return explain_trunk(check, &config, id);
             }
             if !check.json {
                 println!(
@@ -41,6 +53,57 @@ pub(super) fn run(check: &Check) -> ExitCode {
         Err(error) => {
             super::complain(&error);
             ExitCode::from(2)
+        }
+    }
+}
+
+/// A configuration that can be used, for commands that print something made from one. Otherwise all findings go to
+/// standard error.
+pub(super) fn usable(path: &Path) -> Result<Config, ExitCode> {
+    match config::load(path) {
+        Ok(config) => Ok(config),
+        Err(error) => {
+            if let LoadError::Wrong { findings, .. } = &error {
+                findings.iter().for_each(|finding| eprintln!("{}:{finding}", path.display()));
+            }
+            super::complain(&error);
+            Err(ExitCode::from(if matches!(error, LoadError::Wrong { .. }) { 1 } else { 2 }))
+        }
+    }
+}
+
+fn ports(check: &Check, config: &Config) -> ExitCode {
+    let rules = sbc_config::port_rules(config);
+    if !check.json {
+        return super::show(&sbc_config::port_table(&rules));
+    }
+    let lines: Result<String, _> =
+        rules.iter().map(|rule| serde_json::to_string(rule).map(|line| line + "\n")).collect();
+    match lines {
+        Ok(lines) => super::show(&lines),
+        Err(error) => {
+            super::complain(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn explain_trunk(check: &Check, config: &Config, id: &str) -> ExitCode {
+    // The file again, for what it says itself; it was read a moment ago.
+    let text = match std::fs::read_to_string(&check.config) {
+        Ok(text) => text,
+        Err(error) => {
+            super::complain(&error);
+            return ExitCode::from(2);
+        }
+    };
+    let shown = id.parse().ok().and_then(|id| sbc_config::explain_trunk(config, &text, &id));
+    match shown {
+        Some(shown) => super::show(&shown),
+        None => {
+            let ids: Vec<_> = config.trunks.iter().map(|trunk| trunk.id.as_str()).collect();
+            eprintln!("sidetone: there is no trunk `{id}`; the file has: {}", ids.join(", "));
+            ExitCode::from(1)
         }
     }
 }

@@ -3,8 +3,11 @@
 mod check;
 #[cfg(feature = "sim")]
 mod demo;
+mod explain;
 mod serve;
+mod teams;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,8 +34,18 @@ enum Command {
     Serve(Serve),
     /// Read a configuration file and say everything that is wrong with it, at once.
     ///
-    /// Exit code: 0 the file can be used (warnings are printed), 1 it cannot, 2 it cannot be read.
+    /// Exit code: 0 the file can be used (warnings are printed), 1 it cannot, 2 it cannot be read. With --online,
+    /// names and trunks are tried as well, and 1 means that one of them does not work.
     Check(Check),
+    /// Pair with Microsoft Teams and Azure: what has to be done on their side.
+    #[command(subcommand)]
+    Teams(Teams),
+    /// Say what a result code means and what to look at.
+    ///
+    /// Takes a SIP status (403), a code of Microsoft's call records (510532), both (403/510532, in either order), or
+    /// a rule of `sidetone check` (unknown-key). A status lists the codes that come with it. A code that Microsoft
+    /// does not publish is explained by its form, 5XYZZZ. Exit code: 0, or 1 if it is none of these.
+    Explain(Explain),
     /// Play a whole call on loopback: a carrier, an agent and a supervisor, monitored by ear.
     ///
     /// Starts a gateway of its own on free ports, lets three simulated telephones call each other
@@ -63,9 +76,42 @@ struct Check {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
-    /// One JSON object a finding, for scripts.
+    /// One JSON object a finding (or a line of the table), for scripts.
     #[arg(long)]
     json: bool,
+    /// Print the table of ports and ranges that a firewall must let through, instead of a summary.
+    ///
+    /// Made from the configuration: every listener, trunk, media range, name server and webhook in it.
+    #[arg(long, conflicts_with = "explain_trunk")]
+    ports: bool,
+    /// Print what a trunk comes to: each setting, and whether the file, its profile or the default says so.
+    #[arg(long, value_name = "ID")]
+    explain_trunk: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Teams {
+    /// Print the pairing from the configuration: PowerShell for Teams, steps in the portal for Azure.
+    ///
+    /// Names, port, sessions and what is forwarded stand in the script as they stand in the configuration. Nothing
+    /// is run and nobody is asked. A Teams trunk whose fqdn lies under that of another (contoso.sbc1.example.com
+    /// under sbc1.example.com) is a customer's tenant of a carrier and gets a part of its own. Exit code: 0, or 1
+    /// if the file cannot be used or has no Direct Routing trunk.
+    Setup(Setup),
+}
+
+#[derive(Debug, Args)]
+struct Setup {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    /// The code, or both: `403`, `510532`, `403/510532`, `403 510532`, `unknown-key`.
+    #[arg(required = true, value_name = "CODE")]
+    code: Vec<String>,
 }
 
 #[cfg(feature = "sim")]
@@ -100,6 +146,8 @@ pub(crate) fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(serve) => serve::run(&serve),
         Command::Check(check) => check::run(&check),
+        Command::Teams(Teams::Setup(setup)) => teams::setup(&setup),
+        Command::Explain(explain) => explain::run(&explain),
         #[cfg(feature = "sim")]
         Command::Demo(demo) => demo::run(demo),
         Command::Openapi => {
@@ -112,6 +160,17 @@ pub(crate) fn run() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
+    }
+}
+
+/// Prints what was asked for. A reader that has seen enough (`| head`) is no error.
+fn show(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            complain(&error);
+            ExitCode::from(2)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -19,6 +19,7 @@ mod table;
 mod tenant;
 mod trunk;
 mod unique;
+pub(crate) mod words;
 
 use toml::de::{DeTable, DeValue};
 

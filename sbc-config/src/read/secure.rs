@@ -5,18 +5,14 @@ use std::path::PathBuf;
 use super::table::{Field, Section};
 use super::tenant::id;
 use super::unique::Unique;
+use super::words::{TLS_VERSIONS, VERIFY};
 use crate::finding::Code;
 use crate::id::CertificateId;
-use crate::secure::{Certificate, CertificateName, SrtpPolicy, SrtpSuite, TlsVersion, TrunkTls, VerifyPeer};
+use crate::secure::{Certificate, CertificateName, SrtpSuite, TlsVersion, TrunkTls, VerifyPeer};
 
 /// Names one peer may have. Microsoft has three with a star.
 const MAX_NAMES: usize = 64;
 
-pub(super) const SRTP: &[(&str, SrtpPolicy)] =
-    &[("required", SrtpPolicy::Required), ("optional", SrtpPolicy::Optional), ("off", SrtpPolicy::Off)];
-const VERIFY: &[(&str, VerifyPeer)] =
-    &[("required", VerifyPeer::Required), ("optional", VerifyPeer::Optional), ("off", VerifyPeer::Off)];
-const VERSIONS: &[(&str, TlsVersion)] = &[("1.2", TlsVersion::V1_2), ("1.3", TlsVersion::V1_3)];
 const SUITES: &[(&str, SrtpSuite)] = &[
     ("AES_CM_128_HMAC_SHA1_80", SrtpSuite::AesCm128HmacSha1_80),
     ("AES_CM_128_HMAC_SHA1_32", SrtpSuite::AesCm128HmacSha1_32),
@@ -46,9 +42,9 @@ pub(super) fn trunk_tls(field: Option<&Field<'_>>) -> TrunkTls {
     tls.verify = section.choice("verify", VERIFY, tls.verify);
     tls.names = section.field("names").and_then(|field| field.list(MAX_NAMES, name)).unwrap_or_default();
     tls.roots_file = section.field("roots_file").and_then(|field| field.text()).map(PathBuf::from);
-    tls.min_version = section.choice("min_version", VERSIONS, tls.min_version);
+    tls.min_version = section.choice("min_version", TLS_VERSIONS, tls.min_version);
     let newest = section.field("max_version");
-    tls.max_version = newest.as_ref().and_then(|field| field.choice(VERSIONS)).unwrap_or(tls.max_version);
+    tls.max_version = newest.as_ref().and_then(|field| field.choice(TLS_VERSIONS)).unwrap_or(tls.max_version);
     if tls.min_version > tls.max_version {
         let message = "the newest version is older than the oldest";
         section.fail_at(newest.as_ref(), Code::BadValue, message, "exchange the two");

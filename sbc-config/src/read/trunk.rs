@@ -5,6 +5,7 @@ mod numbers;
 mod rules;
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +14,13 @@ use ipnet::IpNet;
 use super::gateway::codecs;
 use super::names::Names;
 use super::report::Report;
-use super::secure::{SRTP, default_suites, suites, trunk_tls};
+use super::secure::{default_suites, suites, trunk_tls};
 use super::table::{Field, Section};
 use super::tenant::id;
 use super::unique::Unique;
+use super::words::{
+    CALLER_ID_POLICY, CALLER_IDENTITY, DIALECTS, FORWARDING, HOLD, PRACK, PRIVACY, RINGBACK, SRTP, TRANSFER,
+};
 use crate::address::Destination;
 use crate::finding::Code;
 use crate::id::{TenantId, TrunkId};
@@ -40,29 +44,6 @@ const MAX_DESTINATIONS: usize = 8;
 const MAX_HEADERS: usize = 16;
 /// Ours in `X-MS-SBC`: vendor, model, version.
 const X_MS_SBC: &str = concat!("Sidetone/gateway/", env!("CARGO_PKG_VERSION"));
-
-const DIALECTS: &[(&str, Dialect)] = &[("standard", Dialect::Standard), ("microsoft", Dialect::Microsoft)];
-const PRACK: &[(&str, Prack)] =
-    &[("off", Prack::Off), ("supported", Prack::Supported), ("required", Prack::Required)];
-const RINGBACK: &[(&str, Ringback)] = &[("alerting", Ringback::Alerting), ("tone", Ringback::Tone)];
-const HOLD: &[(&str, HoldStyle)] = &[("sendonly", HoldStyle::Sendonly), ("inactive", HoldStyle::Inactive)];
-const TRANSFER: &[(&str, TransferStyle)] =
-    &[("refer", TransferStyle::Refer), ("hidden", TransferStyle::Hidden)];
-const CALLER_IDENTITY: &[(&str, CallerIdentity)] = &[
-    ("from", CallerIdentity::From),
-    ("p_asserted_identity", CallerIdentity::PAssertedIdentity),
-    ("p_preferred_identity", CallerIdentity::PPreferredIdentity),
-    ("remote_party_id", CallerIdentity::RemotePartyId),
-];
-const PRIVACY: &[(&str, Privacy)] = &[("id", Privacy::Id), ("anonymous", Privacy::Anonymous)];
-const FORWARDING: &[(&str, ForwardingHeaders)] = &[
-    ("off", ForwardingHeaders::Off),
-    ("diversion", ForwardingHeaders::Diversion),
-    ("history_info", ForwardingHeaders::HistoryInfo),
-    ("both", ForwardingHeaders::Both),
-];
-const CALLER_ID_POLICY: &[(&str, CallerIdPolicy)] =
-    &[("warn", CallerIdPolicy::Warn), ("reject", CallerIdPolicy::Reject)];
 
 /// Reads trunks and what must differ between them.
 pub(super) struct Trunks<'a> {
@@ -130,12 +111,13 @@ impl<'a> Trunks<'a> {
             section.refuse_out_of_place("options_s", "without a destination there is nobody to ask");
             None
         } else {
-            section.field("options_s").and_then(|field| field.number(5..=3_600))
+            section.field("options_s").and_then(|field| number_or_off(&field, 5..=3_600))
         };
         let tls = trunk_tls(section.field("tls").as_ref());
         let srtp_suites = section.field("srtp_suites").and_then(|field| suites(&field));
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        let optional = |key, range| section.field(key).and_then(|field: Field<'a>| field.number(range));
+        let optional =
+            |key, range| section.field(key).and_then(|field: Field<'a>| number_or_off(&field, range));
         let headers = section.field("headers_allowed").and_then(|field| field.list(MAX_HEADERS, header));
         let x_ms_sbc = section.field("x_ms_sbc").map(|field| field.parsed(Code::BadValue, SBC_REMEDY, sbc));
         let x_ms_sbc = match (x_ms_sbc, dialect) {
@@ -207,6 +189,11 @@ impl<'a> Trunks<'a> {
         }
         Some(ranges)
     }
+}
+
+/// A number, or `false` for none where a profile sets one.
+fn number_or_off(field: &Field<'_>, range: RangeInclusive<u32>) -> Option<u32> {
+    if field.value().as_bool() == Some(false) { None } else { field.number(range) }
 }
 
 /// Whether the file or the profile says where calls go, however badly.
