@@ -14,6 +14,7 @@ pub mod ear;
 pub mod phone;
 pub mod rtp;
 pub mod stage;
+pub mod teams;
 pub mod voice;
 
 use std::time::Duration;
