@@ -30,6 +30,9 @@ pub(super) fn run(check: &Check) -> ExitCode {
             if let Some(id) = &check.explain_trunk {
                 return explain_trunk(check, &config, id);
             }
+            if check.online && !online(check, &config, beside) {
+                return ExitCode::from(1);
+            }
             if !check.json {
                 println!(
                     "{path}: can be used: {} tenant(s), {} trunk(s), {} people, {} route(s), {} warning(s)",
@@ -86,6 +89,25 @@ fn ports(check: &Check, config: &Config) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Tries the trunks and prints what came of each. True if all of them work.
+fn online(check: &Check, config: &Config, beside: &Path) -> bool {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            super::complain(&error);
+            return false;
+        }
+    };
+    let tried = runtime.block_on(super::online::try_all(config, beside));
+    for tried in &tried {
+        match serde_json::to_string(tried) {
+            Ok(line) if check.json => println!("{line}"),
+            _ => println!("{}:{tried}", check.config.display()),
+        }
+    }
+    tried.iter().all(|tried| tried.works)
 }
 
 fn explain_trunk(check: &Check, config: &Config, id: &str) -> ExitCode {

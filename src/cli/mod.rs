@@ -4,6 +4,7 @@ mod check;
 #[cfg(feature = "sim")]
 mod demo;
 mod explain;
+mod online;
 mod serve;
 mod teams;
 
@@ -84,6 +85,12 @@ struct Check {
     /// Made from the configuration: every listener, trunk, media range, name server and webhook in it.
     #[arg(long, conflicts_with = "explain_trunk")]
     ports: bool,
+    /// Try it as well: resolve every trunk's destinations, connect, shake hands, ask OPTIONS.
+    ///
+    /// Takes up to a few seconds for each that does not answer. A name without port is tried at its address and the
+    /// usual port; SRV records are not followed here.
+    #[arg(long, conflicts_with_all = ["ports", "explain_trunk"])]
+    online: bool,
     /// Print what a trunk comes to: each setting, and whether the file, its profile or the default says so.
     #[arg(long, value_name = "ID")]
     explain_trunk: Option<String>,

@@ -127,6 +127,39 @@ fn a_trunk_is_explained_with_the_origin_of_each_setting() -> Test {
 }
 
 #[test]
+fn online_a_trunk_is_spoken_to_and_a_dead_one_fails_the_check() -> Test {
+    // A carrier that answers every OPTIONS with 405, which is life; and a port where nobody is.
+    let carrier = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    let alive = carrier.local_addr()?;
+    let answering = std::thread::spawn(move || -> std::io::Result<()> {
+        let mut datagram = [0; 2048];
+        let (_, from) = carrier.recv_from(&mut datagram)?;
+        carrier.send_to(b"SIP/2.0 405 Method Not Allowed\r\n\r\n", from)?;
+        Ok(())
+    });
+    let dead = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let trunk = |destination: &str| {
+        format!(
+            "[sip]\nudp = '127.0.0.1:5060'\n[[tenant]]\nid = 'demo'\n[[trunk]]\nid = 'carrier'\ntenant = 'demo'\n\
+             sources = ['192.0.2.1']\ndestination = '{destination}'\n"
+        )
+    };
+    let directory = tempfile::tempdir()?;
+    let path = file(directory.path(), &trunk(&alive.to_string()))?;
+    let path = path.to_string_lossy();
+    let (code, text, _) = shown(&sidetone(&["check", "-c", &path, "--online"])?);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("answers 405"), "{text}");
+    answering.join().map_err(|_| "the carrier panicked")??;
+
+    file(directory.path(), &trunk(&format!("{dead};transport=tcp")))?;
+    let (code, text, _) = shown(&sidetone(&["check", "-c", &path, "--online"])?);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("error[online] trunk[carrier]") && text.contains("no connection"), "{text}");
+    Ok(())
+}
+
+#[test]
 fn every_command_explains_itself() -> Test {
     for command in [&["explain"][..], &["teams", "setup"], &["check"], &["serve"], &["openapi"]] {
         let arguments: Vec<_> = command.iter().copied().chain(["--help"]).collect();

@@ -223,7 +223,10 @@ impl Material {
     }
 
     /// How to open a connection.
-    pub(super) fn client_config(
+    ///
+    /// # Errors
+    /// [`TlsError`]: the name is none that can be asked for, or the trunk is not known.
+    pub fn client_config(
         &self,
         outward: &Outward,
     ) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsError> {

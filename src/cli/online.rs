@@ -1,0 +1,194 @@
+//! `sidetone check --online`: names are asked for, and every destination of a trunk is spoken to, once.
+//!
+//! What the gateway would do at start, done before: resolve, connect, shake hands with its own certificate and the
+//! trunk's rules, and ask OPTIONS. Any answer but 503 shows that the far end lives (RFC 3261 section 11).
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use sbc_config::{Config, Destination, Host, Severity, Transport, Trunk};
+use serde::Serialize;
+use sidetone::sip::tls::{Material, Outward, files};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::time::timeout;
+
+/// How long one step may take: a carrier abroad answers in a second, a wrong address never.
+const STEP_MAX: Duration = Duration::from_secs(5);
+/// Datagrams are repeated, as SIP does over UDP (RFC 3261 section 17.1.2.1).
+const UDP_REPEAT: Duration = Duration::from_millis(500);
+const UDP_TRIES: u32 = 6;
+/// The first line of an answer is all that is read; it fits well into this.
+const ANSWER_BYTES: usize = 2048;
+
+/// What came of one destination.
+#[derive(Debug, Serialize)]
+pub(super) struct Tried {
+    pub(super) severity: Severity,
+    /// Whether it works.
+    pub(super) works: bool,
+    path: String,
+    message: String,
+    remedy: &'static str,
+}
+
+impl std::fmt::Display for Tried {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.works {
+            true => write!(f, "{}: {}", self.path, self.message),
+            false => write!(f, "{}[online] {}: {}; {}", self.severity, self.path, self.message, self.remedy),
+        }
+    }
+}
+
+/// Tries every destination of every trunk, one after the other.
+pub(super) async fn try_all(config: &Config, beside: &Path) -> Vec<Tried> {
+    let material = files::load(config, beside);
+    let mut tried = Vec::new();
+    for trunk in &config.trunks {
+        for destination in &trunk.destinations {
+            let path = format!("trunk[{}] {destination}", trunk.id);
+            let answer = match &material {
+                Ok(material) => ask(config, material, trunk, destination).await,
+                Err(error) => Err((error.to_string(), "mend the certificate's files")),
+            };
+            tried.push(match answer {
+                Ok(message) => {
+                    Tried { severity: Severity::Warning, works: true, path, message, remedy: "nothing to do" }
+                }
+                Err((message, remedy)) => {
+                    Tried { severity: Severity::Error, works: false, path, message, remedy }
+                }
+            });
+        }
+    }
+    tried
+}
+
+type Failed = (String, &'static str);
+
+async fn ask(
+    config: &Config,
+    material: &Material,
+    trunk: &Trunk,
+    destination: &Destination,
+) -> Result<String, Failed> {
+    let address = resolve(config, destination).await?;
+    let transport = destination.transport_or_default();
+    let request = options(config, trunk, destination);
+    let failed =
+        |what: &str, error: &dyn std::fmt::Display| (format!("{address}: {what}: {error}"), FIREWALL);
+    let line = if transport == Transport::Udp {
+        by_datagram(address, &request).await.map_err(|error| failed("no answer to OPTIONS", &error))?
+    } else {
+        let stream =
+            timeout(STEP_MAX, TcpStream::connect(address)).await.unwrap_or_else(|late| Err(late.into()));
+        let stream = stream.map_err(|error| failed("no connection", &error))?;
+        if transport == Transport::Tls {
+            let outward = Outward { trunk: Some(trunk.id.clone()), name: name_of(destination) };
+            let (client, name) =
+                material.client_config(&outward).map_err(|error| (error.to_string(), CERTIFICATE))?;
+            let shaken = tokio_rustls::TlsConnector::from(client).connect(name, stream);
+            let stream = timeout(STEP_MAX, shaken).await.unwrap_or_else(|late| Err(late.into()));
+            let stream = stream
+                .map_err(|error| (format!("{address}: the TLS handshake failed: {error}"), CERTIFICATE))?;
+            over_stream(stream, &request).await
+        } else {
+            over_stream(stream, &request).await
+        }
+        .map_err(|error| failed("no answer to OPTIONS", &error))?
+    };
+    match line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok()) {
+        Some(503) => Err((format!("{address} answers 503"), "it is out of service, or does not know us yet")),
+        Some(status) => Ok(format!("{address} answers {status}")),
+        None => Err((format!("{address} answers, and not in SIP"), "look at the port")),
+    }
+}
+
+const FIREWALL: &str = "is the address right, and the port open on the way? sidetone check --ports";
+const CERTIFICATE: &str = "look at the certificates of both sides, and the trunk's tls settings";
+
+async fn resolve(config: &Config, destination: &Destination) -> Result<SocketAddr, Failed> {
+    let port = destination.port_or_default();
+    let name = match &destination.host {
+        Host::Ip(ip) => return Ok(SocketAddr::new(*ip, port)),
+        Host::Name(name) => name,
+    };
+    if let Some(first) = config.dns.overrides.get(name).and_then(|addresses| addresses.first()) {
+        return Ok(SocketAddr::new(*first, port));
+    }
+    let asked = timeout(STEP_MAX, tokio::net::lookup_host((&**name, port)));
+    let found = asked.await.unwrap_or_else(|late| Err(late.into()));
+    let remedy = "is the name spelt right? Where it has SRV records only, give the port to try it here";
+    let mut found = found.map_err(|error| (format!("the name does not resolve: {error}"), remedy))?;
+    found.next().ok_or(("the name has no address".to_owned(), remedy))
+}
+
+fn name_of(destination: &Destination) -> std::sync::Arc<str> {
+    match &destination.host {
+        Host::Name(name) => name.clone(),
+        Host::Ip(ip) => ip.to_string().into(),
+    }
+}
+
+/// An OPTIONS as the gateway itself would send it, by our name on this trunk.
+fn options(config: &Config, trunk: &Trunk, destination: &Destination) -> String {
+    let transport = destination.transport_or_default();
+    let listener = match transport {
+        Transport::Udp => config.sip.udp,
+        Transport::Tcp => config.sip.tcp,
+        Transport::Tls => config.sip.tls,
+    };
+    let advertised = config.sip.advertised.as_ref().map(ToString::to_string);
+    let listens = listener.map(|listener| listener.ip().to_string());
+    let us = trunk.fqdn.as_deref().map(str::to_owned).or(advertised).or(listens);
+    let us = us.unwrap_or_else(|| "sidetone.invalid".to_owned());
+    let port = listener.map_or(transport.default_port(), |listener| listener.port());
+    let mark = format!("check{:x}", std::process::id());
+    format!(
+        "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/{upper} {us}:{port};branch=z9hG4bK{mark};rport\r\nMax-Forwards: 70\r\n\
+         From: <sip:{us}>;tag={mark}\r\nTo: <sip:{host}>\r\nCall-ID: {mark}@{us}\r\nCSeq: 1 OPTIONS\r\n\
+         Contact: <sip:{us}:{port};transport={transport}>\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY\r\n\
+         Accept: application/sdp\r\nUser-Agent: {agent}\r\nContent-Length: 0\r\n\r\n",
+        host = destination.host,
+        upper = transport.to_string().to_uppercase(),
+        agent = config.sip.user_agent,
+    )
+}
+
+async fn by_datagram(address: SocketAddr, request: &str) -> std::io::Result<String> {
+    let any: SocketAddr = if address.is_ipv4() { ([0; 4], 0).into() } else { ([0_u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(address).await?;
+    let mut answer = [0; ANSWER_BYTES];
+    for _ in 0..UDP_TRIES {
+        socket.send(request.as_bytes()).await?;
+        if let Ok(received) = timeout(UDP_REPEAT, socket.recv(&mut answer)).await {
+            return Ok(first_line(&answer[..received?]));
+        }
+    }
+    Err(std::io::ErrorKind::TimedOut.into())
+}
+
+async fn over_stream(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &str,
+) -> std::io::Result<String> {
+    let asked = async {
+        stream.write_all(request.as_bytes()).await?;
+        stream.flush().await?;
+        let mut answer = Vec::new();
+        while !answer.contains(&b'\n') && answer.len() < ANSWER_BYTES {
+            if stream.read_buf(&mut answer).await? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(first_line(&answer))
+    };
+    timeout(STEP_MAX, asked).await.unwrap_or_else(|late| Err(late.into()))
+}
+
+fn first_line(answer: &[u8]) -> String {
+    String::from_utf8_lossy(answer).lines().next().unwrap_or_default().to_owned()
+}
