@@ -201,6 +201,11 @@ impl Machine {
         }
     }
 
+    /// Pairs the name with another port.
+    pub fn pair(&mut self, port: u16) {
+        self.sbc.1 = port;
+    }
+
     /// The next thing to do.
     pub fn poll(&mut self) -> Option<Output> {
         self.out.pop_front()

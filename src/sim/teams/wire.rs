@@ -37,7 +37,7 @@ const RECORD_BYTES: usize = 7;
 pub struct Options {
     /// The gateway's paired name.
     pub fqdn: String,
-    /// Where the gateway listens.
+    /// Where the gateway listens; [`Proxy::pair`] says it later.
     pub sbc: SocketAddr,
     /// The addresses of the three sites.
     pub sites: [IpAddr; 3],
@@ -96,6 +96,7 @@ enum Command {
     Act(Act),
     Call { from: String, number: String, replacing: Option<CallId>, told: oneshot::Sender<CallId> },
     Ear(CallId, oneshot::Sender<Option<Ear>>),
+    Pair(SocketAddr),
 }
 
 enum Event {
@@ -162,6 +163,14 @@ impl Proxy {
             last: format!("{state:?}"),
         };
         Ok(until(&mut watched, seen, hung).await?)
+    }
+
+    /// Says where the gateway listens, when it was started after the proxy.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn pair(&self, sbc: SocketAddr) -> Result<(), ProxyError> {
+        self.commands.send(Command::Pair(sbc)).await.map_err(|_| ProxyError::Gone)
     }
 
     /// What calls from the gateway meet from now on.
@@ -319,6 +328,10 @@ impl Actor {
                     // Who asked may have stopped waiting.
                     let _ = told.send(placed);
                 }
+            }
+            Command::Pair(sbc) => {
+                self.options.sbc = sbc;
+                self.machine.pair(sbc.port());
             }
             Command::Ear(call, told) => {
                 let _ = told.send(self.sounds.get(&call).map(|sound| sound.ear.clone()));
