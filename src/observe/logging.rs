@@ -45,7 +45,9 @@ const QUIET: &[&str] = &[
 /// [`LogError`], when `filter` is not understood or logging was set up before.
 pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
     let registry = tracing_subscriber::registry().with(env_filter(filter)?);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A line that cannot be written, on a full disk, is lost. To complain of it on standard error, the default,
+    // would panic there.
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => registry.with(lines).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),

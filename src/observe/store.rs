@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sbc_config::{PersonId, TeamId, TenantId};
 use sqlx::any::{AnyPoolOptions, AnyRow};
-use sqlx::{AnyPool, AssertSqlSafe, Executor as _, Row as _};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor as _, Row as _};
 
 use super::event::{Audience, AuditRecord, CallRecord};
 use super::journal::Kept;
@@ -262,7 +262,24 @@ impl Store {
         audits: &[std::sync::Arc<AuditRecord>],
     ) -> Result<(), StoreError> {
         let failed = |source| StoreError::Database { attempt: "write the journal", source };
-        let mut tx = self.pool.begin().await.map_err(failed)?;
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let written = self.write_on(&mut connection, events, records, audits).await;
+        if written.is_err() {
+            // On a full disk SQLite ends the transaction itself, and sqlx, which believes it open, would begin the
+            // next one inside it: a savepoint, released and never committed. So this connection is not used again.
+            connection.close_on_drop();
+        }
+        written.map_err(failed)
+    }
+
+    async fn write_on(
+        &self,
+        connection: &mut AnyConnection,
+        events: &[std::sync::Arc<Kept>],
+        records: &[std::sync::Arc<CallRecord>],
+        audits: &[std::sync::Arc<AuditRecord>],
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = connection.begin().await?;
         let mut rest = events;
         while !rest.is_empty() {
             let size = size_of_chunk(rest.len());
@@ -280,7 +297,7 @@ impl Store {
                     .bind(joined(&event.audience.teams))
                     .bind(event.data());
             }
-            query.execute(&mut *tx).await.map_err(failed)?;
+            query.execute(&mut *tx).await?;
         }
         let mut rest = records;
         while !rest.is_empty() {
@@ -289,7 +306,7 @@ impl Store {
             rest = after;
             let query = sqlx::query(INSERT_RECORDS[self.dialect as usize][size].as_str());
             let query = chunk.iter().fold(query, |query, record| bind_record(query, record));
-            query.execute(&mut *tx).await.map_err(failed)?;
+            query.execute(&mut *tx).await?;
         }
         for line in audits {
             sqlx::query(
@@ -305,10 +322,9 @@ impl Store {
             .bind(&line.outcome)
             .bind(line.detail.to_string())
             .execute(&mut *tx)
-            .await
-            .map_err(failed)?;
+            .await?;
         }
-        tx.commit().await.map_err(failed)
+        tx.commit().await
     }
 
     /// Events numbered above `after` and below `before`, at most `limit`, lowest first; of one

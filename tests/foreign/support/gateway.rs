@@ -44,19 +44,28 @@ impl Gateway {
         Gateway::start_as(house, &mut Command::new(env!("CARGO_BIN_EXE_sidetone")))
     }
 
-    /// Starts a gateway none of whose files may grow beyond so many bytes: to it the disk is full then. Writing
-    /// beyond must fail, as on a full disk, and not end the process, so the signal is ignored.
-    pub(crate) fn start_on_small_disk(house: &House, file_bytes_max: u64) -> Gateway {
-        let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", file_bytes_max / 512);
-        Gateway::start_as(house, Command::new("sh").args(["-c", &script, env!("CARGO_BIN_EXE_sidetone")]))
+    /// As [`Gateway::start`], for a story in which the disk fills: writing to a full disk fails and does not end the
+    /// process, so the signal that says so for limits is ignored.
+    pub(crate) fn start_on_a_disk_that_fills(house: &House) -> Gateway {
+        let script = "trap '' XFSZ; exec \"$0\" \"$@\"";
+        Gateway::start_as(house, Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_sidetone")]))
+    }
+
+    /// From now on none of its files grows, its log included: the kernel refuses to write beyond a few octets.
+    pub(crate) fn fill_disk(&self) {
+        self.limit_files(Some(4_096));
     }
 
     /// The disk has room again.
     pub(crate) fn make_room(&self) {
+        self.limit_files(None);
+    }
+
+    fn limit_files(&self, bytes: Option<u64>) {
         let pid =
             i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).expect("a process has a number");
-        prlimit(Some(pid), Resource::Fsize, Rlimit { current: None, maximum: None })
-            .expect("a limit is lifted");
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limit).expect("a limit is set");
     }
 
     fn start_as(house: &House, command: &mut Command) -> Gateway {
