@@ -1,10 +1,11 @@
 //! Who asks: bearer tokens, of which the gateway knows only the SHA-256.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
@@ -15,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::ApiState;
+use super::connections::Source;
 use super::problem::Problem;
 use crate::call::rights::{Actor, Principal};
 use crate::observe::metrics as names;
@@ -129,13 +131,31 @@ pub(super) fn identify(headers: &HeaderMap, tokens: &Tokens, now: SystemTime) ->
     Ok(Caller { principal, sha256 })
 }
 
+/// As [`identify`], unless its source has come with too many tokens that are not good.
+///
+/// # Errors
+/// 401, and 429.
+fn identify_from(state: &ApiState, source: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+    if source.is_some_and(|source| !state.attempts().allows(Instant::now(), source)) {
+        counter!(names::API_UNAUTHENTICATED).increment(1);
+        let detail = "too many tokens that are not good came from this address; wait a moment";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail));
+    }
+    identify(headers, &state.tokens().load(), SystemTime::now()).inspect_err(|_| {
+        if let Some(source) = source {
+            state.attempts().failed(Instant::now(), source);
+        }
+    })
+}
+
 /// The layer before everything that needs a token.
 pub(super) async fn authenticate(
     State(state): State<ApiState>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let caller = identify(request.headers(), &state.tokens().load(), SystemTime::now())?;
+    let source = request.extensions().get::<ConnectInfo<Source>>().map(|ConnectInfo(source)| source.0);
+    let caller = identify_from(&state, source, request.headers())?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

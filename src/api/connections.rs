@@ -7,13 +7,14 @@
 
 use std::future::Future as _;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -23,6 +24,16 @@ use tokio::time::{Instant, Sleep, sleep};
 const IDLE_MAX: Duration = Duration::from_secs(75);
 /// Pause when the process has no descriptor left: accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Source(pub(super) IpAddr);
+
+impl Connected<IncomingStream<'_, Door>> for Source {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Source {
+        Source(stream.remote_addr().ip())
+    }
+}
 
 /// Accepts connections while there is room.
 pub(super) struct Door {

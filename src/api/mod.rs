@@ -9,6 +9,7 @@
 //! The OpenAPI document is generated from the handlers (`openapi`) and committed as
 //! `api/openapi.json`; a test keeps the two the same.
 
+mod attempts;
 mod auth;
 mod calls;
 mod connections;
@@ -105,6 +106,7 @@ struct Inner {
     readiness: Arc<Readiness>,
     metrics: PrometheusHandle,
     config: ApiConfig,
+    attempts: attempts::Attempts,
     /// Open event streams by token.
     streams: Mutex<HashMap<String, usize>>,
     closing: watch::Sender<bool>,
@@ -127,6 +129,7 @@ impl ApiState {
             readiness,
             metrics,
             config,
+            attempts: attempts::Attempts::default(),
             streams: Mutex::new(HashMap::new()),
             closing: watch::Sender::new(false),
         }))
@@ -146,6 +149,10 @@ impl ApiState {
 
     fn readiness(&self) -> &Readiness {
         &self.0.readiness
+    }
+
+    fn attempts(&self) -> &attempts::Attempts {
+        &self.0.attempts
     }
 
     fn config(&self) -> &ApiConfig {
@@ -354,7 +361,8 @@ pub async fn serve(
     let upkeep = tokio::spawn(upkeep(state.clone()));
     let listener = connections::Door::new(listener, state.config().connections_max);
     let closing = state.clone();
-    let served = axum::serve(listener, router(state.clone())).with_graceful_shutdown(async move {
+    let service = router(state.clone()).into_make_service_with_connect_info::<connections::Source>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(async move {
         shutdown.await;
         closing.0.closing.send_replace(true);
     });

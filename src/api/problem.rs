@@ -114,7 +114,7 @@ impl IntoResponse for Problem {
         let mut response = self.status.into_response();
         let headers = response.headers_mut();
         match &*self.code {
-            "busy" | "idempotency_in_flight" | "timeout" | "store_unavailable" => {
+            "busy" | "idempotency_in_flight" | "timeout" | "store_unavailable" | "too_many_attempts" => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_SOON));
             }
             _ if self.status == StatusCode::SERVICE_UNAVAILABLE => {
