@@ -55,6 +55,7 @@ impl Pair {
             reliable: Reliable::No,
             timers: None,
             credentials: None,
+            patience: None,
         };
         self.caller.dial(self.now, dial).expect("room for a call")
     }

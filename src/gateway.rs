@@ -24,7 +24,8 @@ use crate::observe::{
 };
 use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
-use crate::sip::names::{self as dns, Names};
+use crate::sip::names::ask::{self as dns, Asker, DOUBTS_MAX};
+use crate::sip::names::{Names, wanted};
 use crate::sip::tls::{Tls, files};
 use crate::sip::transport::{BindError, Limits, Listen, Wires};
 use crate::sip::uri::Host;
@@ -159,8 +160,9 @@ impl Gateway {
         let api_config = ApiConfig::from(&config.api);
         let endpoint = endpoint_config(&config, sip_udp, sip_tcp, sip_tls);
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let dns_names = Arc::new(ArcSwap::from_pointee(Names::default()));
-        dns::refresh(&config.load(), &dns_names).await;
+        let dns_names = Arc::new(ArcSwap::from_pointee(Names::new(&config.load().dns)));
+        let asker = Asker::new(&config.load().dns);
+        dns::refresh(&wanted(&config.load()), &dns_names, &asker).await;
 
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(GatewayError::Randomness)?;
@@ -175,7 +177,8 @@ impl Gateway {
 
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
-        let door = door::run(door, wires, orders, reports_in);
+        let (doubts_in, doubts) = mpsc::channel(DOUBTS_MAX);
+        let door = door::run(door, wires, orders, reports_in, doubts_in.clone());
         tasks.spawn(taking_calls("the SIP door", readiness.clone(), door));
         let lines = Lines {
             reports,
@@ -193,7 +196,8 @@ impl Gateway {
         };
         tasks.spawn(taking_calls("the switchboard", readiness.clone(), switchboard));
         tasks.spawn(until_stopped(tell_of_store(ledger.clone(), config.clone()), stopped.clone()));
-        tasks.spawn(keep_names(config.clone(), dns_names.clone(), stopped.clone()));
+        let keeper = dns::keep(config.clone(), dns_names.clone(), asker.clone(), doubts);
+        tasks.spawn(until_stopped(keeper, stopped.clone()));
         let state = ApiState::new(
             desk.clone(),
             tokens.clone(),
@@ -214,7 +218,7 @@ impl Gateway {
         if let Source::File(path) = source {
             let (reloaded, reloads) = mpsc::channel(1);
             tasks.spawn(until_stopped(config::follow(path, config.clone(), reloaded), stopped.clone()));
-            let applied = apply_reloads(reloads, config, tokens, webhooks.clone(), dns_names);
+            let applied = apply_reloads(reloads, config, tokens, webhooks.clone(), doubts_in);
             tasks.spawn(until_stopped(applied, stopped));
         }
         readiness.set_listeners_up(true);
@@ -354,28 +358,19 @@ async fn until_stopped(task: impl Future<Output = ()>, stop: watch::Receiver<boo
     }
 }
 
-async fn keep_names(config: Arc<ArcSwap<Config>>, names: Arc<ArcSwap<Names>>, stop: watch::Receiver<bool>) {
-    let refresh = async {
-        loop {
-            tokio::time::sleep(dns::REFRESH).await;
-            dns::refresh(&config.load_full(), &names).await;
-        }
-    };
-    until_stopped(refresh, stop).await;
-}
-
 async fn apply_reloads(
     mut reloads: mpsc::Receiver<()>,
     config: Arc<ArcSwap<Config>>,
     tokens: SharedTokens,
     webhooks: Arc<Webhooks>,
-    names: Arc<ArcSwap<Names>>,
+    renew_names: mpsc::Sender<Arc<str>>,
 ) {
     while reloads.recv().await.is_some() {
         let config = config.load_full();
         tokens.store(Arc::new(Tokens::from(&config.tokens[..])));
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
-        dns::refresh(&config, &names).await;
+        // The keeper of names looks at the configuration whenever it wakes; a full queue wakes it, too.
+        let _woken = renew_names.try_send("".into());
     }
 }
 

@@ -355,9 +355,20 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// The strongest challenge we can answer among the WWW-Authenticate or Proxy-Authenticate values of a response.
+    /// The challenge to answer among the WWW-Authenticate or Proxy-Authenticate values of a response: the topmost
+    /// that we can (RFC 8760 section 2.4).
     pub fn choose(values: &[AuthValue]) -> Option<Self> {
-        values.iter().filter_map(Self::read).max_by_key(|challenge| challenge.algorithm)
+        Self::choose_for(values, |_| true)
+    }
+
+    /// The same among those of realms that may ask.
+    pub fn choose_for(values: &[AuthValue], realm: impl Fn(&str) -> bool) -> Option<Self> {
+        values.iter().filter_map(Self::read).find(|challenge| realm(&challenge.realm))
+    }
+
+    /// Whether more than one request was signed with its nonce.
+    pub(super) fn has_served_before(&self) -> bool {
+        self.count > 1
     }
 
     fn read(value: &AuthValue) -> Option<Self> {

@@ -31,6 +31,7 @@ use super::session::{Refusal, SessionEvent, SessionId};
 use super::tls::{Outward, Verified};
 use super::transport::Arrival;
 
+pub(in crate::sip) mod failover;
 mod keys;
 mod private;
 mod way;
@@ -51,6 +52,8 @@ pub enum Wanted {
     Report(Report),
     /// The framing of this connection is lost and all is said: close it.
     Close(ConnectionId),
+    /// Nobody answers at the addresses of this name: ask for them anew.
+    Doubt(Arc<str>),
 }
 
 /// The SIP door. See the module.
@@ -65,6 +68,7 @@ pub struct Door {
     wire: VecDeque<(Destination, Bytes)>,
     reports: VecDeque<Report>,
     closing: VecDeque<ConnectionId>,
+    doubted: VecDeque<Arc<str>>,
     random: Random,
 }
 
@@ -107,6 +111,7 @@ impl Door {
             wire: VecDeque::new(),
             reports: VecDeque::new(),
             closing: VecDeque::new(),
+            doubted: VecDeque::new(),
             random,
         }
     }
@@ -166,6 +171,9 @@ impl Door {
         }
         if let Some(report) = self.reports.pop_front() {
             return Some(Wanted::Report(report));
+        }
+        if let Some(host) = self.doubted.pop_front() {
+            return Some(Wanted::Doubt(host));
         }
         self.closing.pop_front().map(Wanted::Close)
     }
@@ -250,7 +258,7 @@ impl Door {
             self.agreed(id, media);
         }
         self.endpoint.accept(now, session, sdp).map_err(internal)?;
-        self.answered(id);
+        self.answered(now, id);
         Ok(())
     }
 
@@ -292,7 +300,8 @@ impl Door {
     }
 
     /// Tells that the leg is answered, and if it came up on hold, of that.
-    fn answered(&mut self, id: LegId) {
+    fn answered(&mut self, now: Instant, id: LegId) {
+        self.was_taken(now, id);
         self.report(Report::Leg(id, LegEvent::Answered));
         let hold = self.legs.get_mut(&id).and_then(Leg::hold_change);
         self.reports.extend(hold.map(|event| Report::Leg(id, event)));
@@ -360,12 +369,12 @@ impl Door {
             SessionEvent::Answered { sdp: Some(sdp), .. } => {
                 let media = leg.answered(&sdp).map_err(unacceptable)?;
                 self.agreed(id, media);
-                self.answered(id);
+                self.answered(now, id);
             }
             SessionEvent::Answered { sdp: None, fork, .. } => {
                 let media = leg.answered_early(&fork).map_err(unacceptable)?;
                 self.agreed(id, media);
-                self.answered(id);
+                self.answered(now, id);
             }
             SessionEvent::Acked { sdp: Some(sdp) } => match leg.answered(&sdp) {
                 Ok(media) => {
@@ -419,6 +428,7 @@ impl Door {
             SessionEvent::ReinviteFailed { status } => {
                 tracing::info!(leg = %id, status, "re-INVITE refused; the hold goes on without it");
             }
+            SessionEvent::Ended(ended) if self.goes_on(now, id, &ended) => {}
             SessionEvent::Ended(ended) => {
                 self.legs.remove(&id);
                 self.by_session.remove(&session);
@@ -578,12 +588,17 @@ pub async fn run(
     mut wires: super::transport::Wires,
     mut orders: tokio::sync::mpsc::Receiver<Order>,
     reports: tokio::sync::mpsc::Sender<Report>,
+    doubts: tokio::sync::mpsc::Sender<Arc<str>>,
 ) {
     loop {
         while let Some(wanted) = door.poll() {
             match wanted {
                 Wanted::Transmit(to, octets) => wires.send(to, door.outward(&to), octets),
                 Wanted::Close(connection) => wires.close(connection),
+                Wanted::Doubt(host) => {
+                    // A full queue holds the same doubt, or will be looked at within the half minute anyway.
+                    let _looked_into = doubts.try_send(host);
+                }
                 // Waiting here slows the sockets down, which is what a full switchboard needs.
                 Wanted::Report(report) => {
                     if reports.send(report).await.is_err() {

@@ -130,6 +130,8 @@ pub enum OptionsOutcome {
         status: u16,
         /// From question to answer.
         round_trip: Duration,
+        /// For how long it wants to be left alone.
+        retry_after: Option<Duration>,
     },
     /// No answer for 32 s.
     TimedOut,
@@ -603,7 +605,9 @@ impl Endpoint {
             Errand::Options(options) if status >= 200 => {
                 if let Some(asked) = self.options.remove(&options) {
                     let round_trip = now.saturating_duration_since(asked);
-                    let outcome = OptionsOutcome::Answered { status, round_trip };
+                    let retry_after = response.headers().retry_after().ok().flatten();
+                    let retry_after = retry_after.map(|s| Duration::from_secs(u64::from(s)));
+                    let outcome = OptionsOutcome::Answered { status, round_trip, retry_after };
                     self.hub.events.push_back(Output::Outcome(options, outcome));
                 }
             }

@@ -12,6 +12,7 @@ use sbc_config::Codec;
 use crate::call::door::{AgreedMedia, MediaEnd};
 use crate::call::{Cause, LegEnd, LegEvent};
 
+use super::door::failover::Attempt;
 use super::offer::{
     AudioCodec, Capabilities, LocalSession, NegotiatedAudio, OfferError, accept_answer, answer, offer,
     protects,
@@ -52,6 +53,8 @@ pub(super) struct Leg {
     /// Whether we offer RTCP on the port of RTP (RFC 5761).
     pub(super) offers_mux: bool,
     protection: Protection,
+    /// While a call of ours to a trunk is unanswered: where else it may be tried.
+    pub(super) attempt: Option<Box<Attempt>>,
     codecs: Vec<Codec>,
     local: LocalSession,
     media: Option<MediaEnd>,
@@ -92,6 +95,7 @@ impl Leg {
             reliable: false,
             offers_mux: false,
             protection: Protection::Never,
+            attempt: None,
             codecs,
             local: LocalSession::new(seed),
             media: None,

@@ -16,12 +16,24 @@ use super::uri::Uri;
 pub struct Credentials {
     user: String,
     password: String,
+    realm: Option<String>,
 }
 
 impl Credentials {
     /// A name and its password.
     pub fn new(user: impl Into<String>, password: impl Into<String>) -> Credentials {
-        Credentials { user: user.into(), password: password.into() }
+        Credentials { user: user.into(), password: password.into(), realm: None }
+    }
+
+    /// The same for the challenges of one realm only. Whoever else asks gets no answer, and nothing to guess at.
+    pub fn for_realm(mut self, realm: impl Into<String>) -> Credentials {
+        self.realm = Some(realm.into());
+        self
+    }
+
+    /// Whether a challenge of this realm is answered. RFC 7616 section 3.3: realms are compared as they are.
+    fn answer_to(&self, realm: &str) -> bool {
+        self.realm.as_ref().is_none_or(|ours| ours == realm)
     }
 }
 
@@ -54,10 +66,13 @@ impl Login {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => (&mut self.proxy, Name::ProxyAuthenticate),
             _ => return false,
         };
-        let Some(challenge) = Challenge::choose(&copied_values(response.headers(), name)) else {
+        let values = copied_values(response.headers(), name);
+        let ours = |realm: &str| self.credentials.answer_to(realm);
+        let Some(challenge) = Challenge::choose_for(&values, ours) else {
             return false;
         };
-        let worth = slot.is_none() || challenge.stale;
+        // A nonce that served before may have grown old without anybody saying so: signed anew, once more.
+        let worth = slot.as_ref().is_none_or(Challenge::has_served_before) || challenge.stale;
         *slot = Some(challenge);
         worth
     }
@@ -90,7 +105,7 @@ impl Login {
         {
             if let Some(challenge) = slot {
                 let cnonce = format!("{:016x}", random.bits());
-                let Credentials { user, password } = &self.credentials;
+                let Credentials { user, password, .. } = &self.credentials;
                 lines.push((name, challenge.answer(user, password, method, uri.as_str(), &cnonce)));
             }
         }

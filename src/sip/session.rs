@@ -241,6 +241,9 @@ pub struct Dial {
     pub timers: Option<SessionTimers>,
     /// Name and password for a peer that asks for them. Without, a 401 or 407 ends the call.
     pub credentials: Option<Credentials>,
+    /// How long the other side may say nothing at all before the call is given up: shorter than a transaction's
+    /// 32 s where there is another destination to try.
+    pub patience: Option<Duration>,
 }
 
 /// A refusal of a call: its status and what goes with it.
@@ -266,6 +269,8 @@ impl Refusal {
 /// The timers of a session, beside those of its transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ring {
+    /// Outgoing: the other side has not said a word.
+    NothingHeard,
     /// Outgoing: the callee has rung long enough. Incoming: nobody here has answered.
     RungTooLong,
     /// Outgoing: no final answer followed our CANCEL.

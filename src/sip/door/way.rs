@@ -1,11 +1,14 @@
 //! The way to somebody: what is dialled, where it goes, and who it says it is from.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sbc_config::{Codec, Config, Host as ConfigHost, Prack, Reach, Trunk, TrunkId};
+use sbc_config::{
+    Codec, Config, Direction, Host as ConfigHost, NumberRule, Prack, Reach, Trunk, TrunkAuth, TrunkId,
+};
 
+use super::failover::Stop;
 use super::keys::Terms;
 use super::{Door, internal, not_there};
 use crate::call::door::{Caller, Order};
@@ -14,14 +17,17 @@ use crate::sip::endpoint::{OptionsId, OptionsOutcome};
 use crate::sip::flow::{Destination, Transport};
 use crate::sip::header::NameAddr;
 use crate::sip::leg::Leg;
+use crate::sip::login::Credentials;
+use crate::sip::names::{Found, Place};
 use crate::sip::session::{Dial, NextHop, Reliable, SessionId, SessionTimers};
+use crate::sip::trunk::Heard;
 use crate::sip::uri::{Host, Uri};
 
 /// The shortest session interval we agree to, in seconds (RFC 4028 section 5).
 const SESSION_TIMER_MIN_S: u32 = 90;
 
 /// Everything it takes to call somebody.
-struct Way<'a> {
+pub(super) struct Way<'a> {
     uri: Uri,
     destination: Destination,
     next_hop: NextHop,
@@ -30,6 +36,8 @@ struct Way<'a> {
     timers: Option<SessionTimers>,
     behind_nat: bool,
     terms: Terms<'a>,
+    credentials: Option<Credentials>,
+    patience: Option<Duration>,
 }
 
 impl Door {
@@ -40,8 +48,22 @@ impl Door {
         target: &Target,
         order: &Order,
     ) -> Result<(), LegEnd> {
+        if let Address::Trunk { trunk, .. } = &target.address {
+            return self.dial_trunk(now, id, target, order, trunk);
+        }
         let config = self.config.load_full();
         let way = self.way_to(now, &config, target)?;
+        self.place(now, id, way, order)
+    }
+
+    /// Sends the INVITE on its way.
+    pub(super) fn place(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        way: Way<'_>,
+        order: &Order,
+    ) -> Result<(), LegEnd> {
         let caller = order.caller.clone().unwrap_or(Caller { number: "anonymous".into(), name: None });
         let from = self.from(&way.destination, &caller)?;
         let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
@@ -62,7 +84,8 @@ impl Door {
             headers: Vec::new(),
             reliable: way.reliable,
             timers: way.timers,
-            credentials: None,
+            credentials: way.credentials,
+            patience: way.patience,
         };
         let session = self.endpoint.dial(now, dial).map_err(|error| LegEnd {
             cause: Cause::Congestion,
@@ -92,13 +115,15 @@ impl Door {
                 match &known.reach {
                     Reach::Contact(contact) => Ok(Way {
                         uri: uri(contact.uri.as_bytes())?,
-                        destination: self.resolve(None, &contact.destination)?,
+                        destination: self.resolve(now, None, &contact.destination)?,
                         next_hop: NextHop::Follow,
                         codecs: config.media.codecs.clone(),
                         reliable: Reliable::Supported,
                         timers: None,
                         behind_nat: false,
                         terms: Terms::of_person(known),
+                        credentials: None,
+                        patience: None,
                     }),
                     Reach::Register(credentials) => {
                         let found = self.endpoint.registrar().map(|r| r.lookup(now, &credentials.username));
@@ -114,90 +139,138 @@ impl Door {
                             timers: None,
                             behind_nat: true,
                             terms: Terms::of_person(known),
+                            credentials: None,
+                            patience: None,
                         })
                     }
                 }
             }
-            Address::Trunk { trunk, number } => {
-                let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
-                let destination =
-                    known.destination().ok_or_else(|| not_there("the trunk has no destination"))?;
-                let port = Some(destination.port_or_default());
-                let mut target = Uri::sip(Some(number), &host(&destination.host), port).map_err(internal)?;
-                match destination.transport_or_default() {
-                    sbc_config::Transport::Udp => {}
-                    other => {
-                        target =
-                            target.with_param("transport", Some(&other.to_string())).map_err(internal)?;
-                    }
-                }
-                Ok(Way {
-                    uri: target,
-                    destination: self.resolve(Some(&known.id), destination)?,
-                    next_hop: NextHop::Follow,
-                    codecs: codecs_of(config, known),
-                    reliable: reliable(known.prack),
-                    timers: known.session_timer.map(|interval| SessionTimers {
-                        interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
-                        min: SESSION_TIMER_MIN_S,
-                    }),
-                    behind_nat: false,
-                    terms: Terms::of_trunk(known),
-                })
-            }
+            Address::Trunk { .. } => Err(not_there("a trunk is dialled by its destinations")),
         }
     }
 
-    /// Where to send to, and with TLS as whom: as the trunk, if it is one.
+    /// The way to a number behind one address of a trunk.
+    pub(super) fn way_at<'a>(
+        &self,
+        config: &'a Config,
+        target: &Target,
+        stop: &Stop,
+    ) -> Result<Way<'a>, LegEnd> {
+        let Address::Trunk { trunk, number } = &target.address else {
+            return Err(not_there("only trunks have several addresses"));
+        };
+        let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
+        let number = NumberRule::apply_all(&known.numbers_out, Direction::Out, number);
+        let uri = at_destination(Some(&number), &stop.destination, stop.to.transport)?;
+        Ok(Way {
+            uri,
+            destination: stop.to,
+            next_hop: NextHop::Follow,
+            codecs: codecs_of(config, known),
+            reliable: reliable(known.prack),
+            timers: known.session_timer.map(|interval| SessionTimers {
+                interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
+                min: SESSION_TIMER_MIN_S,
+            }),
+            behind_nat: false,
+            terms: Terms::of_trunk(known),
+            credentials: known.auth.as_ref().map(credentials_of),
+            patience: Some(known.failover),
+        })
+    }
+
+    /// The first address of a destination, dialled as this trunk.
     fn resolve(
         &mut self,
+        now: Instant,
         trunk: Option<&TrunkId>,
         destination: &sbc_config::Destination,
     ) -> Result<Destination, LegEnd> {
-        let ip = match &destination.host {
-            ConfigHost::Ip(ip) => *ip,
-            ConfigHost::Name(name) => self
-                .names
-                .load()
-                .get(name)
-                .ok_or_else(|| not_there(&format!("the name {name} does not resolve")))?,
+        let first = self.resolve_all(now, trunk, destination).into_iter().next();
+        first.ok_or_else(|| not_there(&format!("the name {} does not resolve", destination.host)))
+    }
+
+    /// Every address of a destination, in the order in which they are to be tried.
+    pub(super) fn resolve_all(
+        &mut self,
+        now: Instant,
+        trunk: Option<&TrunkId>,
+        destination: &sbc_config::Destination,
+    ) -> Vec<Destination> {
+        let spoken = destination.transport.map(transport_of);
+        let found = match &destination.host {
+            ConfigHost::Name(name) => {
+                let place = Place { host: name.clone(), port: destination.port, transport: spoken };
+                self.names.load().find(now, &place, &mut self.random)
+            }
+            ConfigHost::Ip(ip) => vec![Found {
+                at: SocketAddr::new(*ip, destination.port_or_default()),
+                transport: spoken.unwrap_or(Transport::Udp),
+            }],
         };
-        let tls = match destination.transport_or_default() {
-            sbc_config::Transport::Tls => self.private.way(trunk.cloned(), &destination.host.to_string()),
-            sbc_config::Transport::Udp | sbc_config::Transport::Tcp => None,
-        };
-        Ok(Destination {
-            transport: match destination.transport_or_default() {
-                sbc_config::Transport::Udp => Transport::Udp,
-                sbc_config::Transport::Tcp => Transport::Tcp,
-                sbc_config::Transport::Tls => Transport::Tls,
-            },
-            remote: SocketAddr::new(ip, destination.port_or_default()),
-            local: None,
-            connection: None,
-            tls,
-        })
+        let mut all = Vec::new();
+        for Found { at, transport } in found {
+            let tls = match transport {
+                Transport::Udp | Transport::Tcp => None,
+                Transport::Tls => match self.private.way(trunk.cloned(), &destination.host.to_string()) {
+                    Some(way) => Some(way),
+                    None => continue, // too many peers to tell apart, which has been said
+                },
+            };
+            all.push(Destination { transport, remote: at, local: None, connection: None, tls });
+        }
+        all
     }
 
     pub(super) fn ask_trunks(&mut self, now: Instant) {
         let config = self.config.load_full();
-        for trunk in self.trunks.due(now, &config) {
-            let Some(destination) = trunk.destination() else { continue };
-            let asked = self.resolve(Some(&trunk.id), destination).and_then(|to| {
-                let port = Some(destination.port_or_default());
-                let uri = Uri::sip(None, &host(&destination.host), port).map_err(internal)?;
+        for (trunk, destination) in self.trunks.due(now, &config, &mut self.random) {
+            let asked = self.resolve(now, Some(&trunk), &destination).and_then(|to| {
+                let uri = at_destination(None, &destination, to.transport)?;
                 let from = self.from(&to, &Caller { number: "sidetone".into(), name: None })?;
                 self.endpoint.options(now, &uri, &from, to).map_err(internal)
             });
             match asked {
-                Ok(id) => self.trunks.asked(&trunk.id, id),
-                Err(end) => self.reports.extend(self.trunks.failed(&trunk.id, end.detail)),
+                Ok(id) => self.trunks.asked(id, &trunk, &destination),
+                Err(end) => self.heard_of(now, &trunk, &destination, Heard::NoWay, &end.detail),
             }
         }
     }
 
-    pub(super) fn trunk_answered(&mut self, _now: Instant, id: OptionsId, outcome: OptionsOutcome) {
-        self.reports.extend(self.trunks.answered(id, outcome));
+    pub(super) fn trunk_answered(&mut self, now: Instant, id: OptionsId, outcome: OptionsOutcome) {
+        let Some((trunk, destination, heard)) = self.trunks.answered(id, outcome) else { return };
+        let detail = match heard {
+            Heard::Answer(503, _) => "it answers 503 Service Unavailable".to_owned(),
+            Heard::Answer(status, _) => format!("it answers {status}"),
+            Heard::Silence => "no answer to OPTIONS".to_owned(),
+            Heard::NoWay => "the transport cannot reach it".to_owned(),
+        };
+        self.heard_of(now, &trunk, &destination, heard, &detail);
+    }
+}
+
+/// The URI of a number at a destination, or of the destination itself.
+fn at_destination(
+    number: Option<&str>,
+    destination: &sbc_config::Destination,
+    transport: Transport,
+) -> Result<Uri, LegEnd> {
+    let uri = Uri::sip(number, &host(&destination.host), destination.port).map_err(internal)?;
+    match transport {
+        Transport::Udp => Ok(uri), // what is meant where nothing is said
+        other => uri.with_param("transport", Some(&other.name().to_ascii_lowercase())).map_err(internal),
+    }
+}
+
+fn credentials_of(auth: &TrunkAuth) -> Credentials {
+    Credentials::new(&*auth.username, auth.password.expose()).for_realm(&*auth.realm)
+}
+
+fn transport_of(transport: sbc_config::Transport) -> Transport {
+    match transport {
+        sbc_config::Transport::Udp => Transport::Udp,
+        sbc_config::Transport::Tcp => Transport::Tcp,
+        sbc_config::Transport::Tls => Transport::Tls,
     }
 }
 

@@ -94,6 +94,9 @@ impl Outgoing {
         });
         self.login = login;
         self.invite = sent?;
+        if let Some(patience) = self.dial.patience {
+            common.set(hub, Ring::NothingHeard, now + patience);
+        }
         Some(())
     }
 
@@ -169,6 +172,7 @@ impl Outgoing {
         response: &Response,
     ) -> Next {
         self.heard = true;
+        common.stop(Ring::NothingHeard);
         match std::mem::replace(&mut self.cancel, Cancel::No) {
             Cancel::No => common.set(hub, Ring::RungTooLong, now + RING_MAX),
             Cancel::Wanted(reasons) => {
@@ -361,6 +365,10 @@ impl Outgoing {
                 let ended =
                     Ended::new(By::Us, How::NoAnswer).with_status(StatusCode::REQUEST_TIMEOUT.as_u16());
                 self.cancel_with(common, hub, now, &[], ended)
+            }
+            // What comes after all is cancelled, or hung up.
+            Ring::NothingHeard => {
+                self.cancel_with(common, hub, now, &[], Ended::new(By::Network, How::NoAnswer))
             }
             Ring::CancelIgnored => {
                 // RFC 3261 section 9.1: after 64*T1 the client considers the transaction cancelled.

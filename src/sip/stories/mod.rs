@@ -26,6 +26,7 @@ mod requests;
 mod routes;
 mod timers;
 mod transport;
+mod trunks;
 
 pub(super) const OFFER: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";
@@ -161,6 +162,7 @@ impl Wire {
             reliable: Reliable::No,
             timers: None,
             credentials: None,
+            patience: None,
         }
     }
 
@@ -439,6 +441,7 @@ impl Solo {
             reliable: Reliable::No,
             timers: None,
             credentials: None,
+            patience: None,
         };
         change(&mut dial);
         let id = self.endpoint.dial(self.now, dial).unwrap();

@@ -121,7 +121,10 @@ fn a_peers_sign_of_life_is_measured_and_its_silence_told() {
     wire.now += Duration::from_millis(30);
     wire.settle();
     let round_trip = Duration::from_millis(30);
-    assert_eq!(wire.outcomes, [(lives, OptionsOutcome::Answered { status: 200, round_trip })]);
+    assert_eq!(
+        wire.outcomes,
+        [(lives, OptionsOutcome::Answered { status: 200, round_trip, retry_after: None })]
+    );
 
     let now = wire.now;
     let silent = wire.alice.options(now, &uri("sip:192.0.2.2"), &from, to).unwrap();

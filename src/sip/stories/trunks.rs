@@ -1,0 +1,282 @@
+//! Trunks in virtual time: who is asked whether it lives, where calls go, and where they go next.
+
+use sbc_config::Config;
+
+use super::door::{House, Secrets, beyond_the_trunk, udp};
+use super::*;
+use crate::call::door::Report;
+use crate::call::{Cause, LegAction, LegEvent, LegId};
+
+const FIRST: &str = "192.0.2.1:5060";
+const SECOND: &str = "192.0.2.11:5060";
+const THIRD: &str = "192.0.2.12:5060";
+
+const LEG: LegId = LegId(77);
+
+/// A house whose carrier has these destinations and settings.
+fn house(destinations: &str, more: &str) -> House {
+    let text = format!(
+        r#"
+[server]
+name = "test"
+database = "sqlite::memory:"
+[sip]
+udp = "192.0.2.2:5060"
+realm = "example.com"
+[dns]
+overrides = {{ "sip.example.net" = ["192.0.2.1", "192.0.2.11"] }}
+[media]
+listen = "192.0.2.2"
+ports = "20000-20099"
+[api]
+listen = "127.0.0.1:0"
+[[tenant]]
+id = "acme"
+name = "Acme"
+[[trunk]]
+id = "carrier"
+tenant = "acme"
+sources = ["192.0.2.0/24"]
+destinations = [{destinations}]
+{more}
+"#
+    );
+    match Config::parse(&text, &Secrets) {
+        Ok(config) => House::with(config),
+        Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
+    }
+}
+
+fn three() -> String {
+    [FIRST, SECOND, THIRD].map(|at| format!("\"{at};transport=udp\"")).join(", ")
+}
+
+impl House {
+    fn dials(&mut self) -> Vec<Said> {
+        self.order(LEG, LegAction::Dial(beyond_the_trunk()), &[])
+    }
+
+    fn up(&mut self) -> Option<bool> {
+        self.told().into_iter().find_map(|r| if let Report::Trunk { up, .. } = r { Some(up) } else { None })
+    }
+
+    /// Waits for the next OPTIONS, and answers it with this.
+    fn answers_next(&mut self, status: &str) {
+        for _ in 0..120 {
+            let said = self.pass(Duration::from_secs(1));
+            if let Some(ask) = said.iter().find(|said| said.line().starts_with("OPTIONS ")) {
+                self.hears(udp(FIRST), &ask.answered(status, "t", ""));
+                return;
+            }
+        }
+        panic!("nobody is asked");
+    }
+
+    fn ended(&mut self) -> Option<Cause> {
+        self.events().iter().find_map(|e| if let LegEvent::Ended(end) = e { Some(end.cause) } else { None })
+    }
+}
+
+/// Where an INVITE among these messages goes.
+fn invited(said: &[Said]) -> Option<&str> {
+    let line = said.iter().map(Said::line).find(|line| line.starts_with("INVITE "))?;
+    line.split(['@', ';', ' ']).nth(2)
+}
+
+fn tcp(remote: &str) -> Destination {
+    let remote = remote.parse().unwrap();
+    Destination { transport: Transport::Tcp, remote, local: None, connection: None, tls: None }
+}
+
+fn invite(said: Vec<Said>) -> Said {
+    said.into_iter().find(|said| said.line().starts_with("INVITE ")).expect("an INVITE")
+}
+
+#[test]
+fn a_trunk_is_asked_at_intervals_and_its_life_told_when_it_changes() {
+    let mut house = house("\"192.0.2.1:5060\"", "options_s = 60");
+    // The first question was sent while the house was built, and is lost.
+    house.pass(Duration::from_secs(40));
+    house.answers_next("404 Not Found");
+    assert_eq!(house.up(), Some(true), "any answer is a sign of life");
+    house.pass(Duration::from_secs(120));
+    assert_eq!(house.up(), None, "silence once or twice is no outage");
+    house.pass(Duration::from_secs(100));
+    assert_eq!(house.up(), Some(false));
+    house.pass(Duration::from_secs(120));
+    assert_eq!(house.up(), None, "told once");
+    // What is under way is lost, too: the answers that follow are to fresh questions.
+    while house.pass(Duration::from_secs(4)).iter().any(|said| said.line().starts_with("OPTIONS ")) {}
+    house.answers_next("200 OK");
+    assert_eq!(house.up(), None, "one answer may be chance");
+    house.answers_next("200 OK");
+    assert_eq!(house.up(), Some(true), "two are life");
+    house.answers_next("503 Service Unavailable");
+    assert_eq!(house.up(), Some(false), "503 says so itself");
+}
+
+#[test]
+fn every_destination_is_asked_and_no_two_minutes_pass_without_a_question() {
+    // Microsoft calls an SBC unhealthy that has sent no OPTIONS for three minutes.
+    let mut house = house(&three(), "options_s = 60");
+    let asked = house.pass(Duration::from_secs(600));
+    for at in [FIRST, SECOND, THIRD] {
+        // Retransmissions carry the same branch.
+        let mut questions: Vec<_> =
+            asked.iter().filter(|s| s.line().contains(at)).map(|s| s.get("Via").to_owned()).collect();
+        questions.dedup();
+        questions.sort();
+        questions.dedup();
+        assert!((10..=12).contains(&questions.len()), "{at}: {}", questions.len());
+    }
+}
+
+#[test]
+fn an_answer_to_options_without_a_to_tag_is_an_answer() {
+    let mut house = house("\"192.0.2.1:5060\"", "options_s = 60");
+    let asked = house.pass(Duration::from_secs(61));
+    let ask = asked.iter().rfind(|said| said.line().starts_with("OPTIONS ")).unwrap();
+    house.hears(udp(FIRST), &ask.answered("200 OK", "", "Server: Microsoft.PSTNHub.SIPProxy v.1 i.X.1\n"));
+    assert_eq!(house.up(), Some(true));
+}
+
+#[test]
+fn a_call_goes_to_the_first_destination_and_to_the_next_when_nobody_is_there() {
+    let mut house = house(&three(), "failover_s = 4");
+    let first = invite(house.dials());
+    assert_eq!(invited(std::slice::from_ref(&first)), Some("192.0.2.1:5060"));
+    let said = house.pass(Duration::from_millis(3_900));
+    assert!(said.iter().all(|said| said.get("Via") == first.get("Via")), "only the same INVITE again");
+    let second = invite(
+        house.pass(Duration::from_millis(200)).into_iter().filter(|s| s.line() != first.line()).collect(),
+    );
+    assert_eq!(invited(std::slice::from_ref(&second)), Some("192.0.2.11:5060"));
+    assert_ne!(second.get("Via"), first.get("Via"), "a new branch");
+    house.hears(udp(SECOND), &second.answered("180 Ringing", "b", "Contact: <sip:b@192.0.2.11>\n"));
+    assert!(matches!(house.events()[..], [LegEvent::Ringing]), "the core has heard of one call");
+    // The first wakes up: what it says is answered with a CANCEL, and changes nothing.
+    let cancel = house.hears(udp(FIRST), &first.answered("100 Trying", "", ""));
+    assert!(cancel.iter().any(|said| said.line().starts_with("CANCEL ")), "{cancel:?}");
+    assert!(house.events().is_empty());
+}
+
+#[test]
+fn a_busy_proxy_is_left_alone_for_as_long_as_it_asks_and_calls_go_past_it() {
+    let mut house = house(&three(), "options_s = 60");
+    let first = invite(house.dials());
+    let said = house.hears(udp(FIRST), &first.answered("503 Service Unavailable", "t", "Retry-After: 20\n"));
+    assert_eq!(invited(&said), Some("192.0.2.11:5060"));
+    house.order(LEG, LegAction::HangUp(Cause::Normal), &[]);
+    house.told();
+    let said = house.dials();
+    assert_eq!(invited(&said), Some("192.0.2.11:5060"), "it asked for twenty seconds");
+    house.order(LEG, LegAction::HangUp(Cause::Normal), &[]);
+    house.pass(Duration::from_secs(20));
+    house.told();
+    assert_eq!(invited(&house.dials()), Some("192.0.2.1:5060"));
+}
+
+#[test]
+fn a_gateway_timeout_moves_on_and_a_refusal_never_does() {
+    for (status, goes_on) in [
+        ("408 Request Timeout", true),
+        ("504 Server Time-out", true),
+        ("503 Service Unavailable", true),
+        ("403 Forbidden", false),
+        ("404 Not Found", false),
+        ("480 Temporarily Unavailable", false),
+        ("486 Busy Here", false),
+        ("500 Server Internal Error", false),
+        ("603 Decline", false),
+    ] {
+        let mut house = house(&three(), "");
+        let first = invite(house.dials());
+        let said = house.hears(udp(FIRST), &first.answered(status, "t", ""));
+        assert_eq!(invited(&said), goes_on.then_some("192.0.2.11:5060"), "{status}");
+        assert_eq!(house.ended().is_none(), goes_on, "{status}");
+    }
+}
+
+#[test]
+fn a_call_is_tried_three_times_at_most() {
+    let four = format!("{}, \"192.0.2.13:5060;transport=udp\"", three());
+    let mut house = house(&four, "");
+    let mut said = house.dials();
+    for at in [FIRST, SECOND, THIRD] {
+        assert_eq!(invited(&said), Some(at));
+        let asked = invite(said);
+        said = house.hears(udp(at), &asked.answered("504 Server Time-out", "t", ""));
+    }
+    assert_eq!(invited(&said), None);
+    assert!(house.ended().is_some());
+}
+
+#[test]
+fn a_call_that_has_been_taken_up_rings_on_where_it_is() {
+    let mut house = house(&three(), "failover_s = 4");
+    let first = invite(house.dials());
+    house.hears(udp(FIRST), &first.answered("100 Trying", "", ""));
+    let said = house.pass(Duration::from_secs(60));
+    assert_eq!(invited(&said), None, "100 is a word: no other destination is tried");
+    house.hears(udp(FIRST), &first.answered("180 Ringing", "b", "Contact: <sip:b@192.0.2.1>\n"));
+    let said = house.hears(udp(FIRST), &first.answered("503 Service Unavailable", "b", ""));
+    assert_eq!(invited(&said), None, "somebody has been rung");
+    assert!(house.ended().is_some());
+}
+
+#[test]
+fn a_broken_connection_moves_a_call_on_and_the_name_is_asked_for_anew() {
+    let mut house = house("\"sip.example.net;transport=tcp\"", "");
+    let said = house.dials();
+    assert_eq!(said[0].line(), "INVITE sip:+15550123@sip.example.net;transport=tcp SIP/2.0");
+    house.door.unreachable(house.now, tcp(FIRST));
+    let again = house.collect();
+    assert_eq!(again[0].line(), said[0].line(), "the same name, at its other address");
+    assert_eq!(house.doubted, ["sip.example.net".into()]);
+    assert!(house.events().is_empty());
+    house.door.unreachable(house.now, tcp(SECOND));
+    house.collect();
+    assert_eq!(house.ended(), Some(Cause::Unreachable));
+    assert_eq!(house.door.legs(), 0);
+}
+
+#[test]
+fn a_password_is_told_to_the_realm_it_is_for_and_to_no_other() {
+    let auth = "auth = { username = \"acme\", password_env = \"PASSWORD\", realm = \"carrier.example.net\" }";
+    let challenge = |realm: &str, more: &str| {
+        format!("WWW-Authenticate: Digest realm=\"{realm}\",nonce=\"n1\",qop=\"auth\"{more}\n")
+    };
+    let mut trusted = house("\"192.0.2.1:5060\"", auth);
+    let first = invite(trusted.dials());
+    assert_eq!(first.get("Authorization"), "");
+    // RFC 8760 section 2.4: the topmost we can answer.
+    let no = format!(
+        "{}{}{}",
+        challenge("carrier.example.net", ",algorithm=SHA-777"),
+        challenge("carrier.example.net", ",algorithm=SHA-512-256"),
+        challenge("carrier.example.net", ",algorithm=MD5")
+    );
+    let said = trusted.hears(udp(FIRST), &first.answered("401 Unauthorized", "t", &no));
+    let signed = invite(said);
+    let authorization = signed.get("Authorization");
+    assert!(authorization.contains("algorithm=SHA-512-256"), "{authorization}");
+    assert!(authorization.contains(&format!("uri=\"{}\"", signed.line().split(' ').nth(1).unwrap())));
+    assert_eq!((signed.get("Call-ID"), signed.tag("From")), (first.get("Call-ID"), first.tag("From")));
+    assert_ne!((signed.get("CSeq"), signed.get("Via")), (first.get("CSeq"), first.get("Via")));
+    // The same question once more means that the password is wrong; a stale nonce means that it is right.
+    let stale = challenge("carrier.example.net", ",algorithm=MD5,stale=true").replace("n1", "n2");
+    let said = trusted.hears(udp(FIRST), &signed.answered("401 Unauthorized", "t", &stale));
+    let again = invite(said);
+    assert!(again.get("Authorization").contains("n2"));
+    let said = trusted
+        .hears(udp(FIRST), &again.answered("401 Unauthorized", "t", &challenge("carrier.example.net", "")));
+    assert_eq!(invited(&said), None);
+    assert!(trusted.ended().is_some());
+
+    let mut asked_by_a_stranger = house("\"192.0.2.1:5060\"", auth);
+    let first = invite(asked_by_a_stranger.dials());
+    let no = challenge("evil.example.org", "");
+    let said = asked_by_a_stranger.hears(udp(FIRST), &first.answered("401 Unauthorized", "t", &no));
+    assert_eq!(invited(&said), None, "no other realm gets anything to guess at");
+    assert!(asked_by_a_stranger.ended().is_some());
+}
