@@ -15,12 +15,14 @@
 //! # Where to look
 //! [`frame`] and [`time`] are the vocabulary. [`stream`] reads, counts and numbers packets. [`codec`]
 //! turns octets to PCM and back. [`mix`] decides *when* a packet is played and to whom, and sums it
-//! for each ear. [`srtp`] opens and seals them on the way. [`resample`] joins the two rates, [`tone`] makes and measures sound.
+//! for each ear. [`srtp`] opens and seals them on the way. [`resample`] joins the two rates, [`resample24`] a third
+//! from outside, [`tone`] makes and measures sound.
 
 pub mod codec;
 pub mod frame;
 pub mod mix;
 pub mod resample;
+pub mod resample24;
 pub mod srtp;
 pub mod stream;
 pub mod time;

@@ -24,6 +24,7 @@ mod room;
 mod shard;
 #[cfg(test)]
 mod stories;
+mod wire;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -36,13 +37,15 @@ use sidetone_media::frame::SampleRate;
 use sidetone_media::tone::{Recording, RingbackTone};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::call::door::AgreedMedia;
+use crate::call::door::{AgreedMedia, IN_PROCESS};
 use crate::call::{CallId, Hearing, LegId};
 
 use ports::Ports;
 pub use ports::PortsError;
 use room::{Entering, House};
-use shard::{Command, Shard, ShardHandle};
+use shard::{Command, Link, Shard, ShardHandle};
+use wire::Wires;
+pub use wire::{LegWire, Outbound};
 
 /// The figures of a leg's media.
 pub use sidetone_media::stream::rtcp::Quality as LegQuality;
@@ -232,6 +235,7 @@ pub struct MouthReport {
 pub struct Bridge {
     shards: Arc<[ShardHandle]>,
     ports: Ports,
+    wires: Wires,
     advertised: IpAddr,
 }
 
@@ -254,7 +258,7 @@ impl Bridge {
                 Shard::start(number, house.clone(), events.clone(), seed).map_err(StartError::Thread)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Bridge { shards: shards.into(), ports, advertised: config.advertised })
+        Ok(Bridge { shards: shards.into(), ports, wires: Wires::default(), advertised: config.advertised })
     }
 
     /// Lets the media threads see what was asked of them since the last time. Whoever gives orders
@@ -275,6 +279,27 @@ impl Bridge {
     pub fn open(&self, call: CallId, leg: LegId) -> Result<LegMedia, PortsError> {
         let pair = self.ports.open()?;
         let port = pair.port;
+        self.enter(call, leg, Link::Udp(pair))?;
+        Ok(LegMedia { rtp: SocketAddr::new(self.advertised, port) })
+    }
+
+    /// Opens a leg's media for packets that come by another way than UDP: see [`Bridge::wire`].
+    ///
+    /// # Errors
+    /// The machine has no descriptor or no randomness left.
+    pub fn open_wire(&self, call: CallId, leg: LegId) -> Result<LegMedia, PortsError> {
+        let (wire, end) = LegWire::new().map_err(PortsError::Socket)?;
+        self.wires.add(leg, &wire);
+        self.enter(call, leg, Link::Wire(end))?;
+        Ok(LegMedia { rtp: IN_PROCESS })
+    }
+
+    /// The door's end of a leg's wire, while its media is open; in whichever call the leg is.
+    pub fn wire(&self, leg: LegId) -> Option<LegWire> {
+        self.wires.get(leg)
+    }
+
+    fn enter(&self, call: CallId, leg: LegId, link: Link) -> Result<(), PortsError> {
         let [bits, more] = random().map_err(|error| PortsError::Socket(error.into()))?;
         let entering = Entering {
             id: leg,
@@ -285,8 +310,8 @@ impl Bridge {
             first_sequence: (bits >> 32) as u16 & 0x7fff,
             first_timestamp: more as u32,
         };
-        self.shard(call).queue(Command::Open { call, pair, entering });
-        Ok(LegMedia { rtp: SocketAddr::new(self.advertised, port) })
+        self.shard(call).queue(Command::Open { call, link, entering });
+        Ok(())
     }
 
     /// What both ends of a leg agreed on. `consume_digits`: its digits are told and not passed on.

@@ -22,11 +22,12 @@ use sidetone_media::stream::rtp::MAX_PACKET_BYTES;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::call::door::AgreedMedia;
+use crate::call::door::{AgreedMedia, IN_PROCESS};
 use crate::call::{CallId, Hearing, LegId};
 
 use super::ports::PortPair;
 use super::room::{Entering, House, Moving, Room, SEALED_REPORT_BYTES, Wire};
+use super::wire::WireEnd;
 use super::{AudioReport, BridgeEvent};
 
 /// Ready sockets taken in one wake-up.
@@ -44,15 +45,23 @@ const WAKE: u64 = u64::MAX;
 
 /// What a shard is told.
 pub(super) enum Command {
-    Open { call: CallId, pair: PortPair, entering: Entering },
+    Open { call: CallId, link: Link, entering: Entering },
     Agree { call: CallId, leg: LegId, agreed: Box<AgreedMedia>, consume_digits: bool },
     Hearing { call: CallId, generation: u64, hearing: Hearing },
     Digit { call: CallId, leg: LegId, digit: char },
     Close { call: CallId, leg: LegId },
     CloseCall { call: CallId },
-    MoveOut { call: CallId, leg: LegId, hand_over: SyncSender<Box<(Moving, PortPair)>> },
-    MoveIn { call: CallId, handed: Receiver<Box<(Moving, PortPair)>> },
+    MoveOut { call: CallId, leg: LegId, hand_over: SyncSender<Box<(Moving, Link)>> },
+    MoveIn { call: CallId, handed: Receiver<Box<(Moving, Link)>> },
     Report { call: CallId, answer: oneshot::Sender<Option<AudioReport>> },
+}
+
+/// How a leg's packets come and go.
+pub(super) enum Link {
+    /// Over two sockets of the machine.
+    Udp(PortPair),
+    /// Over a wire inside the process.
+    Wire(WireEnd),
 }
 
 /// The way to a shard. The thread ends when the last handle is gone.
@@ -145,7 +154,7 @@ struct Sockets {
 }
 
 struct Socket {
-    pair: PortPair,
+    link: Link,
     call: CallId,
     leg: LegId,
     slot: usize,
@@ -300,11 +309,11 @@ impl Shard {
 
     fn carry_out(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Open { call, pair, entering } => {
+            Command::Open { call, link, entering } => {
                 let leg = entering.id;
                 let entry = self.entry(call);
                 let slot = entry.room.enter(now, entering);
-                self.plug_in(now, call, leg, slot, pair);
+                self.plug_in(now, call, leg, slot, link);
             }
             Command::Agree { call, leg, agreed, consume_digits } => {
                 self.with_leg(now, call, leg, |room, slot, house, wire| {
@@ -313,7 +322,14 @@ impl Shard {
             }
             Command::Hearing { call, generation, hearing } => {
                 if let Some(entry) = self.rooms.get_mut(&call) {
-                    entry.room.set_hearing(now, generation, hearing, &self.house);
+                    let before = entry.room.set_hearing(now, generation, hearing, &self.house);
+                    for socket in entry.by_slot.iter().flatten().filter_map(|at| self.sockets.get(*at)) {
+                        if let Link::Wire(wire) = &socket.link
+                            && entry.room.hears(socket.leg) != before.hears(socket.leg)
+                        {
+                            wire.switch();
+                        }
+                    }
                     let wanted = entry.room.poll_timeout();
                     arm(&mut self.timers, &mut entry.armed, call, wanted);
                 }
@@ -334,11 +350,11 @@ impl Shard {
             Command::MoveIn { call, handed } => {
                 // Nothing comes when the leg was gone before it could move.
                 let Ok(handed) = handed.recv() else { return };
-                let (moving, pair) = *handed;
+                let (moving, link) = *handed;
                 let leg = moving.id();
                 let house = self.house.clone();
                 let slot = self.entry(call).room.move_in(now, moving, &house);
-                self.plug_in(now, call, leg, slot, pair);
+                self.plug_in(now, call, leg, slot, link);
             }
             Command::Report { call, answer } => {
                 // Whoever asked may have gone.
@@ -370,10 +386,10 @@ impl Shard {
         arm(&mut self.timers, &mut entry.armed, call, wanted);
     }
 
-    fn plug_in(&mut self, now: Instant, call: CallId, leg: LegId, slot: usize, pair: PortPair) {
+    fn plug_in(&mut self, now: Instant, call: CallId, leg: LegId, slot: usize, link: Link) {
         let random = self.random();
         let socket = Socket {
-            pair,
+            link,
             call,
             leg,
             slot,
@@ -384,10 +400,12 @@ impl Shard {
         let index = self.sockets.add(socket);
         let Some(socket) = self.sockets.get(index) else { return };
         let token = (index as u64) << 1;
-        let listened = epoll::add(&self.epoll, &socket.pair.rtp, EventData::new_u64(token), EventFlags::IN)
-            .and_then(|()| {
-                epoll::add(&self.epoll, &socket.pair.rtcp, EventData::new_u64(token | 1), EventFlags::IN)
-            });
+        let (rtp, rtcp) = (EventData::new_u64(token), EventData::new_u64(token | 1));
+        let listened = match &socket.link {
+            Link::Udp(pair) => epoll::add(&self.epoll, &pair.rtp, rtp, EventFlags::IN)
+                .and_then(|()| epoll::add(&self.epoll, &pair.rtcp, rtcp, EventFlags::IN)),
+            Link::Wire(wire) => epoll::add(&self.epoll, wire.bell(), rtp, EventFlags::IN),
+        };
         if let Err(error) = listened {
             tracing::error!(%call, %leg, %error, "a media socket cannot be listened to");
         }
@@ -406,7 +424,12 @@ impl Shard {
     fn unplug(&mut self, call: CallId, slot: usize) -> Option<Socket> {
         let entry = self.rooms.get_mut(&call)?;
         let index = entry.by_slot.get_mut(slot)?.take()?;
-        self.sockets.remove(index)
+        let socket = self.sockets.remove(index)?;
+        if let Link::Wire(wire) = &socket.link {
+            // Its bell may be held by others still, and must not ring here any more.
+            let _gone = epoll::delete(&self.epoll, wire.bell());
+        }
+        Some(socket)
     }
 
     fn close(&mut self, now: Instant, call: CallId, leg: LegId) {
@@ -432,17 +455,19 @@ impl Shard {
         now: Instant,
         call: CallId,
         leg: LegId,
-        hand_over: &SyncSender<Box<(Moving, PortPair)>>,
+        hand_over: &SyncSender<Box<(Moving, Link)>>,
     ) {
         let Some(entry) = self.rooms.get_mut(&call) else { return };
         let Some(slot) = entry.room.slot(leg) else { return };
         let Some(socket) = self.unplug(call, slot) else { return };
-        for fd in [&socket.pair.rtp, &socket.pair.rtcp] {
-            // It lives on, and must not ring here any more.
-            let _gone = epoll::delete(&self.epoll, fd);
-        }
-        if socket.connected.is_some() {
-            disconnect(&socket.pair.rtp);
+        if let Link::Udp(pair) = &socket.link {
+            for fd in [&pair.rtp, &pair.rtcp] {
+                // It lives on, and must not ring here any more.
+                let _gone = epoll::delete(&self.epoll, fd);
+            }
+            if socket.connected.is_some() {
+                disconnect(&pair.rtp);
+            }
         }
         let Some(entry) = self.rooms.get_mut(&call) else { return };
         let Some(moving) = entry.room.move_out(now, slot, &self.house) else { return };
@@ -450,7 +475,7 @@ impl Shard {
             self.rooms.remove(&call);
         }
         // There is room for one, and with nobody to take it the leg ends here.
-        let _shard_gone = hand_over.send(Box::new((moving, socket.pair)));
+        let _shard_gone = hand_over.send(Box::new((moving, socket.link)));
     }
 
     // --- time
@@ -510,6 +535,8 @@ impl Shard {
         let Some(index) = entry.by_slot.get(slot).copied().flatten() else { return };
         let Some(socket) = self.sockets.get_mut(index) else { return };
         socket.report.next(now, random);
+        // A wire needs no reports: nothing is lost on it that is not known.
+        let Link::Udp(pair) = &socket.link else { return };
         let Some(to) = entry.room.rtcp_target(slot) else { return };
         let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
         let mut octets = [0; SEALED_REPORT_BYTES];
@@ -525,7 +552,7 @@ impl Shard {
             return wire.rtp(slot, to, &octets[..length]);
         }
         // Reports are repeated; one that is not sent is not missed.
-        let _sent = socket.pair.rtcp.send_to(&octets[..length], to);
+        let _sent = pair.rtcp.send_to(&octets[..length], to);
     }
 
     /// Ends the media of a call in which a defect showed.
@@ -628,7 +655,10 @@ impl Out<'_> {
 impl Wire for Out<'_> {
     fn rtp(&mut self, slot: usize, to: SocketAddr, octets: &[u8]) {
         let Some(socket) = self.socket(slot) else { return };
-        let rtp = &socket.pair.rtp;
+        let rtp = match &socket.link {
+            Link::Udp(pair) => &pair.rtp,
+            Link::Wire(wire) => return wire.send(octets),
+        };
         let sent = if socket.connected == Some(to) { rtp.send(octets) } else { rtp.send_to(octets, to) };
         if let Err(error) = sent
             && error.kind() == io::ErrorKind::ConnectionRefused
@@ -640,15 +670,16 @@ impl Wire for Out<'_> {
 
     fn locked(&mut self, slot: usize, to: Option<SocketAddr>) {
         let Some(socket) = self.socket(slot) else { return };
+        let Link::Udp(pair) = &socket.link else { return };
         match to {
             Some(to) => {
-                if socket.pair.rtp.connect(to).is_ok() {
+                if pair.rtp.connect(to).is_ok() {
                     socket.connected = Some(to);
                 }
             }
             None => {
                 if socket.connected.take().is_some() {
-                    disconnect(&socket.pair.rtp);
+                    disconnect(&pair.rtp);
                 }
             }
         }
@@ -663,15 +694,19 @@ fn disconnect(socket: &UdpSocket) {
 
 /// One datagram, and who sent it. `None` if there is none after all.
 fn read(socket: &Socket, is_rtcp: bool, packet: &mut [u8]) -> Option<(SocketAddr, usize)> {
+    let pair = match &socket.link {
+        Link::Udp(pair) => pair,
+        Link::Wire(wire) => return Some((IN_PROCESS, wire.read(packet)?)),
+    };
     if is_rtcp {
-        let (length, from) = socket.pair.rtcp.recv_from(packet).ok()?;
+        let (length, from) = pair.rtcp.recv_from(packet).ok()?;
         return Some((from, length));
     }
     match socket.connected {
         // The kernel has looked at the address already.
-        Some(peer) => Some((peer, socket.pair.rtp.recv(packet).ok()?)),
+        Some(peer) => Some((peer, pair.rtp.recv(packet).ok()?)),
         None => {
-            let (length, from) = socket.pair.rtp.recv_from(packet).ok()?;
+            let (length, from) = pair.rtp.recv_from(packet).ok()?;
             Some((from, length))
         }
     }

@@ -689,6 +689,7 @@ fn media_codec(codec: sbc_config::Codec) -> Codec {
         sbc_config::Codec::Pcmu => Codec::Pcmu,
         sbc_config::Codec::Pcma => Codec::Pcma,
         sbc_config::Codec::G722 => Codec::G722,
+        sbc_config::Codec::L16 => Codec::L16,
     }
 }
 

@@ -3,7 +3,7 @@
 //! A door turns these into its protocol and its protocol into these. It allots the ids of legs
 //! that reach it; legs that it is told to dial come with theirs.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use sbc_config::{Codec, PersonId, TenantId, TrunkId};
 use sidetone_media::srtp::MasterKey;
@@ -24,6 +24,10 @@ pub struct Order {
     /// Who is shown as calling, for [`LegAction::Dial`].
     pub caller: Option<Caller>,
 }
+
+/// Stands in for the address of media that never touches the network: that of a leg whose packets come over a wire
+/// inside the process. Nothing can be sent to port 0, and no leg with sockets is ever told to expect it.
+pub const IN_PROCESS: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
 
 /// Our end of a leg's media.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

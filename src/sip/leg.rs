@@ -331,7 +331,8 @@ fn to_audio(codec: Codec) -> AudioCodec {
     match codec {
         Codec::Pcmu => AudioCodec::Pcmu,
         Codec::Pcma => AudioCodec::Pcma,
-        Codec::G722 => AudioCodec::G722,
+        // Linear sound is in no offer; what keeps most of it is.
+        Codec::G722 | Codec::L16 => AudioCodec::G722,
     }
 }
 

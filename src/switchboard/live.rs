@@ -143,7 +143,9 @@ impl Live {
         let agreed = others.iter().filter_map(|other| other.codec);
         let offered = others.iter().filter(|o| o.codec.is_none()).flat_map(|o| o.offered.iter().copied());
         let mut codecs = Vec::new();
-        for codec in agreed.chain(offered) {
+        // Linear sound stays inside; wideband is what a telephone can do for it.
+        let spoken = |codec| if codec == Codec::L16 { Codec::G722 } else { codec };
+        for codec in agreed.chain(offered).map(spoken) {
             if !codecs.contains(&codec) {
                 codecs.push(codec);
             }

@@ -8,11 +8,13 @@ pub mod comfort_noise;
 pub mod conceal;
 pub mod g711;
 pub mod g722;
+pub mod linear;
 
 use crate::frame::{Ptime, SampleRate};
 
-/// The longest payload a packet of ours carries, in octets: [`Ptime::MAX`] at 64 kbit/s.
-pub const MAX_PAYLOAD: usize = 480;
+/// The longest payload a packet of ours carries, in octets: [`Ptime::DEFAULT`] of linear sound, which is more than
+/// [`Ptime::MAX`] at 64 kbit/s.
+pub const MAX_PAYLOAD: usize = 640;
 
 /// The most samples one payload can decode to: [`Ptime::MAX`] at 16 kHz.
 pub const MAX_PACKET_SAMPLES: usize = 960;
@@ -26,10 +28,13 @@ pub enum Codec {
     Pcma,
     /// G.722 at 64 kbit/s.
     G722,
+    /// Linear samples of 16 bits at 16 kHz, in network order (RFC 3551 section 4.5.11). For wires inside the
+    /// process: it is in no offer, and its packets are no longer than [`Ptime::DEFAULT`].
+    L16,
 }
 
 impl Codec {
-    /// Every codec, in the order we offer them when nothing else decides.
+    /// Every codec that can be offered, in the order we do when nothing else decides.
     pub const ALL: [Self; 3] = [Self::G722, Self::Pcma, Self::Pcmu];
 
     /// The encoding name used in SDP (RFC 3551 section 6).
@@ -38,6 +43,7 @@ impl Codec {
             Self::Pcmu => "PCMU",
             Self::Pcma => "PCMA",
             Self::G722 => "G722",
+            Self::L16 => "L16",
         }
     }
 
@@ -52,6 +58,8 @@ impl Codec {
             Self::Pcmu => 0,
             Self::Pcma => 8,
             Self::G722 => 9,
+            // RFC 3551 has static ones for 44.1 kHz alone; this is the first of the dynamic ones.
+            Self::L16 => 96,
         }
     }
 
@@ -63,10 +71,11 @@ impl Codec {
     /// The RTP clock in Hz.
     ///
     /// G.722 samples at 16 kHz and yet counts at 8000: RFC 3551 section 4.5.2 keeps the value that
-    /// RFC 1890 got wrong, because everyone had implemented it.
+    /// RFC 1890 got wrong, because everyone had implemented it. Linear sound has no far end that minds, and counts
+    /// as all others do, so that a line of packets can follow any other's.
     pub const fn rtp_clock(self) -> u32 {
         match self {
-            Self::Pcmu | Self::Pcma | Self::G722 => 8_000,
+            Self::Pcmu | Self::Pcma | Self::G722 | Self::L16 => 8_000,
         }
     }
 
@@ -74,7 +83,7 @@ impl Codec {
     pub const fn sample_rate(self) -> SampleRate {
         match self {
             Self::Pcmu | Self::Pcma => SampleRate::Hz8000,
-            Self::G722 => SampleRate::Hz16000,
+            Self::G722 | Self::L16 => SampleRate::Hz16000,
         }
     }
 
@@ -82,6 +91,7 @@ impl Codec {
     pub const fn payload_bytes(self, ptime: Ptime) -> usize {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => ptime.ms() as usize * 8,
+            Self::L16 => ptime.ms() as usize * 32,
         }
     }
 
@@ -94,6 +104,7 @@ impl Codec {
     pub const fn rtp_units_of(self, payload_len: usize) -> u32 {
         match self {
             Self::Pcmu | Self::Pcma | Self::G722 => payload_len as u32,
+            Self::L16 => payload_len as u32 / 4,
         }
     }
 
@@ -102,6 +113,7 @@ impl Codec {
         match self {
             Self::Pcmu | Self::Pcma => payload_len,
             Self::G722 => payload_len * 2,
+            Self::L16 => payload_len / 2,
         }
     }
 }
@@ -115,6 +127,8 @@ pub enum Encoder {
     Pcma,
     /// G.722 with its predictor state.
     G722(g722::Encoder),
+    /// Linear, stateless.
+    L16,
 }
 
 impl Encoder {
@@ -124,6 +138,7 @@ impl Encoder {
             Codec::Pcmu => Self::Pcmu,
             Codec::Pcma => Self::Pcma,
             Codec::G722 => Self::G722(g722::Encoder::new()),
+            Codec::L16 => Self::L16,
         }
     }
 
@@ -133,6 +148,7 @@ impl Encoder {
             Self::Pcmu => Codec::Pcmu,
             Self::Pcma => Codec::Pcma,
             Self::G722(_) => Codec::G722,
+            Self::L16 => Codec::L16,
         }
     }
 
@@ -145,6 +161,7 @@ impl Encoder {
             Self::Pcmu => g711::encode_ulaw(pcm, out),
             Self::Pcma => g711::encode_alaw(pcm, out),
             Self::G722(state) => state.encode(pcm, out),
+            Self::L16 => linear::encode(pcm, out),
         }
     }
 }
@@ -158,6 +175,8 @@ pub enum Decoder {
     Pcma,
     /// G.722 with its predictor state.
     G722(g722::Decoder),
+    /// Linear, stateless.
+    L16,
 }
 
 impl Decoder {
@@ -167,6 +186,7 @@ impl Decoder {
             Codec::Pcmu => Self::Pcmu,
             Codec::Pcma => Self::Pcma,
             Codec::G722 => Self::G722(g722::Decoder::new()),
+            Codec::L16 => Self::L16,
         }
     }
 
@@ -176,6 +196,7 @@ impl Decoder {
             Self::Pcmu => Codec::Pcmu,
             Self::Pcma => Codec::Pcma,
             Self::G722(_) => Codec::G722,
+            Self::L16 => Codec::L16,
         }
     }
 
@@ -187,6 +208,7 @@ impl Decoder {
             Self::Pcmu => g711::decode_ulaw(payload, out),
             Self::Pcma => g711::decode_alaw(payload, out),
             Self::G722(state) => state.decode(payload, out),
+            Self::L16 => linear::decode(payload, out),
         }
     }
 }
@@ -222,12 +244,13 @@ mod tests {
             assert!(codec.payload_bytes(Ptime::MAX) <= MAX_PAYLOAD);
             assert!(codec.samples_of(codec.payload_bytes(Ptime::MAX)) <= MAX_PACKET_SAMPLES);
         }
+        assert!(Codec::L16.payload_bytes(Ptime::DEFAULT) <= MAX_PAYLOAD);
     }
 
     proptest! {
         #[test]
         fn a_decoder_takes_any_payload_into_any_buffer(payload in prop::collection::vec(any::<u8>(), 0..600), room in 0usize..1300) {
-            for codec in Codec::ALL {
+            for codec in Codec::ALL.into_iter().chain([Codec::L16]) {
                 let mut out = vec![0; room];
                 let written = Decoder::new(codec).decode(&payload, &mut out);
                 prop_assert!(written <= room);
@@ -239,7 +262,7 @@ mod tests {
 
         #[test]
         fn an_encoder_takes_any_sound_into_any_buffer(pcm in prop::collection::vec(any::<i16>(), 0..1000), room in 0usize..600) {
-            for codec in Codec::ALL {
+            for codec in Codec::ALL.into_iter().chain([Codec::L16]) {
                 let mut out = vec![0; room];
                 let mut encoder = Encoder::new(codec);
                 let written = encoder.encode(&pcm, &mut out);

@@ -118,5 +118,6 @@ pub(super) fn codec(agreed: &AgreedMedia) -> Codec {
         sbc_config::Codec::Pcmu => Codec::Pcmu,
         sbc_config::Codec::Pcma => Codec::Pcma,
         sbc_config::Codec::G722 => Codec::G722,
+        sbc_config::Codec::L16 => Codec::L16,
     }
 }

@@ -34,6 +34,7 @@ use sidetone_media::stream::rtcp::Remote;
 use sidetone_media::time::{RtpTimestamp, Sequence};
 
 use crate::call::door::AgreedMedia;
+use crate::call::hearing::Hears;
 use crate::call::{CallId, Hearing, LegId};
 
 use super::latch::Latch;
@@ -198,11 +199,23 @@ impl Room {
         self.plan(now, house);
     }
 
-    /// The table in force from now on.
-    pub(super) fn set_hearing(&mut self, now: Instant, generation: u64, hearing: Hearing, house: &House) {
-        self.hearing = hearing;
+    /// The table in force from now on; the one before is returned.
+    pub(super) fn set_hearing(
+        &mut self,
+        now: Instant,
+        generation: u64,
+        hearing: Hearing,
+        house: &House,
+    ) -> Hearing {
+        let before = std::mem::replace(&mut self.hearing, hearing);
         self.generation = generation;
         self.plan(now, house);
+        before
+    }
+
+    /// What the table in force lets a leg hear.
+    pub(super) fn hears(&self, leg: LegId) -> &Hears {
+        self.hearing.hears(leg)
     }
 
     /// The instant has come that [`Room::poll_timeout`] named.
