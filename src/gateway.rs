@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use crate::acs::{self, Acs};
 use crate::api::{self, ApiConfig, ApiState, Readiness, SharedTokens, Tokens};
 use crate::bridge::{Bridge, BridgeConfig, Music, StartError};
 use crate::config;
@@ -68,6 +69,9 @@ pub enum GatewayError {
     /// Certificates, keys or roots.
     #[error("TLS cannot be spoken")]
     Tls(#[from] files::FileError),
+    /// ACS.
+    #[error(transparent)]
+    Acs(#[from] acs::run::OpenError),
     /// HTTP.
     #[error("could not listen for HTTP on {at}; is another program using it?")]
     Http {
@@ -104,6 +108,7 @@ pub struct Gateway {
     sip_udp: Option<SocketAddr>,
     sip_tcp: Option<SocketAddr>,
     sip_tls: Option<SocketAddr>,
+    acs: Option<SocketAddr>,
     desk: Desk,
     readiness: Arc<Readiness>,
     ledger: Ledger,
@@ -170,6 +175,19 @@ impl Gateway {
         let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
         let (reports_in, reports) = mpsc::channel(REPORTS_MAX);
         let (desk, asked) = Desk::new();
+        let acs = if config.load().acs.is_empty() {
+            None
+        } else {
+            let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
+            let pieces = acs::Pieces {
+                config: config.clone(),
+                bridge: bridge.clone(),
+                orders,
+                reports: reports_in.clone(),
+            };
+            Some((Acs::open(pieces).await?, orders_in))
+        };
+        let acs_addr = acs.as_ref().and_then(|(acs, _)| acs.local_addr());
         let readiness = Arc::new(Readiness::default());
         let (stop, stopped) = watch::channel(false);
         let (hang_up, told_to_hang_up) = watch::channel(false);
@@ -180,9 +198,14 @@ impl Gateway {
         let (doubts_in, doubts) = mpsc::channel(DOUBTS_MAX);
         let door = door::run(door, wires, orders, reports_in, doubts_in.clone());
         tasks.spawn(taking_calls("the SIP door", readiness.clone(), door));
+        let acs_orders = acs.map(|(acs, orders_in)| {
+            tasks.spawn(taking_calls("the ACS door", readiness.clone(), acs.run()));
+            orders_in
+        });
         let lines = Lines {
             reports,
             sip: orders_in,
+            acs: acs_orders,
             asked,
             bridge_events,
             bridge,
@@ -227,6 +250,7 @@ impl Gateway {
             sip_udp,
             sip_tcp,
             sip_tls,
+            acs: acs_addr,
             desk,
             readiness,
             ledger,
@@ -256,6 +280,11 @@ impl Gateway {
     /// Where SIP over TLS listens.
     pub fn sip_tls_addr(&self) -> Option<SocketAddr> {
         self.sip_tls
+    }
+
+    /// Where the clouds of ACS are listened to.
+    pub fn acs_addr(&self) -> Option<SocketAddr> {
+        self.acs
     }
 
     /// Takes no new calls and waits until the running ones are over, for at most `patience`.

@@ -103,6 +103,8 @@ ids! {
     TrunkId
     /// A certificate of ours with its key.
     CertificateId
+    /// A resource of Azure Communication Services.
+    AcsId
     /// An agent, a supervisor or a customer's trial phone.
     PersonId
     /// A group of people: the unit of routing and of a supervisor's scope.

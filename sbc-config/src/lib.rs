@@ -33,6 +33,7 @@
 //! gateway can take over.
 
 mod access;
+mod acs;
 mod address;
 mod effective;
 mod finding;
@@ -56,12 +57,14 @@ mod trunk;
 use std::net::IpAddr;
 
 pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
+pub use acs::{Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, TokenIssuer};
 pub use address::{AddressError, Contact, Destination, Host, Transport};
 pub use effective::explain_trunk;
 pub use finding::{Code, Finding, Severity, UnknownCode};
 pub use firewall::{Opened, PortRule, port_rules, port_table};
 pub use id::{
-    CertificateId, IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId, WebhookId,
+    AcsId, CertificateId, IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId,
+    WebhookId,
 };
 pub use ipnet::IpNet;
 pub use microsoft::{NotACode, RESULT_CODES, ResultCode, explain};
@@ -115,6 +118,10 @@ pub struct Config {
     pub people: Vec<Person>,
     /// `[[trunk]]`
     pub trunks: Vec<Trunk>,
+    /// `[acs_listener]`
+    pub acs_listener: AcsListener,
+    /// `[[acs]]`
+    pub acs: Vec<Acs>,
     /// `[[route]]`
     pub routes: RouteTable,
     /// `[[token]]`
@@ -161,6 +168,12 @@ impl Config {
     #[must_use]
     pub fn trunk(&self, id: &TrunkId) -> Option<&Trunk> {
         self.trunks.iter().find(|trunk| trunk.id == *id)
+    }
+
+    /// The ACS resource of this id.
+    #[must_use]
+    pub fn acs(&self, id: &AcsId) -> Option<&Acs> {
+        self.acs.iter().find(|acs| acs.id == *id)
     }
 
     /// The trunk that is trusted at this address: the one with the narrowest source range that holds it.

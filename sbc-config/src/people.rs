@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::address::Contact;
-use crate::id::{PersonId, TeamId, TenantId};
+use crate::id::{AcsId, PersonId, TeamId, TenantId};
 use crate::secret::Secret;
 use crate::secure::SrtpPolicy;
 
@@ -30,7 +30,7 @@ pub struct Team {
     pub name: Arc<str>,
 }
 
-/// `[[person]]`: somebody with a SIP phone.
+/// `[[person]]`: somebody with a phone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// The person's id.
@@ -80,6 +80,13 @@ pub enum Reach {
     Contact(Contact),
     /// It registers (RFC 3261 section 10) with digest credentials.
     Register(Credentials),
+    /// Over an ACS resource, at this identity.
+    Acs {
+        /// The resource.
+        resource: AcsId,
+        /// `8:acs:…`, or `4:+1…` for a telephone.
+        raw_id: Arc<str>,
+    },
 }
 
 /// What a phone must know to register.

@@ -49,7 +49,12 @@ impl Config {
             media.jitter_max => "media.jitter_ms_max"
             api.listen => "api.listen"
             api.body_bytes_max => "api.body_bytes_max"
+            acs_listener.listen => "acs_listener.listen"
+            acs_listener.body_bytes_max => "acs_listener.body_bytes_max"
+            acs_listener.media_idle => "acs_listener.media_idle_s"
         };
-        changed.into_iter().flatten().collect()
+        // The clients of resources are made once; the door does not take up another set of them.
+        let resources = (old.acs != new.acs).then_some("acs");
+        changed.into_iter().flatten().chain(resources).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::id::{PersonId, RouteId, TeamId, TenantId, TrunkId};
+use crate::id::{AcsId, PersonId, RouteId, TeamId, TenantId, TrunkId};
 use crate::number::Dialled;
 
 /// `[[route]]`
@@ -50,6 +50,8 @@ pub enum Target {
     Team(TeamId),
     /// The number as dialled, over a trunk with a destination.
     Trunk(TrunkId),
+    /// The number as dialled, over an ACS resource.
+    Acs(AcsId),
 }
 
 /// How targets are tried.

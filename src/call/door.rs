@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use sbc_config::{Codec, PersonId, TenantId, TrunkId};
+use sbc_config::{AcsId, Codec, PersonId, TenantId, TrunkId};
 use sidetone_media::srtp::MasterKey;
 
 use super::{LegAction, LegEvent, LegId};
@@ -82,13 +82,15 @@ pub struct Incoming {
     pub codecs: Vec<Codec>,
 }
 
-/// Where a leg came from, as authenticated: by source range or by digest, never by header.
+/// Where a leg came from, as authenticated: by source range, digest or signed token, never by header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A trunk.
     Trunk(TrunkId),
     /// The telephone of one of our people.
     Person(PersonId),
+    /// A resource of Azure Communication Services.
+    Acs(AcsId),
 }
 
 /// What both ends of a leg agreed on.

@@ -1,6 +1,6 @@
 //! The one leg abstraction: what the core asks of a door, and what a door tells the core.
 
-use sbc_config::{PersonId, TrunkId};
+use sbc_config::{AcsId, PersonId, TrunkId};
 use serde::Serialize;
 
 use super::Cause;
@@ -84,6 +84,13 @@ pub enum Address {
         /// The number, as it will be dialled.
         number: String,
     },
+    /// A telephone beyond a resource of Azure Communication Services.
+    Acs {
+        /// The resource.
+        resource: AcsId,
+        /// The number, as it will be dialled.
+        number: String,
+    },
 }
 
 impl Target {
@@ -91,14 +98,14 @@ impl Target {
     pub fn person(&self) -> Option<&PersonId> {
         match &self.address {
             Address::Person(person) => Some(person),
-            Address::Trunk { .. } => None,
+            Address::Trunk { .. } | Address::Acs { .. } => None,
         }
     }
 
     /// The trunk used, if any.
     pub fn trunk(&self) -> Option<&TrunkId> {
         match &self.address {
-            Address::Person(_) => None,
+            Address::Person(_) | Address::Acs { .. } => None,
             Address::Trunk { trunk, .. } => Some(trunk),
         }
     }

@@ -55,6 +55,14 @@ pub const STORE_UP: &str = "sidetone_store_up";
 pub const WEBHOOK_ATTEMPTS: &str = "sidetone_webhook_attempts_total";
 /// Events a webhook will never get: too many tries or too far behind. Labels `webhook`, `reason`.
 pub const WEBHOOK_DROPPED: &str = "sidetone_webhook_dropped_total";
+/// Incoming-call events of Event Grid that are no call for us. Label `reason`.
+pub const ACS_DROPPED: &str = "sidetone_acs_dropped_total";
+/// Callbacks of ACS. Label `type`: `known` or `unknown`.
+pub const ACS_EVENTS: &str = "sidetone_acs_events_total";
+/// Requests of ACS and Event Grid without a token that is believed.
+pub const ACS_DENIED: &str = "sidetone_acs_denied_total";
+/// Messages on media WebSockets that make no sense.
+pub const ACS_ODD_FRAMES: &str = "sidetone_acs_odd_frames_total";
 
 /// Seconds: from a fast answer of the API to a slow pick-up of a telephone.
 const BUCKETS: &[f64] =
@@ -102,5 +110,9 @@ fn describe() {
     counter!(JOURNAL_WRITES, "Store transactions of the journal, by outcome");
     gauge!(STORE_UP, "1 while the store takes writes");
     counter!(WEBHOOK_ATTEMPTS, "Webhook deliveries tried, by webhook and outcome");
+    counter!(ACS_DROPPED, "Incoming-call events of Event Grid that are no call for us, by reason");
+    counter!(ACS_EVENTS, "Callbacks of ACS, known or unknown");
+    counter!(ACS_DENIED, "Requests of ACS and Event Grid without a believable token");
+    counter!(ACS_ODD_FRAMES, "Messages on media WebSockets that make no sense");
     counter!(WEBHOOK_DROPPED, "Events a webhook will never get, by webhook and reason");
 }

@@ -555,7 +555,7 @@ fn caller(request: &Request, origin: &Origin) -> Caller {
         Origin::Trunk(_) => {
             headers.name_addrs(Name::PAssertedIdentity).ok().and_then(|all| all.into_iter().next())
         }
-        Origin::Person(_) => None,
+        Origin::Person(_) | Origin::Acs(_) => None,
     };
     let shown = asserted.or_else(|| headers.from().ok());
     let number = shown.as_ref().and_then(|from| from.uri.user_unescaped());

@@ -70,6 +70,7 @@ impl Switchboard {
                 let (first_person, first_trunk) = match &incoming.origin {
                     Origin::Person(person) => (Some(person.clone()), None),
                     Origin::Trunk(trunk) => (None, Some(trunk.clone())),
+                    Origin::Acs(_) => (None, None),
                 };
                 let role = if caller_is == CallerIs::Agent { "agent" } else { "customer" };
                 let started_at = SystemTime::now();
@@ -150,7 +151,7 @@ impl Switchboard {
 
     fn way(&self, config: &Config, incoming: &Incoming) -> Way {
         let role = match &incoming.origin {
-            Origin::Trunk(_) => None,
+            Origin::Trunk(_) | Origin::Acs(_) => None,
             Origin::Person(person) => config.person(person).map(|known| known.role),
         };
         if role == Some(PersonRole::Supervisor) {
@@ -164,7 +165,7 @@ impl Switchboard {
         }
         let trunk = match &incoming.origin {
             Origin::Trunk(trunk) => Some(trunk),
-            Origin::Person(_) => None,
+            Origin::Person(_) | Origin::Acs(_) => None,
         };
         let caller_is = if role == Some(PersonRole::Agent) { CallerIs::Agent } else { CallerIs::Customer };
         if let Ok(dialled) = Dialled::parse(&incoming.to)
@@ -177,7 +178,7 @@ impl Switchboard {
         // routes give it.
         let extension = match incoming.origin {
             Origin::Person(_) => config.person_by_extension(&incoming.tenant, &incoming.to),
-            Origin::Trunk(_) => None,
+            Origin::Trunk(_) | Origin::Acs(_) => None,
         };
         match extension {
             Some(person) if person.role != PersonRole::Supervisor => Way::Call {
@@ -199,7 +200,7 @@ impl Switchboard {
             prefer: Vec::new(),
             caller: None,
         };
-        if self.sip.try_send(order).is_err() {
+        if self.doors.order(order).is_err() {
             tracing::error!(leg = %incoming.leg, "could not turn a call away: the door takes no orders");
         }
         self.tell_turned_away(incoming, cause, why);
@@ -408,6 +409,11 @@ fn to_trunk(trunk: &TrunkId, number: &str) -> Target {
     Target { address, name: number.to_owned() }
 }
 
+fn to_acs(resource: &sbc_config::AcsId, number: &str) -> Target {
+    let address = Address::Acs { resource: resource.clone(), number: number.to_owned() };
+    Target { address, name: number.to_owned() }
+}
+
 /// The attempts a route asks for.
 fn attempts(config: &Config, route: &Route, dialled: &str) -> (Vec<Attempt>, Option<Cause>) {
     let expand = |target: &sbc_config::Target| -> Vec<Target> {
@@ -415,6 +421,7 @@ fn attempts(config: &Config, route: &Route, dialled: &str) -> (Vec<Attempt>, Opt
             sbc_config::Target::Person(person) => vec![to_person(person)],
             sbc_config::Target::Team(team) => config.agents_of(team).map(|p| to_person(&p.id)).collect(),
             sbc_config::Target::Trunk(trunk) => vec![to_trunk(trunk, dialled)],
+            sbc_config::Target::Acs(resource) => vec![to_acs(resource, dialled)],
         }
     };
     let targets = route.targets.iter().flat_map(&expand);

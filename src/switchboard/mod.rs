@@ -15,6 +15,7 @@
 mod admission;
 mod consult;
 pub mod desk;
+mod doors;
 mod live;
 mod standby;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use crate::observe::{Journal, metrics as names};
 
 use admission::Pace;
 use desk::{Answer, Asked, Request};
+use doors::Doors;
 use live::{Leg, Live};
 use standby::Standby;
 
@@ -66,6 +68,8 @@ pub struct Lines {
     pub reports: mpsc::Receiver<Report>,
     /// Orders to the SIP door.
     pub sip: mpsc::Sender<Order>,
+    /// Orders to the ACS door, if there is one.
+    pub acs: Option<mpsc::Sender<Order>>,
     /// What the API asks.
     pub asked: mpsc::Receiver<Asked>,
     /// What the bridge tells.
@@ -102,7 +106,7 @@ pub struct Switchboard {
     channels: HashMap<TrunkId, usize>,
     pace: Pace,
     draining: bool,
-    sip: mpsc::Sender<Order>,
+    doors: Doors,
     bridge: Bridge,
     journal: Arc<dyn Journal>,
     config: Arc<ArcSwap<Config>>,
@@ -121,8 +125,9 @@ struct Closing {
 
 /// Runs the switchboard until it is stopped or the doors are gone.
 pub async fn run(lines: Lines) {
-    let Lines { mut reports, sip, mut asked, mut bridge_events, bridge, journal, config, mut stop } = lines;
-    let mut board = Switchboard::new(sip, bridge, journal, config);
+    let Lines { mut reports, sip, acs, mut asked, mut bridge_events, bridge, journal, config, mut stop } =
+        lines;
+    let mut board = Switchboard::new(Doors::new(sip, acs), bridge, journal, config);
     let mut stopping = false;
     let mut announce: Option<Instant> = None;
     loop {
@@ -177,7 +182,7 @@ async fn sleep_until(at: Option<Instant>) {
 
 impl Switchboard {
     fn new(
-        sip: mpsc::Sender<Order>,
+        doors: Doors,
         bridge: Bridge,
         journal: Arc<dyn Journal>,
         config: Arc<ArcSwap<Config>>,
@@ -194,7 +199,7 @@ impl Switchboard {
             channels: HashMap::new(),
             pace: Pace::default(),
             draining: false,
-            sip,
+            doors,
             bridge,
             journal,
             config,
@@ -220,8 +225,16 @@ impl Switchboard {
 
     fn report(&mut self, now: Instant, report: Report) {
         match report {
-            Report::Incoming(incoming) => self.incoming(now, incoming),
-            Report::Leg(leg, event) => self.leg_event(now, leg, event),
+            Report::Incoming(incoming) => {
+                self.doors.came(incoming.leg, &incoming.origin);
+                self.incoming(now, incoming);
+            }
+            Report::Leg(leg, event) => {
+                if matches!(event, LegEvent::Ended(_)) {
+                    self.doors.gone(leg);
+                }
+                self.leg_event(now, leg, event);
+            }
             Report::Agreed(leg, media) => {
                 if let Some(call) = self.by_leg.get(&leg).copied() {
                     self.agreed(call, leg, &media);
@@ -346,6 +359,7 @@ impl Switchboard {
         let Some(live) = self.calls.get_mut(&id) else { return };
         if let LegAction::Dial(target) = &action {
             live.dialled(leg, target, SystemTime::now());
+            self.doors.goes(leg, target, &self.config.load());
             self.by_leg.insert(leg, id);
             if let Some(trunk) = target.trunk()
                 && !self.take_channel(id, leg, trunk)
@@ -356,7 +370,7 @@ impl Switchboard {
         }
         let action = match action {
             LegAction::Alert if self.wants_tone(id) => LegAction::OpenEarly,
-            LegAction::SendDigits(digits) => {
+            LegAction::SendDigits(digits) if !self.doors.takes_digits(leg) => {
                 return digits.chars().for_each(|digit| self.bridge.send_digit(id, leg, digit));
             }
             other => other,
@@ -375,8 +389,8 @@ impl Switchboard {
             caller: matches!(action, LegAction::Dial(_)).then(|| live.caller_for(leg)),
             action,
         };
-        if self.sip.try_send(order).is_err() {
-            tracing::error!(%id, %leg, "the SIP door does not take orders; ending the leg");
+        if self.doors.order(order).is_err() {
+            tracing::error!(%id, %leg, "the door does not take orders; ending the leg");
             self.leg_event(now, leg, LegEvent::Ended(LegEnd::of(Cause::Internal)));
         }
     }
@@ -414,7 +428,9 @@ impl Switchboard {
         if let Some(end) = media {
             return Ok(*end);
         }
-        let opened = self.bridge.open(id, leg).map_err(|error| error.to_string())?;
+        let opened =
+            if self.doors.is_wired(leg) { self.bridge.open_wire(id, leg) } else { self.bridge.open(id, leg) };
+        let opened = opened.map_err(|error| error.to_string())?;
         let end = MediaEnd { rtp: opened.rtp };
         *media = Some(end);
         Ok(end)
@@ -431,7 +447,7 @@ impl Switchboard {
             caller: None,
         };
         // A door that takes no orders knows nothing of this leg, or is being stopped.
-        let _unreachable = self.sip.try_send(hang_up);
+        let _unreachable = self.doors.order(hang_up);
         self.leg_event(now, leg, LegEvent::Ended(LegEnd { cause: Cause::Congestion, detail }));
     }
 
@@ -451,7 +467,7 @@ impl Switchboard {
                 prefer: Vec::new(),
                 caller: None,
             };
-            if self.sip.try_send(order).is_err() {
+            if self.doors.order(order).is_err() {
                 tracing::error!(%id, %leg, "could not hang up");
             }
         }

@@ -152,7 +152,7 @@ impl Switchboard {
             prefer: Vec::new(),
             caller: None,
         };
-        if self.sip.try_send(order).is_err() {
+        if self.doors.order(order).is_err() {
             tracing::error!(leg = %standby.leg, "could not hang up on a follower");
         }
         self.bridge.close_call(standby.place);

@@ -189,7 +189,8 @@ impl House {
         let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
         let notebook = Arc::new(Notebook::default());
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let board = Switchboard::new(orders_in, bridge.clone(), notebook.clone(), config.clone());
+        let board =
+            Switchboard::new(Doors::new(orders_in, None), bridge.clone(), notebook.clone(), config.clone());
         House { board, orders, bridge_events, bridge, notebook, config, now: Instant::now(), legs: 0 }
     }
 

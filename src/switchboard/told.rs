@@ -112,7 +112,7 @@ impl Switchboard {
     pub(super) fn tell_turned_away(&self, incoming: &Incoming, cause: Cause, why: &'static str) {
         let trunk = match &incoming.origin {
             Origin::Trunk(trunk) => Some(trunk.to_string()),
-            Origin::Person(_) => None,
+            Origin::Person(_) | Origin::Acs(_) => None,
         };
         self.journal.event(Event {
             kind: "call.refused",

@@ -13,9 +13,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("observe", &["call", "prereq"]),
     ("sip", &["call"]),
     ("bridge", &["call", "observe"]),
+    ("acs", &["bridge", "call", "jwks", "observe"]),
     ("switchboard", &["call", "bridge", "observe"]),
     ("api", &["call", "jwks", "observe", "prereq", "switchboard"]),
-    ("gateway", &["api", "bridge", "call", "config", "jwks", "observe", "prereq", "sip", "switchboard"]),
+    (
+        "gateway",
+        &["acs", "api", "bridge", "call", "config", "jwks", "observe", "prereq", "sip", "switchboard"],
+    ),
     ("sim", EVERYTHING),
     ("cli", EVERYTHING),
     ("main", &["cli"]),
@@ -23,8 +27,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// The simulated parties stand outside the gateway, the command line above it.
-const EVERYTHING: &[&str] =
-    &["api", "bridge", "call", "config", "gateway", "jwks", "observe", "prereq", "sim", "sip", "switchboard"];
+const EVERYTHING: &[&str] = &[
+    "acs",
+    "api",
+    "bridge",
+    "call",
+    "config",
+    "gateway",
+    "jwks",
+    "observe",
+    "prereq",
+    "sim",
+    "sip",
+    "switchboard",
+];
 
 /// Every import that is not in [`MAY_IMPORT`].
 pub(crate) fn one_way(sources: &[Source]) -> Vec<Broken> {

@@ -5,6 +5,7 @@
 //! note a finding (`report`) and go on.
 
 mod access;
+mod acs;
 mod dns;
 mod emergency;
 mod gateway;
@@ -98,6 +99,9 @@ fn read<'a>(
     let people = each(report, &top, "person", |section| reader.read(section, &names, source));
     let mut reader = trunk::Trunks::new(report, &sip);
     let trunks = each(report, &top, "trunk", |section| reader.read(section, &names, source));
+    let mut reader = acs::Resources::new(report);
+    let resources = each(report, &top, "acs", |section| reader.read(section, &names, source));
+    let acs_listener = acs::listener(&section("acs_listener"));
     let mut reader = route::Routes::new(report);
     let routes = each(report, &top, "route", |section| reader.read(section, &names));
     let mut reader = access::Tokens::new(report, people.as_deref().unwrap_or_default());
@@ -123,6 +127,8 @@ fn read<'a>(
         lookup: Lookup::new(&people, &trunks),
         people,
         trunks,
+        acs_listener,
+        acs: resources?,
         routes: RouteTable::new(routes?),
         tokens: tokens?,
         webhooks: webhooks?,

@@ -10,7 +10,7 @@ use super::report::Report;
 use super::similar;
 use super::table::{Field, Section, shown};
 use crate::finding::Code;
-use crate::id::{CertificateId, PersonId, TeamId, TenantId, TrunkId};
+use crate::id::{AcsId, CertificateId, PersonId, TeamId, TenantId, TrunkId};
 use crate::people::PersonRole;
 use crate::profile::Profile;
 
@@ -22,6 +22,7 @@ pub(super) struct Names<'a> {
     people: Defined<'a>,
     trunks: Defined<'a>,
     certificates: Defined<'a>,
+    resources: Defined<'a>,
     /// For each team named in a person's `teams`, whether one of them is an agent.
     team_has_agent: HashMap<&'a str, bool>,
 }
@@ -33,6 +34,7 @@ struct Definition<'a> {
     tenant: Option<&'a str>,
     role: Option<&'a str>,
     has_destination: bool,
+    has_caller_id: bool,
 }
 
 impl<'a> Names<'a> {
@@ -54,6 +56,7 @@ impl<'a> Names<'a> {
             people: defined(root, "person"),
             trunks: defined(root, "trunk"),
             certificates: defined(root, "certificate"),
+            resources: defined(root, "acs"),
             team_has_agent,
         }
     }
@@ -112,6 +115,28 @@ impl<'a> Names<'a> {
             return None;
         }
         TrunkId::new(name).ok()
+    }
+
+    /// An ACS resource of the tenant.
+    pub(super) fn acs(&self, field: &Field<'a>, name: &'a str, tenant: Option<&TenantId>) -> Option<AcsId> {
+        self.known_to(field, name, "acs", &self.resources, tenant)?;
+        AcsId::new(name).ok()
+    }
+
+    /// An ACS resource of the tenant over which telephones can be called.
+    pub(super) fn acs_to_dial(
+        &self,
+        field: &Field<'a>,
+        name: &'a str,
+        tenant: Option<&TenantId>,
+    ) -> Option<AcsId> {
+        let resource = self.known_to(field, name, "acs", &self.resources, tenant)?;
+        if !resource.has_caller_id {
+            let message = format!("the resource `{}` has no number to call from", shown(name));
+            field.fail(Code::NoDestination, message, "give the resource a `caller_id`");
+            return None;
+        }
+        AcsId::new(name).ok()
     }
 
     /// A person of the tenant, in any role or in the one given.
@@ -184,6 +209,7 @@ fn defined<'a>(root: &'a DeTable<'a>, kind: &str) -> Defined<'a> {
             tenant: text(table, "tenant"),
             role: text(table, "role"),
             has_destination: has_destination(table),
+            has_caller_id: table.contains_key("caller_id"),
         };
         Some((text(table, "id")?, definition))
     };

@@ -46,7 +46,16 @@ impl<'a> People<'a> {
             .required("role", "write \"agent\", \"supervisor\" or \"customer\"")
             .and_then(|field| field.choice(ROLES));
         let teams = teams(section, names, tenant.as_ref());
-        let reach = self.reach(section, id.as_ref().map(PersonId::as_str), source);
+        let acs = acs_of(section, names, tenant.as_ref());
+        let reach = match (acs, section.field("contact").or(section.field("register"))) {
+            (Some(_), Some(other)) => {
+                let message = "an ACS identity and a SIP phone are both given";
+                other.fail(Code::ExactlyOne, message, "keep the one that the person has");
+                None
+            }
+            (Some(acs), None) => acs,
+            (None, _) => self.reach(section, id.as_ref().map(PersonId::as_str), source),
+        };
         let extension_field = section.field("extension");
         let extension = extension_field.as_ref().and_then(|field| {
             field.parsed(Code::BadValue, "write 1 to 10 digits in quotes, as \"100\"", extension)
@@ -115,6 +124,28 @@ impl<'a> People<'a> {
         let password = password(&section, source);
         section.finish();
         Some(Credentials { username: username?, password: password? })
+    }
+}
+
+/// `acs = { resource = "…", raw_id = "8:acs:…" }`, or with `number`. The outer `None`: there is none.
+fn acs_of<'a>(section: &Section<'a>, names: &Names<'a>, tenant: Option<&TenantId>) -> Option<Option<Reach>> {
+    let field = section.field("acs")?;
+    let Some(section) = field.section() else { return Some(None) };
+    let resource = section.required("resource", "name the [[acs]] over which the person is reached");
+    let resource = resource.and_then(|field| names.acs(&field, field.text()?, tenant));
+    let remedy = "write it as \"8:acs:…\" for an ACS user or \"4:+15550100\" for a telephone";
+    let raw_id_field = section.required("raw_id", remedy);
+    let raw_id = raw_id_field.as_ref().and_then(|f| f.parsed(Code::BadValue, remedy, reachable));
+    section.finish();
+    Some((|| Some(Reach::Acs { resource: resource?, raw_id: raw_id? }))())
+}
+
+/// Who can be called over ACS without asking first. Teams users cannot: their tenant has to be ready for it.
+fn reachable(text: &str) -> Result<Arc<str>, &'static str> {
+    if text.starts_with("8:acs:") || text.starts_with("4:+") {
+        super::acs::raw_id_of(text)
+    } else {
+        Err("this is neither an ACS user nor a telephone")
     }
 }
 

@@ -165,6 +165,7 @@ fn target<'a>(field: &Field<'a>, names: &Names<'a>, tenant: Option<&TenantId>) -
     match text.split_once(':') {
         None => names.person(field, text, tenant, None).map(Target::Person),
         Some(("trunk", name)) => names.trunk_to_dial(field, name, tenant).map(Target::Trunk),
+        Some(("acs", name)) => names.acs_to_dial(field, name, tenant).map(Target::Acs),
         Some(("team", name)) => {
             let team = names.team(field, name, tenant)?;
             if !names.has_agent(name) {
@@ -174,7 +175,7 @@ fn target<'a>(field: &Field<'a>, names: &Names<'a>, tenant: Option<&TenantId>) -
             Some(Target::Team(team))
         }
         Some(_) => {
-            let remedy = "write the id of a person, \"team:ID\" or \"trunk:ID\"";
+            let remedy = "write the id of a person, \"team:ID\", \"trunk:ID\" or \"acs:ID\"";
             field.fail(Code::BadValue, "this is no target", remedy);
             None
         }

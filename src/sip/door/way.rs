@@ -125,6 +125,7 @@ impl Door {
                         credentials: None,
                         patience: None,
                     }),
+                    Reach::Acs { .. } => Err(not_there("the person has no SIP telephone")),
                     Reach::Register(credentials) => {
                         let found = self.endpoint.registrar().map(|r| r.lookup(now, &credentials.username));
                         let best = found.and_then(|bindings| bindings.into_iter().next());
@@ -146,6 +147,7 @@ impl Door {
                 }
             }
             Address::Trunk { .. } => Err(not_there("a trunk is dialled by its destinations")),
+            Address::Acs { .. } => Err(not_there("this is no address of SIP")),
         }
     }
 

@@ -1,0 +1,113 @@
+//! Azure Communication Services: the resources whose calls reach us, and how each is asked and believed.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::id::{AcsId, TenantId};
+use crate::number::E164;
+use crate::secret::Secret;
+
+/// `[acs_listener]`: where Microsoft's clouds reach us. Apart from the API's listener, because this one faces the
+/// internet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcsListener {
+    /// Listen address of HTTP. A proxy in front of it has the certificate.
+    pub listen: SocketAddr,
+    /// A larger request body is answered 413.
+    pub body_bytes_max: usize,
+    /// A media WebSocket silent for this long is closed.
+    pub media_idle: std::time::Duration,
+}
+
+/// `[[acs]]`: one ACS resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acs {
+    /// Its id.
+    pub id: AcsId,
+    /// The tenant its calls belong to.
+    pub tenant: TenantId,
+    /// `https://NAME.communication.azure.com`, or that of another cloud, without a slash at the end.
+    pub endpoint: Arc<str>,
+    /// The version of its API that is spoken.
+    pub api_version: Arc<str>,
+    /// How it is asked.
+    pub credential: AcsCredential,
+    /// What the clouds reach us by: `https://gateway.example.com`, without a slash at the end.
+    pub callback_url: Arc<str>,
+    /// Whose tokens callbacks and media streams must carry.
+    pub tokens: TokenIssuer,
+    /// What must stand in the query of Event Grid's deliveries, as `?secret=…`.
+    pub webhook_secret: Option<Secret>,
+    /// Whose tokens Event Grid's deliveries must carry, if it was told to send some.
+    pub webhook_tokens: Option<TokenIssuer>,
+    /// The names of the Event Grid subscriptions that may deliver; any if empty.
+    pub subscriptions: Vec<Arc<str>>,
+    /// The number that telephones are shown, and that must be owned by the resource.
+    pub caller_id: Option<E164>,
+    /// Whose calls are taken.
+    pub answers: Vec<AcsIdentity>,
+    /// The sound of its streams.
+    pub audio: AcsAudio,
+    /// Whether speakers come mixed or apart.
+    pub channels: AcsChannels,
+    /// How digits of the far end are learned.
+    pub dtmf: AcsDtmf,
+}
+
+/// A number or identity of a resource, and what a call to it counts as having dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcsIdentity {
+    /// `4:+15550100`, `8:acs:…`, `28:orgid:…`.
+    pub raw_id: Arc<str>,
+    /// What routes match.
+    pub dialled: Arc<str>,
+}
+
+/// How a resource is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AcsCredential {
+    /// With its access key, in base64.
+    Key(Secret),
+    /// With tokens of Entra, for the identity that the machine gives us.
+    Entra,
+}
+
+/// Somebody who signs tokens, and for whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenIssuer {
+    /// `iss`.
+    pub issuer: Arc<str>,
+    /// `aud`.
+    pub audience: Arc<str>,
+    /// Where the keys are published.
+    pub jwks_url: Arc<str>,
+}
+
+/// The sound of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum AcsAudio {
+    /// 16 kHz.
+    Pcm16K,
+    /// 24 kHz.
+    Pcm24K,
+}
+
+/// Speakers of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum AcsChannels {
+    /// One stream of everybody.
+    Mixed,
+    /// One for each of the four loudest.
+    Unmixed,
+}
+
+/// How digits are learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum AcsDtmf {
+    /// Over the media stream.
+    Stream,
+    /// By subscribing to them once the call is up: for telephones alone.
+    Subscribe,
+}

@@ -1,0 +1,224 @@
+//! Reads `[acs_listener]` and `[[acs]]`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::names::Names;
+use super::report::Report;
+use super::secrets::{Named, SecretKeys, secret};
+use super::table::{Field, Section};
+use super::tenant::id;
+use super::unique::Unique;
+use crate::acs::{Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, TokenIssuer};
+use crate::finding::Code;
+use crate::id::AcsId;
+use crate::number::{Dialled, E164};
+use crate::secret::SecretSource;
+
+/// Numbers and identities of one resource. A resource with more of them is better served by several gateways.
+const ANSWERS_MAX: usize = 1_000;
+/// Event Grid allows 500 subscriptions for a topic.
+const SUBSCRIPTIONS_MAX: usize = 500;
+/// The newest stable one.
+const API_VERSION: &str = "2026-03-12";
+/// Who signs callbacks and streams in the public cloud.
+const ISSUER: &str = "https://acscallautomation.communication.azure.com";
+/// Where its keys are published.
+const JWKS_URL: &str = "https://acscallautomation.communication.azure.com/calling/keys";
+
+pub(super) fn listener(section: &Section<'_>) -> AcsListener {
+    let listen = section.field("listen").as_ref().and_then(Field::socket_address);
+    let listener = AcsListener {
+        listen: listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8090))),
+        body_bytes_max: section.count("body_bytes_max", 65_536..=16_777_216, 1_048_576),
+        media_idle: section.seconds("media_idle_s", 2..=600, 15),
+    };
+    section.finish();
+    listener
+}
+
+/// Reads resources and what must differ between them.
+pub(super) struct Resources<'a> {
+    ids: Unique<'a, String>,
+    answers: Unique<'a, Arc<str>>,
+}
+
+impl<'a> Resources<'a> {
+    pub(super) fn new(report: &'a Report<'a>) -> Self {
+        Self { ids: Unique::new(report), answers: Unique::new(report) }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        section: &Section<'a>,
+        names: &Names<'a>,
+        source: &dyn SecretSource,
+    ) -> Option<Acs> {
+        let id = id(section, &mut self.ids, AcsId::new);
+        let tenant = names.tenant_of(section);
+        let endpoint = section.required("endpoint", "write \"https://NAME.communication.azure.com\"");
+        let endpoint = endpoint.and_then(|field| url(&field));
+        let callback = section.required(
+            "callback_url",
+            "write what the clouds reach the gateway by, as \"https://gateway.example.com\"",
+        );
+        let callback_url = callback.and_then(|field| url(&field));
+        let version = section.field("api_version").map(|field| field.name());
+        let credential = credential(section, source);
+        let tokens = issuer(section, IssuerKeys::CALLBACK, Some((ISSUER, JWKS_URL)));
+        if tokens.is_none() {
+            let remedy = "write resource_id = \"…\", the resource's immutable id, a GUID";
+            section.fail(Code::MissingKey, "nothing says for whom callbacks are signed", remedy);
+        }
+        let keys =
+            SecretKeys { inline: "webhook_secret", file: "webhook_secret_file", env: "webhook_secret_env" };
+        let webhook_secret = secret(section, source, &keys);
+        let webhook_tokens = issuer(section, IssuerKeys::WEBHOOK, None);
+        if matches!(webhook_secret, Named::Nowhere) && webhook_tokens.is_none() {
+            let remedy = "write webhook_secret_file = \"…\" and append ?secret=… to the subscription's address, or name webhook_issuer";
+            section.fail(Code::ExactlyOne, "anybody could deliver incoming calls", remedy);
+        }
+        let subscriptions =
+            section.field("subscriptions").and_then(|f| f.list(SUBSCRIPTIONS_MAX, |i| i.name()));
+        let caller_field = section.field("caller_id");
+        let caller_id = caller_field
+            .as_ref()
+            .and_then(|f| f.parsed(Code::BadValue, "write it as \"+15550100\"", str::parse::<E164>));
+        let answers = section.field("answers").and_then(|field| self.answers(&field));
+        let rates = [("16k", AcsAudio::Pcm16K), ("24k", AcsAudio::Pcm24K)];
+        let audio = section.choice("audio", &rates, AcsAudio::Pcm16K);
+        let channels = [("mixed", AcsChannels::Mixed), ("unmixed", AcsChannels::Unmixed)];
+        let channels = section.choice("channels", &channels, AcsChannels::Mixed);
+        let dtmf = [("stream", AcsDtmf::Stream), ("subscribe", AcsDtmf::Subscribe)];
+        let dtmf = section.choice("dtmf", &dtmf, AcsDtmf::Stream);
+        section.finish();
+        Some(Acs {
+            id: id?,
+            tenant: tenant?,
+            endpoint: endpoint?,
+            api_version: version.unwrap_or_else(|| Some(API_VERSION.into()))?,
+            credential: credential?,
+            callback_url: callback_url?,
+            tokens: tokens?,
+            webhook_secret: match webhook_secret {
+                Named::Secret(secret) => Some(secret),
+                Named::Nowhere => None,
+                Named::Refused => return None,
+            },
+            webhook_tokens,
+            subscriptions: subscriptions.unwrap_or_default(),
+            caller_id: match (caller_field, caller_id) {
+                (Some(_), None) => return None,
+                (_, caller_id) => caller_id,
+            },
+            answers: answers.unwrap_or_default(),
+            audio,
+            channels,
+            dtmf,
+        })
+    }
+
+    fn answers(&mut self, field: &Field<'a>) -> Option<Vec<AcsIdentity>> {
+        let mut answers = Vec::new();
+        for item in field.items(ANSWERS_MAX)? {
+            let Some(answer) = answer(&item) else { continue };
+            let what = "this number or identity";
+            self.answers.note(answer.raw_id.clone(), &item, Code::Duplicate, what);
+            answers.push(answer);
+        }
+        Some(answers)
+    }
+}
+
+/// `"+15550100"`, or `{ raw_id = "28:orgid:…", dialled = "700" }`.
+fn answer(item: &Field<'_>) -> Option<AcsIdentity> {
+    if item.value().as_str().is_some() {
+        let number = item.parsed(Code::BadValue, "write it as \"+15550100\"", str::parse::<E164>)?;
+        let number = number.to_string();
+        return Some(AcsIdentity { raw_id: format!("4:{number}").into(), dialled: number.into() });
+    }
+    let section = item.section()?;
+    let raw_id = section.required("raw_id", "write it as \"28:orgid:…\" or \"8:acs:…\"");
+    let raw_id = raw_id.and_then(|f| f.parsed(Code::BadValue, "write it as \"28:orgid:…\"", raw_id_of));
+    let dialled = section.required("dialled", "write what routes match, as \"700\"");
+    let dialled = dialled.and_then(|f| f.parsed(Code::BadValue, "write digits, as \"700\"", Dialled::parse));
+    section.finish();
+    Some(AcsIdentity { raw_id: raw_id?, dialled: dialled?.as_str().into() })
+}
+
+/// A raw id as a setting.
+pub(super) fn raw_id_of(text: &str) -> Result<Arc<str>, &'static str> {
+    let fit = text.len() <= 256 && text.contains(':') && text.bytes().all(|b| b.is_ascii_graphic());
+    if fit { Ok(text.into()) } else { Err("this is no raw id of ACS") }
+}
+
+fn credential(section: &Section<'_>, source: &dyn SecretSource) -> Option<AcsCredential> {
+    let keys = SecretKeys { inline: "access_key", file: "access_key_file", env: "access_key_env" };
+    let key = secret(section, source, &keys);
+    let entra_field = section.field("entra");
+    let entra = entra_field.as_ref().and_then(Field::flag).unwrap_or(false);
+    match (key, entra) {
+        (Named::Secret(key), false) => Some(AcsCredential::Key(key)),
+        (Named::Nowhere, true) => Some(AcsCredential::Entra),
+        (Named::Refused, _) => None,
+        (Named::Nowhere, false) => {
+            let remedy = "write access_key_file, access_key_env or entra = true";
+            section.fail(Code::ExactlyOne, "nothing says how the resource is asked", remedy);
+            None
+        }
+        (Named::Secret(_), true) => {
+            let message = "an access key and Entra are both given";
+            section.fail_at(entra_field.as_ref(), Code::ExactlyOne, message, "remove one of them");
+            None
+        }
+    }
+}
+
+/// The names of the settings of one issuer.
+struct IssuerKeys {
+    issuer: &'static str,
+    audience: &'static str,
+    jwks_url: &'static str,
+}
+
+impl IssuerKeys {
+    const CALLBACK: Self = Self { issuer: "issuer", audience: "resource_id", jwks_url: "jwks_url" };
+    const WEBHOOK: Self =
+        Self { issuer: "webhook_issuer", audience: "webhook_audience", jwks_url: "webhook_jwks_url" };
+}
+
+/// `None` if the section does not speak of it (without `usual`), or a finding says why.
+fn issuer(section: &Section<'_>, keys: IssuerKeys, usual: Option<(&str, &str)>) -> Option<TokenIssuer> {
+    let fields = [keys.issuer, keys.audience, keys.jwks_url].map(|key| section.field(key));
+    let written = fields.iter().flatten().count();
+    let [issuer, audience, jwks_url] = fields.each_ref().map(Option::as_ref);
+    let usual_issuer = usual.map(|(issuer, _)| Arc::from(issuer));
+    let usual_jwks = usual.map(|(_, jwks_url)| Arc::from(jwks_url));
+    let found = (
+        issuer.map_or(usual_issuer, |f| f.text().map(Arc::from)),
+        audience.and_then(|f| f.text()).map(Arc::from),
+        jwks_url.map_or(usual_jwks, url),
+    );
+    match found {
+        (Some(issuer), Some(audience), Some(jwks_url)) => Some(TokenIssuer { issuer, audience, jwks_url }),
+        _ if written > 0 && usual.is_none() => {
+            let remedy = format!("write all of {}, {} and {}", keys.issuer, keys.audience, keys.jwks_url);
+            section.fail(Code::MissingKey, "a token issuer is not named in full", remedy);
+            None
+        }
+        _ => None,
+    }
+}
+
+/// An address of HTTP, without what could go wrong when a path is appended.
+fn url(field: &Field<'_>) -> Option<Arc<str>> {
+    let parse = |text: &str| {
+        let rest =
+            text.strip_prefix("https://").or(text.strip_prefix("http://")).ok_or("this is no web address")?;
+        if rest.is_empty() || rest.contains(['?', '#', '@']) || text.contains(char::is_whitespace) {
+            return Err("this is no plain web address");
+        }
+        Ok(Arc::from(text.trim_end_matches('/')))
+    };
+    field.parsed(Code::BadValue, "write it as \"https://HOST\"", parse)
+}

@@ -1,0 +1,687 @@
+//! The door: call connections as legs of calls. Pure: orders, calls, events, answers and the time go in; reports and
+//! operations come out.
+//!
+//! ```text
+//!            ┌─────────┐ Answer ┌───────┐ CallConnected, or seen so ┌────┐
+//!   call ──> │ Offered │ ─────> │ Asked │ ────────────────────────> │ Up │
+//!            └────┬────┘        └───┬───┘                           └─┬──┘
+//!   Dial ───────────────────────────┘                                 │
+//!         reject, or 30 s     failed, disconnected, gone      disconnected, or
+//!                 │                 │                          Ending ──> terminated
+//!                 └─────────────────┴───────> Ended <─────────────────┘
+//! ```
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Codec, Config, Reach};
+
+use crate::call::door::{AgreedMedia, Caller, IN_PROCESS, Incoming, Order, Origin, Report};
+use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
+
+use super::callback::{Event, Happened};
+use super::cause::cause_of;
+use super::grid::{self, IncomingCall, IncomingContext};
+use super::identifier::{Kind, RawId};
+use super::rest::Operation;
+use super::stream::PAYLOAD_TYPE;
+use super::wire::{
+    self, AnswerCall, CallConnection, CreateCall, ForParticipant, Identifier, MediaStreaming, PhoneNumber,
+    RejectCall, SendDtmf, Streaming,
+};
+
+/// An event that has not come after this long is asked for.
+const LOOK_AFTER: Duration = Duration::from_secs(5);
+
+/// A hang-up that nobody confirms is taken for done after this long: its request has been tried again by then.
+const HANGING_UP_MAX: Duration = Duration::from_secs(20);
+
+/// Events remembered of a leg, against duplicates.
+const SEEN_MAX: usize = 64;
+
+/// How often a stream that failed is started anew, and after which pause at first.
+const STREAM_TRIES_MAX: u32 = 3;
+const STREAM_PAUSE: Duration = Duration::from_millis(500);
+
+/// Digits of one request.
+const TONES_MAX: usize = 18;
+
+/// What the door wants done.
+#[derive(Debug)]
+pub enum Wanted {
+    /// News for the switchboard.
+    Report(Report),
+    /// Ask ACS, and say what came of it with [`Door::done`].
+    Ask(Box<Asking>),
+    /// ACS's names of a leg, as far as they are known; `None` when the leg is over.
+    Names(LegId, Option<Names>),
+}
+
+/// What ACS calls a leg.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Its call connection.
+    pub connection: Option<String>,
+    /// One for all connections of a call.
+    pub correlation: Option<String>,
+}
+
+/// A request to be made.
+#[derive(Debug)]
+pub struct Asking {
+    /// For which leg.
+    pub leg: LegId,
+    /// Of which resource.
+    pub resource: AcsId,
+    /// Why, to be handed back.
+    pub why: Why,
+    /// What.
+    pub operation: Operation,
+}
+
+/// Why something is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// To answer.
+    Answer,
+    /// To call.
+    Dial,
+    /// To refuse.
+    Reject,
+    /// To learn what an event would have told.
+    Look,
+    /// To end it.
+    Terminate,
+    /// For what the leg can do without: digits, a stream.
+    Aside,
+}
+
+/// Why an operation failed, as far as a leg is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The connection is not there any more.
+    pub is_gone: bool,
+    /// In our words.
+    pub cause: Cause,
+    /// In ACS's.
+    pub detail: String,
+}
+
+/// What happens to a leg's media stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// ACS has dialled it.
+    Opened,
+    /// It is gone.
+    Lost,
+    /// A digit came over it.
+    Digit(char),
+}
+
+/// Makes the addresses that ACS is given: the leg, and a secret that nobody else can make.
+pub trait Paths: Send {
+    /// Where a leg's events go, below the callback address.
+    fn callback(&self, resource: &AcsId, leg: LegId) -> String;
+    /// Where a leg's stream goes.
+    fn media(&self, resource: &AcsId, leg: LegId) -> String;
+    /// A leg that comes to us gets an id that nobody can guess.
+    fn leg_id(&mut self) -> LegId;
+}
+
+/// The ACS door.
+pub struct Door {
+    config: Arc<ArcSwap<Config>>,
+    paths: Box<dyn Paths>,
+    legs: HashMap<LegId, Leg>,
+    alarms: BTreeSet<(Instant, LegId)>,
+    wanted: VecDeque<Wanted>,
+}
+
+struct Leg {
+    resource: AcsId,
+    /// The far end.
+    remote: RawId,
+    state: State,
+    /// From whichever message brings them first.
+    names: Names,
+    seen: VecDeque<String>,
+    /// The highest telling of who is in the call, and the highest press of a key.
+    sequences: (u64, u64),
+    stream_tries: u32,
+    /// What it waits for.
+    look_at: Option<Instant>,
+    stream_at: Option<Instant>,
+    end_at: Option<Instant>,
+    armed: Option<Instant>,
+}
+
+enum State {
+    /// It rings; this answers it.
+    Offered(IncomingContext),
+    /// We have asked for it to be answered or called.
+    Asked,
+    Up,
+    /// We have asked for its end, or shall when we know its name.
+    Ending {
+        cause: Cause,
+        asked: bool,
+    },
+}
+
+impl Door {
+    /// A door with nobody at it.
+    pub fn new(config: Arc<ArcSwap<Config>>, paths: Box<dyn Paths>) -> Door {
+        let (legs, alarms, wanted) = (HashMap::new(), BTreeSet::new(), VecDeque::new());
+        Door { config, paths, legs, alarms, wanted }
+    }
+
+    /// The next thing to be done.
+    pub fn poll(&mut self) -> Option<Wanted> {
+        self.wanted.pop_front()
+    }
+
+    /// When [`Door::handle_timeout`] is next wanted.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// How many legs are open.
+    pub fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// A message has named a leg.
+    fn learn(&mut self, id: LegId, connection: &str, correlation: Option<&str>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let before = leg.names.clone();
+        if leg.names.connection.is_none() && !connection.is_empty() {
+            leg.names.connection = Some(connection.to_owned());
+        }
+        if leg.names.correlation.is_none() {
+            leg.names.correlation = correlation.filter(|text| !text.is_empty()).map(str::to_owned);
+        }
+        if leg.names != before {
+            self.wanted.push_back(Wanted::Names(id, Some(leg.names.clone())));
+        }
+    }
+
+    /// Somebody calls. `wall` tells how long it has been ringing.
+    pub fn incoming(&mut self, now: Instant, wall: Timestamp, resource: &AcsId, call: IncomingCall) {
+        let config = self.config.load_full();
+        let Some(acs) = config.acs(resource) else { return };
+        let Some(answered) = acs.answers.iter().find(|answer| *answer.raw_id == *call.to.as_str()) else {
+            return;
+        };
+        let id = self.paths.leg_id();
+        let rung = wall.as_second().saturating_sub(call.rings_since.as_second());
+        let left = u64::try_from(grid::RINGING_S.saturating_sub(rung)).unwrap_or(0);
+        let incoming = Incoming {
+            leg: id,
+            tenant: acs.tenant.clone(),
+            origin: Origin::Acs(resource.clone()),
+            from: Caller { number: grid::shown(&call.from), name: call.name },
+            to: answered.dialled.to_string(),
+            codecs: vec![Codec::L16],
+        };
+        let mut leg = Leg::new(resource.clone(), call.from, State::Offered(call.context));
+        leg.end_at = Some(now + Duration::from_secs(left));
+        self.legs.insert(id, leg);
+        self.learn(id, "", Some(&call.correlation));
+        self.arm(id);
+        self.report(Report::Incoming(incoming));
+    }
+
+    /// Carries out an order of the switchboard.
+    pub fn order(&mut self, now: Instant, order: Order) {
+        let id = order.leg;
+        match order.action {
+            LegAction::Dial(target) => {
+                if let Err(end) = self.dial(now, id, &target, order.caller) {
+                    self.report(Report::Leg(id, LegEvent::Ended(end)));
+                }
+            }
+            LegAction::Answer => self.answer(now, id),
+            LegAction::HangUp(cause) => self.hang_up(now, id, cause),
+            LegAction::SendDigits(digits) => self.send_digits(id, &digits),
+            // It rings by itself, nothing can be heard before it is answered, and hold is the gateway's music.
+            LegAction::Alert | LegAction::OpenEarly | LegAction::Hold | LegAction::Resume => {}
+        }
+        self.arm(id);
+    }
+
+    fn dial(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        target: &Target,
+        caller: Option<Caller>,
+    ) -> Result<(), LegEnd> {
+        let config = self.config.load_full();
+        let (resource, raw_id) = match &target.address {
+            Address::Acs { resource, number } => (resource.clone(), format!("4:{number}")),
+            Address::Person(person) => match config.person(person).map(|known| &known.reach) {
+                Some(Reach::Acs { resource, raw_id }) => (resource.clone(), raw_id.to_string()),
+                _ => return Err(not_there("the person has no ACS identity")),
+            },
+            _ => return Err(not_there("this is no address of ACS")),
+        };
+        let acs = config.acs(&resource).ok_or_else(|| not_there("the ACS resource is not configured"))?;
+        let remote = RawId::new(&raw_id).ok_or_else(|| not_there("this is no raw id of ACS"))?;
+        let number = acs.caller_id.as_ref().map(|number| number.to_string());
+        let is_phone = remote.kind() == Kind::Phone;
+        if is_phone && number.is_none() {
+            return Err(not_there("the ACS resource has no caller_id to call telephones from"));
+        }
+        let shown = caller.map(|caller| caller.name.unwrap_or(caller.number));
+        let body = CreateCall {
+            targets: vec![Identifier::of(&remote)],
+            callback_uri: format!("{}{}", acs.callback_url, self.paths.callback(&resource, id)),
+            source_caller_id_number: number
+                .filter(|_| is_phone)
+                .map(|value| PhoneNumber { value, is_anonymous: None }),
+            source_display_name: shown.filter(|_| !is_phone),
+            operation_context: Some(id.to_string()),
+            media_streaming_options: Some(self.streaming(acs, id)),
+            teams_app_source: None,
+        };
+        let mut leg = Leg::new(resource, remote, State::Asked);
+        leg.look_at = Some(now + LOOK_AFTER);
+        self.legs.insert(id, leg);
+        self.ask(id, Why::Dial, Operation::Create(body));
+        Ok(())
+    }
+
+    fn answer(&mut self, now: Instant, id: LegId) {
+        let config = self.config.load_full();
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(acs) = config.acs(&leg.resource) else { return };
+        let State::Offered(context) = &leg.state else { return }; // once is enough
+        let incoming_call_context = context.expose().to_owned();
+        leg.state = State::Asked;
+        leg.end_at = None;
+        leg.look_at = Some(now + LOOK_AFTER);
+        let callback_uri = format!("{}{}", acs.callback_url, self.paths.callback(&acs.id, id));
+        let media_streaming_options = Some(self.streaming(acs, id));
+        let operation_context = Some(id.to_string());
+        let body =
+            AnswerCall { incoming_call_context, callback_uri, operation_context, media_streaming_options };
+        self.ask(id, Why::Answer, Operation::Answer(body));
+    }
+
+    fn streaming(&self, acs: &sbc_config::Acs, leg: LegId) -> MediaStreaming {
+        let base = match acs.callback_url.strip_prefix("http") {
+            Some(rest) => format!("ws{rest}"),
+            None => acs.callback_url.to_string(),
+        };
+        MediaStreaming {
+            transport_type: "websocket".into(),
+            transport_url: Some(format!("{base}{}", self.paths.media(&acs.id, leg))),
+            content_type: Some("audio".into()),
+            audio_channel_type: match acs.channels {
+                AcsChannels::Mixed => "mixed".into(),
+                AcsChannels::Unmixed => "unmixed".into(),
+            },
+            start_media_streaming: Some(true),
+            enable_bidirectional: Some(true),
+            audio_format: Some(match acs.audio {
+                AcsAudio::Pcm16K => "pcm16KMono".into(),
+                AcsAudio::Pcm24K => "pcm24KMono".into(),
+            }),
+            enable_dtmf_tones: Some(acs.dtmf == AcsDtmf::Stream),
+        }
+    }
+
+    fn hang_up(&mut self, now: Instant, id: LegId, cause: Cause) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        match &leg.state {
+            State::Offered(context) => {
+                let reason = match cause {
+                    Cause::Busy | Cause::Congestion => "busy",
+                    Cause::Forbidden | Cause::Declined => "forbidden",
+                    _ => "none",
+                };
+                let body = RejectCall {
+                    incoming_call_context: context.expose().to_owned(),
+                    call_reject_reason: Some(reason.into()),
+                };
+                self.ask(id, Why::Reject, Operation::Reject(body));
+                self.end(id, LegEnd::of(cause));
+            }
+            State::Asked | State::Up => {
+                leg.state = State::Ending { cause, asked: false };
+                leg.look_at = None;
+                leg.stream_at = None;
+                leg.end_at = Some(now + HANGING_UP_MAX);
+                self.terminate(id);
+            }
+            State::Ending { .. } => {}
+        }
+    }
+
+    /// Asks for the end of a leg that is to end, if its name is known and it has not been asked yet.
+    fn terminate(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if let (State::Ending { asked: asked @ false, .. }, Some(connection)) =
+            (&mut leg.state, &leg.names.connection)
+        {
+            *asked = true;
+            let connection = connection.clone();
+            self.ask(id, Why::Terminate, Operation::Terminate { connection });
+        }
+    }
+
+    fn send_digits(&mut self, id: LegId, digits: &str) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let (State::Up, Some(connection)) = (&leg.state, leg.names.connection.clone()) else { return };
+        if leg.remote.kind() != Kind::Phone {
+            tracing::info!(leg = %id, "digits can be sent to telephones only; ACS has no other way");
+            return;
+        }
+        let target = Identifier::of(&leg.remote);
+        let tones: Vec<String> = digits.chars().filter_map(wire::tone).map(str::to_owned).collect();
+        for tones in tones.chunks(TONES_MAX) {
+            let body = SendDtmf {
+                tones: tones.to_vec(),
+                target_participant: target.clone(),
+                operation_context: None,
+            };
+            let connection = connection.clone();
+            self.ask(id, Why::Aside, Operation::SendDtmf { connection, body });
+        }
+    }
+
+    /// What came of an operation.
+    pub fn done(&mut self, now: Instant, id: LegId, why: Why, answer: Result<CallConnection, Failure>) {
+        if let (Why::Answer | Why::Dial, Ok(said)) = (why, &answer) {
+            self.learn(id, &said.call_connection_id, said.correlation_id.as_deref());
+        }
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        match (why, answer) {
+            (Why::Answer | Why::Dial, Ok(_)) => {
+                if matches!(leg.state, State::Asked) {
+                    leg.look_at = Some(now + LOOK_AFTER);
+                    if why == Why::Dial {
+                        // ACS does not tell when it rings; from here on it tries to.
+                        self.report(Report::Leg(id, LegEvent::Ringing));
+                    }
+                }
+                self.terminate(id);
+            }
+            (Why::Answer, Err(failure)) if failure.is_gone => {
+                // Nobody tells us when a caller gives up before we answer: this is how we learn it.
+                let detail = failure.detail;
+                self.end(id, LegEnd { cause: Cause::Cancelled, detail });
+            }
+            (Why::Answer | Why::Dial, Err(failure)) => {
+                self.end(id, LegEnd { cause: failure.cause, detail: failure.detail });
+            }
+            (Why::Look, Ok(said)) => self.looked(now, id, &said),
+            (Why::Look, Err(failure)) if failure.is_gone => {
+                self.end(id, LegEnd { cause: Cause::Normal, detail: failure.detail });
+            }
+            (Why::Look, Err(_)) => leg.look_at = Some(now + LOOK_AFTER),
+            (Why::Terminate, Ok(_)) => self.end_as_wanted(id, String::new()),
+            (Why::Terminate, Err(failure)) => {
+                if !failure.is_gone {
+                    tracing::warn!(leg = %id, detail = failure.detail, "ACS did not end a call");
+                }
+                self.end_as_wanted(id, failure.detail);
+            }
+            (Why::Reject, _) | (Why::Aside, Ok(_)) => {}
+            (Why::Aside, Err(failure)) if failure.is_gone => leg.look_at = Some(now),
+            (Why::Aside, Err(failure)) => {
+                tracing::info!(leg = %id, detail = failure.detail, "ACS did not do what a leg can do without");
+            }
+        }
+        self.arm(id);
+    }
+
+    fn looked(&mut self, now: Instant, id: LegId, said: &CallConnection) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let is = |state: &str| said.call_connection_state.eq_ignore_ascii_case(state);
+        if is("disconnected") {
+            return self.end(id, LegEnd { cause: Cause::Normal, detail: "ACS: disconnected".into() });
+        }
+        match leg.state {
+            State::Asked if is("connected") => self.up(id),
+            State::Asked => leg.look_at = Some(now + LOOK_AFTER),
+            State::Offered(_) | State::Up | State::Ending { .. } => {}
+        }
+    }
+
+    /// An event of ACS at a leg's own address.
+    pub fn event(&mut self, now: Instant, id: LegId, event: Event) {
+        let Some(leg) = self.legs.get_mut(&id) else { return }; // it has ended; stragglers come
+        // Two connections of one call may send to one address: a leg is one of them.
+        let foreign = leg.names.connection.as_deref().is_some_and(|known| known != event.connection);
+        if foreign || leg.seen.contains(&event.id) {
+            return;
+        }
+        if leg.seen.len() >= SEEN_MAX {
+            leg.seen.pop_front();
+        }
+        leg.seen.push_back(event.id);
+        self.learn(id, &event.connection, Some(&event.correlation));
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let (code, subcode) = event.result.codes();
+        let end = || LegEnd { cause: cause_of(code, subcode), detail: event.result.verbatim() };
+        match event.happened {
+            Happened::Connected => match leg.state {
+                State::Asked => self.up(id),
+                State::Ending { .. } => self.terminate(id),
+                State::Offered(_) | State::Up => {}
+            },
+            Happened::Disconnected => self.disconnected(id, end()),
+            Happened::AnswerFailed | Happened::CreateFailed | Happened::ConnectFailed => {
+                let end = end();
+                // What failed did not end normally, whatever the code says.
+                let cause = if end.cause == Cause::Normal { Cause::Unreachable } else { end.cause };
+                self.disconnected(id, LegEnd { cause, ..end });
+            }
+            Happened::Participants { sequence, .. } => {
+                if sequence > leg.sequences.0 {
+                    leg.sequences.0 = sequence;
+                }
+                // Whoever is in a call that we have asked for is proof that it is up, or will be; the event that says
+                // so may be lost.
+                if matches!(leg.state, State::Asked) {
+                    leg.look_at = Some(leg.look_at.map_or(now, |at| at.min(now + LOOK_AFTER)));
+                }
+                self.terminate(id);
+            }
+            Happened::Tone { sequence, digit } => {
+                if sequence == 0 || sequence > leg.sequences.1 {
+                    leg.sequences.1 = sequence;
+                    self.report(Report::Leg(id, LegEvent::Digit(digit)));
+                }
+            }
+            Happened::StreamingFailed(detail) => {
+                tracing::info!(leg = %id, detail, "a media stream failed");
+                self.stream_failed(now, id);
+            }
+            Happened::StreamingStarted | Happened::StreamingStopped | Happened::SendDtmfFailed => {}
+            Happened::Other(_) | Happened::Unknown(_) => {}
+        }
+        self.arm(id);
+    }
+
+    fn disconnected(&mut self, id: LegId, end: LegEnd) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        match leg.state {
+            State::Ending { .. } => self.end_as_wanted(id, end.detail),
+            // Nobody answered a call of ours: ACS calls that a normal end.
+            State::Asked if end.cause == Cause::Normal => {
+                self.end(id, LegEnd { cause: Cause::NoAnswer, ..end });
+            }
+            State::Offered(_) | State::Asked | State::Up => self.end(id, end),
+        }
+    }
+
+    /// Something happened to a leg's stream.
+    pub fn stream(&mut self, now: Instant, id: LegId, what: Stream) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        match what {
+            Stream::Opened => {
+                leg.stream_tries = 0;
+                leg.stream_at = None;
+            }
+            // ACS dials anew by itself. If it does not, the call may be over without our knowing.
+            Stream::Lost if matches!(leg.state, State::Up) => leg.look_at = Some(now + LOOK_AFTER),
+            Stream::Lost => {}
+            Stream::Digit(digit) => self.report(Report::Leg(id, LegEvent::Digit(digit))),
+        }
+        self.arm(id);
+    }
+
+    fn stream_failed(&mut self, now: Instant, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if !matches!(leg.state, State::Up | State::Asked) {
+            return;
+        }
+        if leg.stream_tries >= STREAM_TRIES_MAX {
+            return self.hang_up(now, id, Cause::MediaTimeout);
+        }
+        leg.stream_at = Some(now + STREAM_PAUSE * 2u32.pow(leg.stream_tries));
+        leg.stream_tries += 1;
+    }
+
+    /// Lets due timers fire.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, id)) = self.alarms.first().copied() {
+            if at > now {
+                return;
+            }
+            self.alarms.pop_first();
+            let Some(leg) = self.legs.get_mut(&id) else { continue };
+            leg.armed = None;
+            if leg.end_at.is_some_and(|at| at <= now) {
+                leg.end_at = None;
+                match leg.state {
+                    State::Ending { .. } => self.end_as_wanted(id, "ACS did not confirm".into()),
+                    _ => self.end(id, LegEnd { cause: Cause::Cancelled, detail: "it rang out".into() }),
+                }
+                continue;
+            }
+            let connection = leg.names.connection.clone();
+            if leg.stream_at.is_some_and(|at| at <= now) {
+                leg.stream_at = None;
+                if let Some(connection) = connection.clone() {
+                    let body = Streaming::default();
+                    self.ask(id, Why::Aside, Operation::StartStreaming { connection, body });
+                }
+            }
+            let Some(leg) = self.legs.get_mut(&id) else { continue };
+            if leg.look_at.is_some_and(|at| at <= now) {
+                // Without a name there is nothing to look at; the request's own time limit decides.
+                leg.look_at = None;
+                if let Some(connection) = connection {
+                    self.ask(id, Why::Look, Operation::Get { connection });
+                }
+            }
+            self.arm(id);
+        }
+    }
+
+    fn up(&mut self, id: LegId) {
+        let config = self.config.load_full();
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.state = State::Up;
+        leg.look_at = None;
+        let subscribes = config.acs(&leg.resource).is_some_and(|acs| acs.dtmf == AcsDtmf::Subscribe);
+        let target_participant = Identifier::of(&leg.remote);
+        let connection = leg.names.connection.clone();
+        let is_phone = leg.remote.kind() == Kind::Phone;
+        self.report(Report::Agreed(id, Box::new(agreed())));
+        self.report(Report::Leg(id, LegEvent::Answered));
+        if let (true, true, Some(connection)) = (subscribes, is_phone, connection) {
+            let body = ForParticipant { target_participant, ..ForParticipant::default() };
+            self.ask(id, Why::Aside, Operation::StartDtmf { connection, body });
+        }
+    }
+
+    fn end_as_wanted(&mut self, id: LegId, detail: String) {
+        let Some(leg) = self.legs.get(&id) else { return };
+        let cause = match leg.state {
+            State::Ending { cause, .. } => cause,
+            State::Offered(_) | State::Asked | State::Up => Cause::Normal,
+        };
+        self.end(id, LegEnd { cause, detail });
+    }
+
+    fn end(&mut self, id: LegId, end: LegEnd) {
+        let Some(leg) = self.legs.remove(&id) else { return };
+        if let Some(at) = leg.armed {
+            self.alarms.remove(&(at, id));
+        }
+        self.wanted.push_back(Wanted::Names(id, None));
+        self.report(Report::Leg(id, LegEvent::Ended(end)));
+    }
+
+    fn ask(&mut self, leg: LegId, why: Why, operation: Operation) {
+        let Some(resource) = self.legs.get(&leg).map(|leg| leg.resource.clone()) else { return };
+        self.wanted.push_back(Wanted::Ask(Box::new(Asking { leg, resource, why, operation })));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.wanted.push_back(Wanted::Report(report));
+    }
+
+    fn arm(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let next = [leg.look_at, leg.stream_at, leg.end_at].into_iter().flatten().min();
+        if next == leg.armed {
+            return;
+        }
+        if let Some(old) = leg.armed.take() {
+            self.alarms.remove(&(old, id));
+        }
+        if let Some(at) = next {
+            self.alarms.insert((at, id));
+        }
+        leg.armed = next;
+    }
+}
+
+impl Leg {
+    fn new(resource: AcsId, remote: RawId, state: State) -> Leg {
+        Leg {
+            resource,
+            remote,
+            state,
+            names: Names::default(),
+            seen: VecDeque::new(),
+            sequences: (0, 0),
+            stream_tries: 0,
+            look_at: None,
+            stream_at: None,
+            end_at: None,
+            armed: None,
+        }
+    }
+}
+
+/// What the two ends of the wire inside the process speak.
+fn agreed() -> AgreedMedia {
+    AgreedMedia {
+        codec: Codec::L16,
+        send_payload_type: PAYLOAD_TYPE,
+        receive_payload_type: PAYLOAD_TYPE,
+        telephone_event: None,
+        comfort_noise: false,
+        ptime_ms: 20,
+        remote_rtp: Some(IN_PROCESS),
+        remote_rtcp: None,
+        rtcp_mux: false,
+        sends: true,
+        receives: true,
+        nat_host: None,
+        keys: None,
+    }
+}
+
+fn not_there(detail: &str) -> LegEnd {
+    LegEnd { cause: Cause::Unreachable, detail: detail.to_owned() }
+}

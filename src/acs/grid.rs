@@ -1,0 +1,419 @@
+//! Event Grid's deliveries: what a webhook is sent, and which of it is a call for us.
+//!
+//! Deliveries come in two schemas, one event or many, late, twice, in any order, for numbers of others and for calls
+//! that we placed ourselves. All of it is decided here, and the time is an argument.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::identifier::{Kind, RawId};
+use super::wire::Identifier;
+
+/// Events in one delivery: what Event Grid batches at most.
+const EVENTS_MAX: usize = 5_000;
+
+/// Calls taken of one delivery. More at one moment are beyond any gateway's pace, and would ring out in our queue.
+const CALLS_MAX: usize = 256;
+
+/// A telephone rings for 30 seconds; after that the call cannot be answered any more.
+pub const RINGING_S: i64 = 30;
+
+/// An event from further in the future than this shows a clock that is wrong.
+const AHEAD_S: i64 = 300;
+
+/// Ids of events remembered against duplicates: a second's worth at more than any gateway takes in the half minute for
+/// which an event is young.
+const SEEN_MAX: usize = 16_384;
+
+/// The longest secret of a call. Recorded ones have 7 to 8 KiB.
+const CONTEXT_BYTES_MAX: usize = 32 * 1024;
+
+/// Headers kept of a call's `customContext`: five of our own, one of the caller's, and room.
+const SIP_HEADERS_MAX: usize = 16;
+
+/// The secret with which a ringing call is answered. Whoever has it and the access key can take the call.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IncomingContext(String);
+
+impl IncomingContext {
+    /// The secret itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for IncomingContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IncomingContext(redacted)")
+    }
+}
+
+/// Somebody calls.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IncomingCall {
+    /// Who is called: it is in the routing table.
+    pub to: RawId,
+    /// Who calls.
+    pub from: RawId,
+    /// The caller's name, if there is one.
+    pub name: Option<String>,
+    /// What answers it.
+    pub context: IncomingContext,
+    /// One for all connections of the call.
+    pub correlation: String,
+    /// Since when it rings.
+    pub rings_since: Timestamp,
+    /// SIP headers that the SBC of Direct Routing set, names in lower case.
+    pub sip_headers: BTreeMap<String, String>,
+}
+
+impl IncomingCall {
+    /// The caller's User-to-User information, which comes under two spellings.
+    pub fn user_to_user(&self) -> Option<&str> {
+        let spelled = ["user-to-user", "usertouser"];
+        spelled.iter().find_map(|name| self.sip_headers.get(*name)).map(String::as_str)
+    }
+}
+
+/// What a delivery is, by what its headers say.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Labels<'a> {
+    /// `aeg-event-type`.
+    pub event_type: Option<&'a str>,
+    /// `aeg-subscription-name`.
+    pub subscription: Option<&'a str>,
+}
+
+/// What to answer, and what to do after that.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// A subscription asks whether it may send here: answer with this code.
+    Validate(String),
+    /// 200; these calls ring.
+    Calls(Vec<IncomingCall>),
+    /// Not ours: a subscription that nobody allowed.
+    Forbidden,
+    /// No delivery at all.
+    Malformed,
+}
+
+/// Why an event is no call for us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dropped {
+    /// It has rung out, or its clock is wrong.
+    Stale,
+    /// It was here before.
+    Duplicate,
+    /// Its number is not in the routing table.
+    Foreign,
+    /// We placed that call ourselves.
+    Loop,
+    /// Some other event.
+    OtherType,
+    /// Something is missing or too long.
+    Malformed,
+}
+
+impl Dropped {
+    /// Its word in metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Dropped::Stale => "stale",
+            Dropped::Duplicate => "duplicate",
+            Dropped::Foreign => "foreign",
+            Dropped::Loop => "loop",
+            Dropped::OtherType => "other_type",
+            Dropped::Malformed => "malformed",
+        }
+    }
+}
+
+/// What is ours, for telling a call from a stranger's or our own echo.
+pub trait Ours {
+    /// Whether calls to this one are routed.
+    fn is_routed(&self, to: &RawId) -> bool;
+    /// Whether this one calls in our name, or this correlation is of a call we placed.
+    fn is_own(&self, from: &RawId, correlation: &str) -> bool;
+}
+
+/// Remembers what has come, and decides.
+#[derive(Debug, Default)]
+pub struct Gate {
+    seen: VecDeque<u64>,
+    dropped: Vec<Dropped>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    id: String,
+    #[serde(alias = "type")]
+    event_type: String,
+    #[serde(alias = "time")]
+    event_time: Option<String>,
+    #[serde(default)]
+    data: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Data {
+    to: Identifier,
+    from: Identifier,
+    #[serde(default)]
+    caller_display_name: Option<String>,
+    #[serde(default)]
+    custom_context: Option<CustomContext>,
+    incoming_call_context: String,
+    correlation_id: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct CustomContext {
+    sip_headers: Option<BTreeMap<String, String>>,
+}
+
+impl Gate {
+    /// Judges a delivery. `subscriptions` may be empty: then any may send here.
+    pub fn deliver(
+        &mut self,
+        now: Timestamp,
+        labels: Labels<'_>,
+        body: &[u8],
+        subscriptions: &[impl AsRef<str>],
+        ours: &impl Ours,
+    ) -> Verdict {
+        // Anybody may point a subscription at us.
+        let allowed = subscriptions.is_empty()
+            || labels.subscription.is_none_or(|named| {
+                subscriptions.iter().any(|known| known.as_ref().eq_ignore_ascii_case(named))
+            });
+        if !allowed {
+            return Verdict::Forbidden;
+        }
+        let Ok(value) = serde_json::from_slice::<Value>(body) else { return Verdict::Malformed };
+        let events = match value {
+            Value::Array(events) if events.len() <= EVENTS_MAX => events,
+            one @ Value::Object(_) => vec![one],
+            _ => return Verdict::Malformed,
+        };
+        if labels.event_type.is_some_and(|kind| kind.eq_ignore_ascii_case("SubscriptionValidation")) {
+            let code = events.first().and_then(|event| event.pointer("/data/validationCode")?.as_str());
+            return code.map_or(Verdict::Malformed, |code| Verdict::Validate(code.to_owned()));
+        }
+        let mut calls = Vec::new();
+        for event in events {
+            match self.judge(now, event, ours) {
+                Ok(call) if calls.len() < CALLS_MAX => calls.push(call),
+                Ok(_) => self.dropped.push(Dropped::Stale),
+                Err(dropped) => self.dropped.push(dropped),
+            }
+        }
+        Verdict::Calls(calls)
+    }
+
+    /// What was dropped since the last time, to be counted.
+    pub fn dropped(&mut self) -> Vec<Dropped> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    fn judge(&mut self, now: Timestamp, event: Value, ours: &impl Ours) -> Result<IncomingCall, Dropped> {
+        let envelope: Envelope = serde_json::from_value(event).map_err(|_| Dropped::Malformed)?;
+        if envelope.event_type != "Microsoft.Communication.IncomingCall" {
+            return Err(Dropped::OtherType);
+        }
+        let at =
+            envelope.event_time.and_then(|time| time.parse::<Timestamp>().ok()).ok_or(Dropped::Malformed)?;
+        let age = now.as_second() - at.as_second();
+        if !(-AHEAD_S..=RINGING_S).contains(&age) {
+            return Err(Dropped::Stale);
+        }
+        let data: Data = serde_json::from_value(envelope.data).map_err(|_| Dropped::Malformed)?;
+        let (to, from) =
+            (data.to.raw().ok_or(Dropped::Malformed)?, data.from.raw().ok_or(Dropped::Malformed)?);
+        if data.incoming_call_context.is_empty() || data.incoming_call_context.len() > CONTEXT_BYTES_MAX {
+            return Err(Dropped::Malformed);
+        }
+        if !ours.is_routed(&to) {
+            return Err(Dropped::Foreign);
+        }
+        if ours.is_own(&from, &data.correlation_id) {
+            return Err(Dropped::Loop);
+        }
+        // A redirected call has a new event with another `to`: both are remembered, either is enough.
+        let (by_id, by_call) = (hash(&[&envelope.id]), hash(&[&data.correlation_id, to.as_str()]));
+        if self.seen.iter().any(|seen| *seen == by_id || *seen == by_call) {
+            return Err(Dropped::Duplicate);
+        }
+        for seen in [by_id, by_call] {
+            if self.seen.len() >= SEEN_MAX {
+                self.seen.pop_front();
+            }
+            self.seen.push_back(seen);
+        }
+        let headers = data.custom_context.unwrap_or_default().sip_headers.unwrap_or_default();
+        let sip_headers = headers.into_iter().take(SIP_HEADERS_MAX);
+        Ok(IncomingCall {
+            to,
+            from,
+            name: data.caller_display_name.filter(|name| !name.is_empty()),
+            context: IncomingContext(data.incoming_call_context),
+            correlation: data.correlation_id,
+            rings_since: at,
+            sip_headers: sip_headers.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+        })
+    }
+}
+
+/// Who calls, for people: the number, or the raw id of one who has none.
+pub fn shown(from: &RawId) -> String {
+    match (from.kind(), from.number()) {
+        (Kind::Phone, Some(number)) => number.to_owned(),
+        _ => from.as_str().to_owned(),
+    }
+}
+
+/// A fingerprint of an event's name. Two that collide lose one call in 2^64.
+fn hash(parts: &[&str]) -> u64 {
+    use sha2::{Digest as _, Sha256};
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    let digest: [u8; 32] = hasher.finalize().into();
+    digest.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct House;
+
+    impl Ours for House {
+        fn is_routed(&self, to: &RawId) -> bool {
+            ["4:+15550199", "8:acs:11111111-1111-1111-1111-111111111111_00000000-0000-0000-0000-000000000002"]
+                .contains(&to.as_str())
+                || to.kind() == Kind::TeamsApp
+        }
+
+        fn is_own(&self, from: &RawId, correlation: &str) -> bool {
+            from.as_str() == "4:+15550199" || correlation == "of-ours"
+        }
+    }
+
+    const NONE: [&str; 0] = [];
+
+    fn sample(name: &str) -> Value {
+        let file: Value =
+            serde_json::from_str(include_str!("../../tests/wire/acs/sample-deliveries.json")).unwrap();
+        file[name]["body"].clone()
+    }
+
+    fn at(second: i64) -> Timestamp {
+        let began: Timestamp = "2026-08-05T10:15:30Z".parse().unwrap();
+        began + jiff::SignedDuration::from_secs(second)
+    }
+
+    fn deliver(gate: &mut Gate, body: &Value) -> Verdict {
+        gate.deliver(at(2), Labels::default(), &serde_json::to_vec(body).unwrap(), &NONE, &House)
+    }
+
+    fn calls(verdict: Verdict) -> Vec<IncomingCall> {
+        let Verdict::Calls(calls) = verdict else { panic!("{verdict:?}") };
+        calls
+    }
+
+    #[test]
+    fn a_call_comes_in_either_schema_alone_or_in_a_batch() {
+        for name in [
+            "IncomingCall_pstn_eventgrid_schema",
+            "IncomingCall_pstn_cloudevents",
+            "IncomingCall_voip_cloudevents",
+            "IncomingCall_teams_resource_account_kind_unknown",
+            "IncomingCall_teams_app_on_behalf_of",
+        ] {
+            assert_eq!(calls(deliver(&mut Gate::default(), &sample(name))).len(), 1, "{name}");
+            let alone = sample(name)[0].clone();
+            assert_eq!(calls(deliver(&mut Gate::default(), &alone)).len(), 1, "{name} without a list");
+        }
+        let batch = Value::Array(vec![
+            sample("IncomingCall_voip_cloudevents")[0].clone(),
+            Value::Null,
+            sample("IncomingCall_teams_resource_account_kind_unknown")[0].clone(),
+        ]);
+        let mut gate = Gate::default();
+        assert_eq!(calls(deliver(&mut gate, &batch)).len(), 2);
+        assert_eq!(gate.dropped(), [Dropped::Malformed]);
+    }
+
+    #[test]
+    fn what_it_says_is_kept_and_its_secret_is_not_shown() {
+        let call =
+            calls(deliver(&mut Gate::default(), &sample("IncomingCall_pstn_eventgrid_schema"))).remove(0);
+        assert_eq!(call.to.as_str(), "4:+15550199");
+        assert_eq!(call.user_to_user(), Some("616d617a6f6e;encoding=hex"));
+        assert_eq!(call.sip_headers.get("x-ms-custom-ticket").map(String::as_str), Some("42"));
+        assert!(!format!("{call:?}").contains("opaque"));
+    }
+
+    #[test]
+    fn old_foreign_doubled_and_looped_ones_are_dropped() {
+        let mut gate = Gate::default();
+        let sample = sample("IncomingCall_pstn_eventgrid_schema");
+        let with = |edit: &dyn Fn(&mut Value)| {
+            let mut body = sample.clone();
+            edit(&mut body[0]);
+            body
+        };
+        let body = serde_json::to_vec(&sample).unwrap();
+        assert!(calls(gate.deliver(at(31), Labels::default(), &body, &NONE, &House)).is_empty());
+        assert!(calls(gate.deliver(at(-301), Labels::default(), &body, &NONE, &House)).is_empty());
+        assert_eq!(gate.dropped(), [Dropped::Stale, Dropped::Stale]);
+        assert_eq!(calls(gate.deliver(at(30), Labels::default(), &body, &NONE, &House)).len(), 1);
+        assert!(calls(deliver(&mut gate, &sample)).is_empty(), "the same once more");
+        let other_id = with(&|event| event["id"] = "another".into());
+        assert!(calls(deliver(&mut gate, &other_id)).is_empty(), "the same call under another id");
+        assert_eq!(gate.dropped(), [Dropped::Duplicate, Dropped::Duplicate]);
+        let foreign = with(&|event| event["data"]["to"]["rawId"] = "4:+15550777".into());
+        let looped = with(&|event| event["data"]["from"]["rawId"] = "4:+15550199".into());
+        let own = with(&|event| event["data"]["correlationId"] = "of-ours".into());
+        let other = with(&|event| event["eventType"] = "Microsoft.Communication.CallStarted".into());
+        let long =
+            with(&|event| event["data"]["incomingCallContext"] = "x".repeat(CONTEXT_BYTES_MAX + 1).into());
+        for body in [foreign, looped, own, other, long] {
+            assert!(calls(deliver(&mut gate, &body)).is_empty());
+        }
+        let because =
+            [Dropped::Foreign, Dropped::Loop, Dropped::Loop, Dropped::OtherType, Dropped::Malformed];
+        assert_eq!(gate.dropped(), because);
+    }
+
+    #[test]
+    fn a_redirected_call_is_a_new_one() {
+        let mut gate = Gate::default();
+        assert_eq!(calls(deliver(&mut gate, &sample("IncomingCall_pstn_eventgrid_schema"))).len(), 1);
+        let mut redirected = sample("IncomingCall_pstn_eventgrid_schema");
+        redirected[0]["id"] = "b".into();
+        redirected[0]["data"]["to"] = serde_json::json!({"rawId": "28:orgid:x"});
+        assert_eq!(calls(deliver(&mut gate, &redirected)).len(), 1);
+    }
+
+    #[test]
+    fn a_subscription_introduces_itself_if_it_is_known() {
+        let mut gate = Gate::default();
+        let body = serde_json::to_vec(&sample("SubscriptionValidation_request")).unwrap();
+        let labels = Labels { event_type: Some("SubscriptionValidation"), subscription: Some("SIDETONE") };
+        let code = "512d38b6-c7b8-40c8-89fe-f46f9e9622b6".to_owned();
+        assert_eq!(gate.deliver(at(0), labels, &body, &["sidetone"], &House), Verdict::Validate(code));
+        let labels = Labels { subscription: Some("strangers"), ..labels };
+        assert_eq!(gate.deliver(at(0), labels, &body, &["sidetone"], &House), Verdict::Forbidden);
+        assert_eq!(gate.deliver(at(0), Labels::default(), b"<xml/>", &NONE, &House), Verdict::Malformed);
+    }
+}

@@ -1,0 +1,628 @@
+//! The REST client: one function for every operation, and one place that decides what may be tried again.
+//!
+//! A lost response leaves open whether something was done. Operations that carry a Repeatability pair are sent again
+//! with the same pair. Of the others, those whose effect can be read are read before they are sent again; the rest are
+//! not sent again. A request that was refused for want of capacity (429) was not carried out, and may always come again.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::{Method, StatusCode, Url};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::call::Cause;
+
+use super::cause::cause_of;
+use super::identifier::{RawId, percent_encoded};
+use super::sign::{AccessKey, Unsigned, http_date, sign};
+use super::token::{TokenError, TokenSource};
+use super::wire::{
+    self, AddParticipant, AnswerCall, CallConnection, CancelAdd, ConnectCall, CreateCall, ForParticipant,
+    MoveParticipants, MuteParticipants, Play, Recognize, RedirectCall, RejectCall, RemoveParticipant,
+    SendDtmf, Streaming, TransferCall,
+};
+
+/// Times a request is sent in all.
+const TRIES_MAX: u32 = 4;
+
+/// Between two tries, doubled each time, when the service names no time.
+const BACK_OFF: Duration = Duration::from_millis(200);
+
+/// The longest wait that is granted to a Retry-After: a caller rings for 30 seconds.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
+/// One try.
+const TRY_MAX: Duration = Duration::from_secs(10);
+
+/// The largest answer read: a page of participants is a few hundred KiB at most.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// How requests are authenticated.
+#[derive(Clone)]
+pub enum Credential {
+    /// With the resource's access key.
+    Key(AccessKey),
+    /// With tokens of Entra.
+    Tokens(Arc<dyn TokenSource>),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Credential::Key(_) => "Credential::Key(redacted)",
+            Credential::Tokens(_) => "Credential::Tokens",
+        })
+    }
+}
+
+/// The scope of tokens for Call Automation; the double slash is right.
+pub const SCOPE: &str = "https://communication.azure.com//.default";
+
+/// What is asked of the service. `connection` is a call connection id.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "each is the operation of its name in the API")]
+pub enum Operation {
+    Answer(AnswerCall),
+    Create(CreateCall),
+    Connect(ConnectCall),
+    Redirect(RedirectCall),
+    Reject(RejectCall),
+    Get { connection: String },
+    HangUp { connection: String },
+    Terminate { connection: String },
+    Transfer { connection: String, body: TransferCall },
+    ListParticipants { connection: String },
+    GetParticipant { connection: String, who: RawId },
+    Add { connection: String, body: AddParticipant },
+    CancelAdd { connection: String, body: CancelAdd },
+    Remove { connection: String, body: RemoveParticipant },
+    Mute { connection: String, body: MuteParticipants },
+    MoveHere { connection: String, body: MoveParticipants },
+    Hold { connection: String, body: ForParticipant },
+    Unhold { connection: String, body: ForParticipant },
+    Play { connection: String, body: Play },
+    Recognize { connection: String, body: Recognize },
+    CancelMedia { connection: String },
+    SendDtmf { connection: String, body: SendDtmf },
+    StartDtmf { connection: String, body: ForParticipant },
+    StopDtmf { connection: String, body: ForParticipant },
+    StartStreaming { connection: String, body: Streaming },
+    StopStreaming { connection: String, body: Streaming },
+}
+
+/// A request, but for who sends it and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// The verb.
+    pub method: Method,
+    /// Path and query.
+    pub target: String,
+    /// The body, empty if there is none.
+    pub body: Vec<u8>,
+    /// Whether it carries a Repeatability pair.
+    pub repeatable: bool,
+}
+
+impl Operation {
+    /// The name, for errors and metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Operation::Answer(_) => "answer",
+            Operation::Create(_) => "create call",
+            Operation::Connect(_) => "connect",
+            Operation::Redirect(_) => "redirect",
+            Operation::Reject(_) => "reject",
+            Operation::Get { .. } => "get call",
+            Operation::HangUp { .. } => "hang up",
+            Operation::Terminate { .. } => "terminate",
+            Operation::Transfer { .. } => "transfer",
+            Operation::ListParticipants { .. } => "list participants",
+            Operation::GetParticipant { .. } => "get participant",
+            Operation::Add { .. } => "add participant",
+            Operation::CancelAdd { .. } => "cancel add participant",
+            Operation::Remove { .. } => "remove participant",
+            Operation::Mute { .. } => "mute",
+            Operation::MoveHere { .. } => "move here",
+            Operation::Hold { .. } => "hold",
+            Operation::Unhold { .. } => "unhold",
+            Operation::Play { .. } => "play",
+            Operation::Recognize { .. } => "recognize",
+            Operation::CancelMedia { .. } => "cancel media",
+            Operation::SendDtmf { .. } => "send DTMF",
+            Operation::StartDtmf { .. } => "start DTMF recognition",
+            Operation::StopDtmf { .. } => "stop DTMF recognition",
+            Operation::StartStreaming { .. } => "start media streaming",
+            Operation::StopStreaming { .. } => "stop media streaming",
+        }
+    }
+
+    /// The request that asks for it.
+    pub fn request(&self, api_version: &str) -> Request {
+        let top = |verb: &str| format!("/calling/callConnections{verb}");
+        let of = |connection: &str, rest: &str| {
+            format!("/calling/callConnections/{}{rest}", percent_encoded(connection))
+        };
+        let (method, path, body, repeatable) = match self {
+            Operation::Answer(body) => (Method::POST, top(":answer"), json(body), true),
+            Operation::Create(body) => (Method::POST, top(""), json(body), true),
+            Operation::Connect(body) => (Method::POST, top(":connect"), json(body), true),
+            Operation::Redirect(body) => (Method::POST, top(":redirect"), json(body), true),
+            Operation::Reject(body) => (Method::POST, top(":reject"), json(body), true),
+            Operation::Get { connection } => (Method::GET, of(connection, ""), Vec::new(), false),
+            Operation::HangUp { connection } => (Method::DELETE, of(connection, ""), Vec::new(), false),
+            Operation::Terminate { connection } => {
+                (Method::POST, of(connection, ":terminate"), Vec::new(), true)
+            }
+            Operation::Transfer { connection, body } => {
+                (Method::POST, of(connection, ":transferToParticipant"), json(body), true)
+            }
+            Operation::ListParticipants { connection } => {
+                (Method::GET, of(connection, "/participants"), Vec::new(), false)
+            }
+            Operation::GetParticipant { connection, who } => {
+                (Method::GET, of(connection, &format!("/participants/{}", who.in_path())), Vec::new(), false)
+            }
+            Operation::Add { connection, body } => {
+                (Method::POST, of(connection, "/participants:add"), json(body), true)
+            }
+            Operation::CancelAdd { connection, body } => {
+                (Method::POST, of(connection, "/participants:cancelAddParticipant"), json(body), true)
+            }
+            Operation::Remove { connection, body } => {
+                (Method::POST, of(connection, "/participants:remove"), json(body), true)
+            }
+            Operation::Mute { connection, body } => {
+                (Method::POST, of(connection, "/participants:mute"), json(body), true)
+            }
+            Operation::MoveHere { connection, body } => {
+                (Method::POST, of(connection, "/participants:moveHere"), json(body), true)
+            }
+            Operation::Hold { connection, body } => {
+                (Method::POST, of(connection, ":hold"), json(body), false)
+            }
+            Operation::Unhold { connection, body } => {
+                (Method::POST, of(connection, ":unhold"), json(body), false)
+            }
+            Operation::Play { connection, body } => {
+                (Method::POST, of(connection, ":play"), json(body), false)
+            }
+            Operation::Recognize { connection, body } => {
+                (Method::POST, of(connection, ":recognize"), json(body), false)
+            }
+            Operation::CancelMedia { connection } => {
+                (Method::POST, of(connection, ":cancelAllMediaOperations"), Vec::new(), false)
+            }
+            Operation::SendDtmf { connection, body } => {
+                (Method::POST, of(connection, ":sendDtmfTones"), json(body), true)
+            }
+            Operation::StartDtmf { connection, body } => {
+                (Method::POST, of(connection, ":startContinuousDtmfRecognition"), json(body), false)
+            }
+            Operation::StopDtmf { connection, body } => {
+                (Method::POST, of(connection, ":stopContinuousDtmfRecognition"), json(body), false)
+            }
+            Operation::StartStreaming { connection, body } => {
+                (Method::POST, of(connection, ":startMediaStreaming"), json(body), false)
+            }
+            Operation::StopStreaming { connection, body } => {
+                (Method::POST, of(connection, ":stopMediaStreaming"), json(body), false)
+            }
+        };
+        let target = format!("{path}?api-version={}", percent_encoded(api_version));
+        Request { method, target, body, repeatable }
+    }
+
+    /// What to read to learn whether it was carried out; `None` if nothing tells.
+    fn effect(&self) -> Option<Operation> {
+        let connection = |connection: &String| connection.clone();
+        match self {
+            Operation::Hold { connection: c, body } | Operation::Unhold { connection: c, body } => {
+                let who = body.target_participant.raw()?;
+                Some(Operation::GetParticipant { connection: connection(c), who })
+            }
+            Operation::StartStreaming { connection: c, .. }
+            | Operation::StopStreaming { connection: c, .. } => {
+                Some(Operation::Get { connection: connection(c) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether what was read says that it was carried out.
+    fn is_done(&self, read: &Value) -> bool {
+        let held = || read.get("isOnHold").and_then(Value::as_bool);
+        let streams = || {
+            let state = read.pointer("/mediaStreamingSubscription/state").and_then(Value::as_str);
+            state.is_some_and(|state| state.eq_ignore_ascii_case("active"))
+        };
+        match self {
+            Operation::Hold { .. } => held() == Some(true),
+            Operation::Unhold { .. } => held() == Some(false),
+            Operation::StartStreaming { .. } => streams(),
+            Operation::StopStreaming { .. } => !streams(),
+            _ => false,
+        }
+    }
+}
+
+fn json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default() // our own shapes hold nothing that JSON cannot
+}
+
+/// Why an operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum RestError {
+    /// The service says no.
+    #[error("ACS refuses to {operation}: {status} ({code}) {message}")]
+    Refused {
+        /// What was asked.
+        operation: &'static str,
+        /// The HTTP status.
+        status: u16,
+        /// The service's code as it came: usually the subcode, sometimes a name.
+        code: String,
+        /// The service's words.
+        message: String,
+        /// What to tell Microsoft's support.
+        request_id: Option<String>,
+    },
+    /// It could not be asked, or its answer was lost and it is not safe to ask again.
+    #[error("ACS cannot be asked to {operation}")]
+    Unreachable {
+        /// What was asked.
+        operation: &'static str,
+        /// Why.
+        source: reqwest::Error,
+    },
+    /// The service answered what it should not.
+    #[error("ACS answered {operation} with what cannot be understood")]
+    Answer {
+        /// What was asked.
+        operation: &'static str,
+    },
+    /// There is no token to ask with.
+    #[error("no token to {operation} with")]
+    Token {
+        /// What was asked.
+        operation: &'static str,
+        /// Why.
+        source: TokenError,
+    },
+}
+
+impl RestError {
+    /// The subcode, if the service named one.
+    pub fn subcode(&self) -> Option<u32> {
+        match self {
+            RestError::Refused { code, .. } => code.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether the call is not there any more.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, RestError::Refused { status: 404, .. }) || self.subcode() == Some(8528)
+    }
+
+    /// What it means for a leg.
+    pub fn cause(&self) -> Cause {
+        match self {
+            RestError::Refused { status: 401, .. } => Cause::Forbidden,
+            RestError::Refused { status, .. } => cause_of(*status, self.subcode().unwrap_or(0)),
+            RestError::Unreachable { .. } => Cause::Unreachable,
+            RestError::Answer { .. } | RestError::Token { .. } => Cause::Internal,
+        }
+    }
+
+    /// The service's own numbers and words, for records.
+    pub fn detail(&self) -> String {
+        match self {
+            RestError::Refused { status, code, message, .. } => format!("ACS {status}/{code} {message}"),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Asks one ACS resource.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: Url,
+    host: String,
+    api_version: String,
+    credential: Credential,
+}
+
+/// The address of the resource is none.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0:?} is no address of an ACS resource; write https://NAME.communication.azure.com")]
+pub struct BadEndpoint(String);
+
+impl Client {
+    /// A client of the resource at `endpoint`.
+    ///
+    /// # Errors
+    /// [`BadEndpoint`].
+    pub fn new(
+        http: reqwest::Client,
+        endpoint: &str,
+        api_version: &str,
+        credential: Credential,
+    ) -> Result<Client, BadEndpoint> {
+        let bad = || BadEndpoint(endpoint.to_owned());
+        let base = Url::parse(endpoint.trim_end_matches('/')).map_err(|_| bad())?;
+        let name = base.host_str().ok_or_else(bad)?;
+        let host = match base.port() {
+            Some(port) => format!("{name}:{port}"),
+            None => name.to_owned(),
+        };
+        Ok(Client { http, base, host, api_version: api_version.to_owned(), credential })
+    }
+
+    /// Asks for an operation; the service's answer, `null` if it has none.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub async fn ask(&self, operation: &Operation) -> Result<Value, RestError> {
+        let request = operation.request(&self.api_version);
+        let first_sent = http_date(Timestamp::now());
+        let pair = request.repeatable.then(|| (uuid(), first_sent));
+        let mut wait = BACK_OFF;
+        for tried in 1.. {
+            let answer = self.send(operation.name(), &request, pair.as_ref()).await;
+            let (error, pause, was_refused) = match answer {
+                Ok(answer) => return Ok(answer),
+                Err(Failed { error, retry: Retry::Never }) => {
+                    // Hanging up on a call that is gone is done.
+                    if tried > 1 && request.method == Method::DELETE && error.is_gone() {
+                        return Ok(Value::Null);
+                    }
+                    return Err(error);
+                }
+                Err(Failed { error, retry: Retry::Refused(after) }) => {
+                    (error, after.unwrap_or(wait).min(RETRY_AFTER_MAX), true)
+                }
+                Err(Failed { error, retry: Retry::Lost }) => (error, wait, false),
+            };
+            let safe = was_refused || request.repeatable || request.method != Method::POST;
+            if tried >= TRIES_MAX || !(safe || operation.effect().is_some()) {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            wait *= 2;
+            if !safe && let Some(effect) = operation.effect() {
+                let look = effect.request(&self.api_version);
+                match self.send(effect.name(), &look, None).await {
+                    Ok(read) if operation.is_done(&read) => return Ok(Value::Null),
+                    Ok(_) => {}
+                    Err(_) => return Err(error), // nobody knows; the first error is the truer one
+                }
+            }
+        }
+        Err(RestError::Answer { operation: operation.name() })
+    }
+
+    /// Asks for the state of a call connection.
+    ///
+    /// # Errors
+    /// [`RestError`].
+    pub async fn connection(&self, operation: &Operation) -> Result<CallConnection, RestError> {
+        let answer = self.ask(operation).await?;
+        serde_json::from_value(answer).map_err(|_| RestError::Answer { operation: operation.name() })
+    }
+
+    async fn send(
+        &self,
+        operation: &'static str,
+        request: &Request,
+        pair: Option<&(String, String)>,
+    ) -> Result<Value, Failed> {
+        // Signed anew for each try: the date is part of it.
+        let date = http_date(Timestamp::now());
+        let url = format!("{}{}", self.base.as_str().trim_end_matches('/'), request.target);
+        let mut sending = self.http.request(request.method.clone(), url).timeout(TRY_MAX);
+        match &self.credential {
+            Credential::Key(key) => {
+                let unsigned = Unsigned {
+                    method: request.method.as_str(),
+                    target: &request.target,
+                    host: &self.host,
+                    date: &date,
+                    body: &request.body,
+                };
+                let signed = sign(key, unsigned);
+                sending = sending
+                    .header("x-ms-date", &date)
+                    .header("x-ms-content-sha256", signed.content_sha256)
+                    .header("authorization", signed.authorization);
+            }
+            Credential::Tokens(tokens) => {
+                let token = tokens.token(SCOPE).await.map_err(|source| Failed {
+                    error: RestError::Token { operation, source },
+                    retry: Retry::Never,
+                })?;
+                sending = sending.header("authorization", format!("Bearer {}", token.expose()));
+            }
+        }
+        sending = sending
+            .header("accept", "application/json")
+            .header("x-ms-client-request-id", uuid())
+            .header("x-ms-return-client-request-id", "true");
+        if let Some((id, first_sent)) = pair {
+            sending =
+                sending.header("repeatability-request-id", id).header("repeatability-first-sent", first_sent);
+        }
+        if !request.body.is_empty() {
+            sending = sending.header("content-type", "application/json").body(request.body.clone());
+        }
+        let lost = |source: reqwest::Error| {
+            // A connection that was never made carried nothing.
+            let retry = if source.is_connect() { Retry::Refused(None) } else { Retry::Lost };
+            Failed { error: RestError::Unreachable { operation, source }, retry }
+        };
+        let answer = sending.send().await.map_err(lost)?;
+        let status = answer.status();
+        let request_id = header(&answer, "x-ms-request-id").or_else(|| header(&answer, "ms-cv"));
+        let retry_after = header(&answer, "retry-after").and_then(|text| text.trim().parse().ok());
+        let body = limited(answer, operation).await?;
+        if status.is_success() {
+            if body.is_empty() {
+                return Ok(Value::Null);
+            }
+            let unreadable = |_| Failed { error: RestError::Answer { operation }, retry: Retry::Never };
+            return serde_json::from_slice(&body).map_err(unreadable);
+        }
+        let said: wire::ErrorBody = serde_json::from_slice(&body).unwrap_or_default();
+        tracing::debug!(operation, %status, code = said.error.code, ?request_id, "ACS refuses");
+        let message = said.error.message.chars().take(256).collect();
+        let code = said.error.code.chars().take(64).collect();
+        let retry = match status {
+            StatusCode::TOO_MANY_REQUESTS => Retry::Refused(retry_after.map(Duration::from_secs)),
+            _ if status.is_server_error() => Retry::Lost,
+            _ => Retry::Never,
+        };
+        let status = status.as_u16();
+        Err(Failed { error: RestError::Refused { operation, status, code, message, request_id }, retry })
+    }
+}
+
+/// Why one try failed, and what that means for the next.
+struct Failed {
+    error: RestError,
+    retry: Retry,
+}
+
+enum Retry {
+    /// The same again would fail the same.
+    Never,
+    /// It was not carried out; the service may have said when to come again.
+    Refused(Option<Duration>),
+    /// Nobody knows whether it was carried out.
+    Lost,
+}
+
+async fn limited(mut answer: reqwest::Response, operation: &'static str) -> Result<Vec<u8>, Failed> {
+    let mut body = Vec::new();
+    loop {
+        let piece = answer.chunk().await.map_err(|source| Failed {
+            error: RestError::Unreachable { operation, source },
+            retry: Retry::Lost,
+        })?;
+        let Some(piece) = piece else { return Ok(body) };
+        if body.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(Failed { error: RestError::Answer { operation }, retry: Retry::Never });
+        }
+        body.extend_from_slice(&piece);
+    }
+}
+
+fn header(answer: &reqwest::Response, name: &str) -> Option<String> {
+    let value = answer.headers().get(name)?.to_str().ok()?;
+    Some(value.chars().take(128).collect())
+}
+
+/// A random UUID (RFC 9562 section 5.4).
+pub(crate) fn uuid() -> String {
+    let mut bytes = [0; 16];
+    // Without randomness two requests could be taken for one.
+    getrandom::fill(&mut bytes).expect("the operating system has randomness");
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured() -> Vec<Value> {
+        let file: Value =
+            serde_json::from_str(include_str!("../../tests/wire/acs/python-sdk-1.6.0.requests.json"))
+                .unwrap();
+        file["requests"].as_array().unwrap().clone()
+    }
+
+    /// The captured request of an SDK call, as an operation of ours.
+    fn operation(call: &Value) -> Option<Operation> {
+        let body = || call["raw_body"].as_str().unwrap_or_default();
+        let connection = || "401f2500-0000-4000-8000-000000000001".to_owned();
+        macro_rules! of {
+            ($name:ident) => {
+                Operation::$name { connection: connection(), body: serde_json::from_str(body()).unwrap() }
+            };
+        }
+        Some(match call["sdk_call"].as_str()? {
+            "answer_call_min" | "answer_call_media" => {
+                Operation::Answer(serde_json::from_str(body()).unwrap())
+            }
+            "reject_call" => Operation::Reject(serde_json::from_str(body()).unwrap()),
+            "redirect_call_teams" => Operation::Redirect(serde_json::from_str(body()).unwrap()),
+            name if name.starts_with("create_call") => {
+                Operation::Create(serde_json::from_str(body()).unwrap())
+            }
+            name if name.starts_with("connect_call") => {
+                Operation::Connect(serde_json::from_str(body()).unwrap())
+            }
+            "get_call_properties" => Operation::Get { connection: connection() },
+            name if name.starts_with("add_participant") => of!(Add),
+            "cancel_add" => of!(CancelAdd),
+            "remove_participant" => of!(Remove),
+            name if name.starts_with("transfer") => of!(Transfer),
+            "mute" => of!(Mute),
+            "hold" => of!(Hold),
+            "unhold" => of!(Unhold),
+            "play_to" | "play_all_interrupt" => of!(Play),
+            "recognize_dtmf" | "recognize_choices" => of!(Recognize),
+            "cancel_all_media" => Operation::CancelMedia { connection: connection() },
+            "send_dtmf" => of!(SendDtmf),
+            "start_cont_dtmf" => of!(StartDtmf),
+            "stop_cont_dtmf" => of!(StopDtmf),
+            "start_media_streaming" => of!(StartStreaming),
+            "stop_media_streaming" => of!(StopStreaming),
+            "list_participants" => Operation::ListParticipants { connection: connection() },
+            "get_participant" => Operation::GetParticipant {
+                connection: connection(),
+                who: RawId::new("4:+15550100").unwrap(),
+            },
+            "move_participants" => of!(MoveHere),
+            "hang_up_self" => Operation::HangUp { connection: connection() },
+            "hang_up_everyone" => Operation::Terminate { connection: connection() },
+            _ => return None, // recording, transcription, and the SDK's own retries
+        })
+    }
+
+    #[test]
+    fn each_operation_is_asked_for_as_the_sdk_does() {
+        let mut seen = std::collections::BTreeSet::new();
+        for call in captured() {
+            let Some(operation) = operation(&call) else { continue };
+            let request = operation.request("2026-03-12");
+            let name = call["sdk_call"].as_str().unwrap();
+            assert_eq!(request.method.as_str(), call["method"].as_str().unwrap(), "{name}");
+            assert_eq!(request.target, call["target"].as_str().unwrap(), "{name}");
+            let repeats =
+                call["headers"].as_array().unwrap().iter().any(|header| {
+                    header[0].as_str().unwrap().eq_ignore_ascii_case("Repeatability-Request-ID")
+                });
+            assert_eq!(request.repeatable, repeats, "{name}");
+            let raw = call["raw_body"].as_str().unwrap_or_default();
+            if raw.is_empty() {
+                assert!(request.body.is_empty(), "{name}");
+            }
+            seen.insert(operation.name());
+        }
+        assert_eq!(seen.len(), 26, "every operation: {seen:?}");
+    }
+
+    #[test]
+    fn a_uuid_is_one() {
+        let id = uuid();
+        assert_eq!(id.len(), 36);
+        assert_eq!(&id[14..15], "4");
+        assert_ne!(id, uuid());
+    }
+}

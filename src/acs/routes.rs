@@ -1,0 +1,361 @@
+//! The addresses that the clouds are given: Event Grid's webhook, each leg's callbacks, each leg's media stream.
+//!
+//! Whoever comes is asked two things before anything is believed: the secret in the address, and a token.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::Timestamp;
+use sbc_config::{Acs, AcsId, Config, Secret, TokenIssuer};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use crate::bridge::Bridge;
+use crate::call::LegId;
+use crate::jwks::{Expects, Jwks};
+use crate::observe::metrics as names;
+
+use super::callback;
+use super::door::{Names, Paths};
+use super::grid::{Gate, Labels, Ours, Verdict};
+use super::identifier::RawId;
+use super::run::Input;
+use super::socket::{self, Sockets};
+use super::stream::MESSAGE_BYTES_MAX;
+
+/// A request may take this long to arrive; the clouds are quick, and slow ones hold a connection.
+const REQUEST_MAX: Duration = Duration::from_secs(20);
+
+/// Makes and knows the secrets in a leg's addresses: a leg's id, signed with a key that is drawn anew at each start.
+#[derive(Clone)]
+pub struct PathKey([u8; 32]);
+
+impl fmt::Debug for PathKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PathKey(redacted)")
+    }
+}
+
+impl PathKey {
+    /// A key of the operating system's randomness.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn random() -> Result<PathKey, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(PathKey(key))
+    }
+
+    fn secret(&self, purpose: &str, resource: &str, leg: LegId) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        mac.update(format!("{purpose}/{resource}/{leg}").as_bytes());
+        let tag = mac.finalize().into_bytes();
+        tag.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn is_secret(&self, purpose: &str, resource: &str, leg: LegId, said: &str) -> bool {
+        self.secret(purpose, resource, leg).as_bytes().ct_eq(said.as_bytes()).into()
+    }
+}
+
+impl Paths for PathKey {
+    fn callback(&self, resource: &AcsId, leg: LegId) -> String {
+        format!("/acs/{resource}/calls/{leg}/{}", self.secret("calls", resource.as_str(), leg))
+    }
+
+    fn media(&self, resource: &AcsId, leg: LegId) -> String {
+        format!("/acs/{resource}/media/{leg}/{}", self.secret("media", resource.as_str(), leg))
+    }
+
+    fn leg_id(&mut self) -> LegId {
+        let mut bytes = [0; 8];
+        // Without randomness ids could collide: nothing sensible can go on.
+        getrandom::fill(&mut bytes).expect("the operating system has randomness");
+        LegId(u64::from_le_bytes(bytes))
+    }
+}
+
+/// What the routes share.
+pub(super) struct House {
+    resources: HashMap<String, Resource>,
+    pub(super) bridge: Bridge,
+    key: PathKey,
+    pub(super) inputs: mpsc::Sender<Input>,
+    pub(super) sockets: Sockets,
+    /// What the door knows of its legs, for those who ask before they may reach it.
+    known: Mutex<HashMap<LegId, Names>>,
+    body_bytes_max: usize,
+    pub(super) media_idle: Duration,
+}
+
+struct Resource {
+    acs: Acs,
+    gate: Mutex<Gate>,
+    tokens: Issuer,
+    webhook_tokens: Option<Issuer>,
+}
+
+struct Issuer {
+    keys: Jwks,
+    expects: Expects,
+}
+
+impl Issuer {
+    fn new(issuer: &TokenIssuer, http: &reqwest::Client) -> Issuer {
+        let expects = Expects {
+            issuers: vec![issuer.issuer.to_string()],
+            audiences: vec![issuer.audience.to_string()],
+        };
+        Issuer { keys: Jwks::new(&*issuer.jwks_url, http.clone()), expects }
+    }
+
+    /// Whether the request carries a token of this issuer for us.
+    async fn trusts(&self, headers: &HeaderMap) -> bool {
+        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = value.and_then(|value| value.split_once(' '));
+        let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")) else {
+            return false;
+        };
+        match self.keys.verify(token.trim(), &self.expects, SystemTime::now()).await {
+            Ok(_) => true,
+            Err(fault) => {
+                metrics::counter!(names::ACS_DENIED).increment(1);
+                tracing::info!(%fault, "a token is not believed");
+                false
+            }
+        }
+    }
+}
+
+/// What is ours, for the webhook's gate.
+struct Mine<'a> {
+    acs: &'a Acs,
+    known: &'a HashMap<LegId, Names>,
+}
+
+impl Ours for Mine<'_> {
+    fn is_routed(&self, to: &RawId) -> bool {
+        self.acs.answers.iter().any(|answer| *answer.raw_id == *to.as_str())
+    }
+
+    fn is_own(&self, from: &RawId, correlation: &str) -> bool {
+        let own_number = self.acs.caller_id.as_ref().map(|number| number.to_string());
+        (own_number.is_some() && from.number() == own_number.as_deref())
+            || self.known.values().any(|names| names.correlation.as_deref() == Some(correlation))
+    }
+}
+
+impl House {
+    pub(super) fn new(
+        config: &Config,
+        bridge: Bridge,
+        key: PathKey,
+        http: reqwest::Client,
+        inputs: mpsc::Sender<Input>,
+    ) -> House {
+        let resources = config.acs.iter().map(|acs| {
+            let resource = Resource {
+                acs: acs.clone(),
+                gate: Mutex::default(),
+                tokens: Issuer::new(&acs.tokens, &http),
+                webhook_tokens: acs.webhook_tokens.as_ref().map(|issuer| Issuer::new(issuer, &http)),
+            };
+            (acs.id.to_string(), resource)
+        });
+        House {
+            resources: resources.collect(),
+            bridge,
+            key,
+            inputs,
+            sockets: Sockets::default(),
+            known: Mutex::default(),
+            body_bytes_max: config.acs_listener.body_bytes_max,
+            media_idle: config.acs_listener.media_idle,
+        }
+    }
+
+    /// Takes over what the door knows of a leg.
+    pub(super) fn note(&self, leg: LegId, names: Option<Names>) {
+        let mut known = lock(&self.known);
+        match names {
+            Some(names) => drop(known.insert(leg, names)),
+            None => drop(known.remove(&leg)),
+        }
+    }
+
+    /// The leg of an address, if its secret is right.
+    fn leg(&self, purpose: &str, resource: &str, leg: &str, secret: &str) -> Option<LegId> {
+        let leg: LegId = leg.parse().ok()?;
+        self.key.is_secret(purpose, resource, leg, secret).then_some(leg)
+    }
+}
+
+/// Serves the routes until the task is ended.
+pub(super) async fn serve(listener: TcpListener, house: Arc<House>) {
+    let limit = house.body_bytes_max;
+    let webhook = post(event_grid).options(introduction);
+    let slow = tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_MAX);
+    let app = Router::new()
+        .route("/acs/{resource}/events", webhook)
+        .route("/acs/{resource}/calls/{leg}/{secret}", post(event))
+        .route("/acs/{resource}/media/{leg}/{secret}", get(media))
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(slow)
+        .with_state(house);
+    if let Err(error) = axum::serve(listener, app).await {
+        tracing::error!(%error, "the ACS listener has stopped");
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Credentials {
+    #[serde(default)]
+    secret: Option<String>,
+}
+
+/// CloudEvents ask before they deliver (CloudEvents HTTP webhook specification, section 4).
+async fn introduction(
+    State(house): State<Arc<House>>,
+    Path(resource): Path<String>,
+    Query(credentials): Query<Credentials>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(resource) = house.resources.get(&resource) else { return StatusCode::NOT_FOUND.into_response() };
+    // The sender has a token only for deliveries; the secret stands in the address.
+    if !is_secret(resource.acs.webhook_secret.as_ref(), credentials.secret.as_deref()) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let Some(origin) = headers.get("webhook-request-origin").cloned() else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let mut answer = StatusCode::OK.into_response();
+    answer.headers_mut().insert("webhook-allowed-origin", origin);
+    answer.headers_mut().insert("webhook-allowed-rate", HeaderValue::from_static("*"));
+    answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    answer
+}
+
+async fn event_grid(
+    State(house): State<Arc<House>>,
+    Path(name): Path<String>,
+    Query(credentials): Query<Credentials>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let Some(resource) = house.resources.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    if !is_secret(resource.acs.webhook_secret.as_ref(), credentials.secret.as_deref()) {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    if let Some(issuer) = &resource.webhook_tokens
+        && !issuer.trusts(&headers).await
+    {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let label = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let labels = Labels { event_type: label("aeg-event-type"), subscription: label("aeg-subscription-name") };
+    let verdict = {
+        let known = lock(&house.known);
+        let mine = Mine { acs: &resource.acs, known: &known };
+        let mut gate = lock(&resource.gate);
+        let verdict = gate.deliver(Timestamp::now(), labels, &body, &resource.acs.subscriptions, &mine);
+        for dropped in gate.dropped() {
+            metrics::counter!(names::ACS_DROPPED, "reason" => dropped.label()).increment(1);
+        }
+        verdict
+    };
+    match verdict {
+        Verdict::Validate(code) => Json(serde_json::json!({ "validationResponse": code })).into_response(),
+        Verdict::Calls(calls) => {
+            for call in calls {
+                let input = Input::Call(resource.acs.id.clone(), call);
+                if house.inputs.try_send(input).is_err() {
+                    // Event Grid comes again after a while; by then the caller may still be ringing.
+                    return StatusCode::SERVICE_UNAVAILABLE.into_response();
+                }
+            }
+            StatusCode::OK.into_response()
+        }
+        Verdict::Forbidden => StatusCode::FORBIDDEN.into_response(),
+        Verdict::Malformed => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+async fn event(
+    State(house): State<Arc<House>>,
+    Path((name, leg, secret)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> StatusCode {
+    let Some(resource) = house.resources.get(&name) else { return StatusCode::NOT_FOUND };
+    let Some(leg) = house.leg("calls", &name, &leg, &secret) else { return StatusCode::NOT_FOUND };
+    if !resource.tokens.trusts(&headers).await {
+        return StatusCode::UNAUTHORIZED;
+    }
+    let Ok(events) = callback::read(&body) else { return StatusCode::BAD_REQUEST };
+    for event in events {
+        let label = match &event.happened {
+            callback::Happened::Unknown(kind) => {
+                tracing::debug!(kind, "an event of a type that nobody knows");
+                "unknown"
+            }
+            _ => "known",
+        };
+        metrics::counter!(names::ACS_EVENTS, "type" => label).increment(1);
+        if house.inputs.send(Input::Event(leg, event)).await.is_err() {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+    }
+    StatusCode::OK
+}
+
+async fn media(
+    State(house): State<Arc<House>>,
+    Path((name, leg, secret)): Path<(String, String, String)>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    let Some(resource) = house.resources.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(leg) = house.leg("media", &name, &leg, &secret) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    if !resource.tokens.trusts(&headers).await {
+        return StatusCode::UNAUTHORIZED.into_response();
+    }
+    let connection = headers.get("x-ms-call-connection-id").and_then(|value| value.to_str().ok());
+    let known = lock(&house.known).get(&leg).and_then(|names| names.connection.clone());
+    if let (Some(said), Some(known)) = (connection, known)
+        && said != known
+    {
+        return StatusCode::FORBIDDEN.into_response();
+    }
+    let Some(wire) = house.bridge.wire(leg) else { return StatusCode::NOT_FOUND.into_response() };
+    let rate = match resource.acs.audio {
+        sbc_config::AcsAudio::Pcm16K => 16_000,
+        sbc_config::AcsAudio::Pcm24K => 24_000,
+    };
+    upgrade
+        .max_message_size(MESSAGE_BYTES_MAX)
+        .max_frame_size(MESSAGE_BYTES_MAX)
+        .on_upgrade(move |far| socket::run(house, leg, wire, rate, far))
+}
+
+/// Without a secret of ours, none is asked for: then tokens are.
+fn is_secret(ours: Option<&Secret>, said: Option<&str>) -> bool {
+    ours.is_none_or(|ours| said.is_some_and(|said| ours.expose().as_bytes().ct_eq(said.as_bytes()).into()))
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

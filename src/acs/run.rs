@@ -1,0 +1,251 @@
+//! The task that gives the door a clock, its clients and its listener.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use sbc_config::{AcsCredential, AcsId, Config};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use crate::bridge::Bridge;
+use crate::call::LegId;
+use crate::call::door::{Order, Report};
+
+use super::callback::Event;
+use super::door::{Door, Failure, Stream, Wanted, Why};
+use super::grid::IncomingCall;
+use super::rest::{BadEndpoint, Client, Credential, Operation, RestError};
+use super::routes::{self, House, PathKey};
+use super::sign::AccessKey;
+use super::token::{Azure, TokenSource};
+use super::wire::CallConnection;
+
+/// What waits to be handled. When it is full, callbacks wait and are at last sent again.
+const INPUTS_MAX: usize = 4096;
+
+/// Requests on their way at one time. Beyond it they queue in our memory, one for each leg.
+const ASKING_MAX: usize = 256;
+
+/// How long the last requests may take when the gateway stops.
+const LAST_REQUESTS_MAX: Duration = Duration::from_secs(3);
+
+/// What reaches the door from outside.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// A call rings.
+    Call(AcsId, IncomingCall),
+    /// An event at a leg's address.
+    Event(LegId, Event),
+    /// Something about a leg's stream.
+    Stream(LegId, Stream),
+    /// What came of an operation.
+    Done(LegId, Why, Result<CallConnection, Failure>),
+}
+
+/// What the door is connected to.
+pub struct Pieces {
+    /// The configuration in force.
+    pub config: Arc<ArcSwap<Config>>,
+    /// The bridge, for the wires of legs.
+    pub bridge: Bridge,
+    /// Orders of the switchboard.
+    pub orders: mpsc::Receiver<Order>,
+    /// Reports to it.
+    pub reports: mpsc::Sender<Report>,
+}
+
+/// Why the door did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The listener.
+    #[error("could not listen for ACS on {at}; is another program using it?")]
+    Listen {
+        /// The address.
+        at: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A resource's address.
+    #[error(transparent)]
+    Endpoint(#[from] BadEndpoint),
+    /// A resource's key.
+    #[error("the access key of ACS resource {0} is not base64")]
+    AccessKey(AcsId),
+    /// The identity of this machine.
+    #[error("no Entra identity to ask ACS resource {resource} with")]
+    Entra {
+        /// The resource.
+        resource: AcsId,
+        /// Why.
+        source: azure_core::Error,
+    },
+    /// HTTP.
+    #[error("the HTTP client for ACS cannot be made")]
+    Http(#[source] reqwest::Error),
+    /// No randomness for secrets.
+    #[error("the operating system gave no randomness: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// The door, open and not yet running.
+pub struct Acs {
+    door: Door,
+    listener: TcpListener,
+    house: Arc<House>,
+    inputs: mpsc::Receiver<Input>,
+    clients: HashMap<AcsId, Client>,
+    pieces: Pieces,
+}
+
+impl Acs {
+    /// Opens the listener and makes a client for each resource.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(pieces: Pieces) -> Result<Acs, OpenError> {
+        let config = pieces.config.load_full();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(OpenError::Http)?;
+        let mut clients = HashMap::new();
+        for acs in &config.acs {
+            let credential = match &acs.credential {
+                AcsCredential::Key(key) => {
+                    let key = AccessKey::from_base64(key.expose());
+                    Credential::Key(key.ok_or_else(|| OpenError::AccessKey(acs.id.clone()))?)
+                }
+                AcsCredential::Entra => Credential::Tokens(entra(&acs.id)?),
+            };
+            let client = Client::new(http.clone(), &acs.endpoint, &acs.api_version, credential)?;
+            clients.insert(acs.id.clone(), client);
+        }
+        let at = config.acs_listener.listen;
+        let listener = TcpListener::bind(at).await.map_err(|source| OpenError::Listen { at, source })?;
+        let key = PathKey::random().map_err(OpenError::Randomness)?;
+        let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
+        let door = Door::new(pieces.config.clone(), Box::new(key.clone()));
+        let house = Arc::new(House::new(&config, pieces.bridge.clone(), key, http, inputs_in));
+        Ok(Acs { door, listener, house, inputs, clients, pieces })
+    }
+
+    /// Where the clouds are listened to.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener.local_addr().ok()
+    }
+
+    /// Runs until the switchboard is gone.
+    pub async fn run(self) {
+        let Acs { mut door, listener, house, mut inputs, clients, pieces } = self;
+        let Pieces { mut orders, reports, .. } = pieces;
+        let mut tasks = JoinSet::new();
+        let serving = tokio::spawn(routes::serve(listener, house.clone()));
+        let room = Arc::new(Semaphore::new(ASKING_MAX));
+        let clients = Arc::new(clients);
+        loop {
+            while let Some(wanted) = door.poll() {
+                match wanted {
+                    // Waiting here slows callbacks down, which is what a full switchboard needs.
+                    Wanted::Report(report) => {
+                        if reports.send(report).await.is_err() {
+                            break;
+                        }
+                    }
+                    Wanted::Names(leg, names) => house.note(leg, names),
+                    Wanted::Ask(asking) => {
+                        let (room, clients, back) = (room.clone(), clients.clone(), house.inputs.clone());
+                        tasks.spawn(async move {
+                            let Ok(_permit) = room.acquire().await else { return };
+                            let done = match clients.get(&asking.resource) {
+                                Some(client) => ask(client, &asking.operation).await,
+                                None => Err(not_configured()),
+                            };
+                            // A door that is gone wants to know nothing.
+                            let _gone = back.send(Input::Done(asking.leg, asking.why, done)).await;
+                        });
+                    }
+                }
+            }
+            let wake = door.poll_timeout();
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => survive(|| door.order(Instant::now(), order)),
+                    None => break,
+                },
+                Some(input) = inputs.recv() => {
+                    let now = Instant::now();
+                    survive(|| match input {
+                        Input::Call(resource, call) => door.incoming(now, Timestamp::now(), &resource, call),
+                        Input::Event(leg, event) => door.event(now, leg, event),
+                        Input::Stream(leg, what) => door.stream(now, leg, what),
+                        Input::Done(leg, why, done) => door.done(now, leg, why, done),
+                    });
+                }
+                Some(_) = tasks.join_next() => {}
+                () = sleep_until(wake) => survive(|| door.handle_timeout(Instant::now())),
+            }
+        }
+        // Calls that were told to end are ended at ACS, too.
+        let rest = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_REQUESTS_MAX, rest).await.is_err() {
+            tracing::warn!("not every last request reached ACS");
+        }
+        serving.abort();
+    }
+}
+
+fn entra(resource: &AcsId) -> Result<Arc<dyn TokenSource>, OpenError> {
+    let wrong = |source| OpenError::Entra { resource: resource.clone(), source };
+    let credential = azure_identity::ManagedIdentityCredential::new(None).map_err(wrong)?;
+    Ok(Arc::new(Azure::new(credential)))
+}
+
+async fn ask(client: &Client, operation: &Operation) -> Result<CallConnection, Failure> {
+    let answer = client.ask(operation).await.map_err(|error| {
+        log(&error);
+        Failure { is_gone: error.is_gone(), cause: error.cause(), detail: error.detail() }
+    })?;
+    // Most operations answer with something else, or nothing, which nobody needs.
+    Ok(serde_json::from_value(answer).unwrap_or_default())
+}
+
+fn log(error: &RestError) {
+    match error {
+        RestError::Refused { status: 401 | 403, operation, code, .. } => {
+            tracing::warn!(
+                operation,
+                code,
+                "ACS does not let us; check the access key, the clock and the resource"
+            );
+        }
+        other => {
+            use std::error::Error as _;
+            tracing::info!(error = %other, because = ?other.source(), "an operation failed");
+        }
+    }
+}
+
+fn not_configured() -> Failure {
+    let detail = "the ACS resource is not configured".to_owned();
+    Failure { is_gone: false, cause: crate::call::Cause::Internal, detail }
+}
+
+/// A defect met while one thing is handled must not take the door from everybody.
+fn survive(step: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(step)).is_err() {
+        tracing::error!("a defect in the ACS door; what it was doing is lost, the door goes on");
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

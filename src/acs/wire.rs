@@ -1,0 +1,553 @@
+//! The JSON of Call Automation: requests, answers, identifiers. These shapes never leave this room (the simulated
+//! service reads the same ones from the other side).
+//!
+//! Senders differ: `kind` may be missing, words come in any case, unknown members come and go. What is read here is
+//! lenient; what is written is the form of the published API.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::identifier::{Kind, RawId};
+
+/// A participant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Identifier {
+    /// What it says it is; see [`RawId::kind`] for what it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// The raw id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_id: Option<String>,
+    /// An ACS user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub communication_user: Option<CommunicationUser>,
+    /// A telephone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number: Option<PhoneNumber>,
+    /// A Teams user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub microsoft_teams_user: Option<TeamsUser>,
+    /// A Teams app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub microsoft_teams_app: Option<TeamsApp>,
+    /// A Teams user in an ACS resource.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teams_extension_user: Option<Value>,
+}
+
+/// `communicationUser`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct CommunicationUser {
+    /// The raw id once more.
+    pub id: String,
+}
+
+/// `phoneNumber`, also alone as a caller's number.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhoneNumber {
+    /// E.164, or `anonymous`.
+    pub value: String,
+    /// The caller withholds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_anonymous: Option<bool>,
+}
+
+/// `microsoftTeamsUser`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TeamsUser {
+    /// The Entra object id.
+    pub user_id: String,
+    /// A guest without an account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub is_anonymous: Option<bool>,
+    /// `public`, `dod`, `gcch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<String>,
+}
+
+/// `microsoftTeamsApp`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TeamsApp {
+    /// Its id.
+    pub app_id: String,
+    /// `public`, `dod`, `gcch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<String>,
+}
+
+impl Identifier {
+    /// The identifier of a raw id, in the form the service wants in requests.
+    pub fn of(id: &RawId) -> Identifier {
+        let text = id.as_str().to_owned();
+        let last = text.rsplit(':').next().unwrap_or_default().to_owned();
+        let mut identifier = Identifier { raw_id: Some(text.clone()), ..Identifier::default() };
+        let kind = match id.kind() {
+            Kind::Phone => {
+                let value = id.number().unwrap_or_default().to_owned();
+                identifier.phone_number = Some(PhoneNumber { value, is_anonymous: None });
+                "phoneNumber"
+            }
+            Kind::User | Kind::TeamsExtension => {
+                identifier.communication_user = Some(CommunicationUser { id: text });
+                "communicationUser"
+            }
+            Kind::TeamsUser => {
+                identifier.microsoft_teams_user =
+                    Some(TeamsUser { user_id: last, is_anonymous: None, cloud: Some("public".into()) });
+                "microsoftTeamsUser"
+            }
+            Kind::TeamsApp => {
+                identifier.microsoft_teams_app =
+                    Some(TeamsApp { app_id: last, cloud: Some("public".into()) });
+                "microsoftTeamsApp"
+            }
+            Kind::Unknown => "unknown",
+        };
+        identifier.kind = Some(kind.to_owned());
+        identifier
+    }
+
+    /// The raw id: as it says it, or made of what else it says.
+    pub fn raw(&self) -> Option<RawId> {
+        if let Some(raw) = &self.raw_id {
+            return RawId::new(raw);
+        }
+        if let Some(user) = &self.communication_user {
+            return RawId::new(&user.id);
+        }
+        if let Some(phone) = &self.phone_number {
+            return RawId::phone_number(&phone.value);
+        }
+        if let Some(user) = &self.microsoft_teams_user {
+            return RawId::new(&format!("8:orgid:{}", user.user_id));
+        }
+        self.microsoft_teams_app.as_ref().and_then(|app| RawId::new(&format!("28:orgid:{}", app.app_id)))
+    }
+}
+
+/// `mediaStreamingOptions`: what the service streams to us, and where.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MediaStreaming {
+    /// `websocket`, the only one.
+    pub transport_type: String,
+    /// Where to dial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transport_url: Option<String>,
+    /// `audio`, the only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// `mixed` or `unmixed`.
+    pub audio_channel_type: String,
+    /// Begin at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_media_streaming: Option<bool>,
+    /// We speak, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_bidirectional: Option<bool>,
+    /// `pcm16KMono` or `pcm24KMono`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_format: Option<String>,
+    /// Digits come over the stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_dtmf_tones: Option<bool>,
+}
+
+macro_rules! bodies {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident : $kind:ty,)* })*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $kind,)*
+        }
+    )*};
+}
+
+bodies! {
+    /// Answer a call.
+    AnswerCall {
+        /// The secret of the call to be answered.
+        incoming_call_context: String,
+        /// Where events go.
+        callback_uri: String,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+        /// The stream.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        media_streaming_options: Option<MediaStreaming>,
+    }
+    /// Place a call.
+    CreateCall {
+        /// Whom to call.
+        targets: Vec<Identifier>,
+        /// Where events go.
+        callback_uri: String,
+        /// The number shown, needed to call telephones.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_caller_id_number: Option<PhoneNumber>,
+        /// The name shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_display_name: Option<String>,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+        /// The stream.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        media_streaming_options: Option<MediaStreaming>,
+        /// The Teams app in whose name the call is placed.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        teams_app_source: Option<TeamsApp>,
+    }
+    /// Connect to a call that is up.
+    ConnectCall {
+        /// `{kind, serverCallId | groupCallId | roomId}`.
+        call_locator: Value,
+        /// Where events go.
+        callback_uri: String,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+        /// The stream.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        media_streaming_options: Option<MediaStreaming>,
+    }
+    /// Send a call on without answering it.
+    RedirectCall {
+        /// The secret of the call.
+        incoming_call_context: String,
+        /// To whom.
+        target: Identifier,
+    }
+    /// Refuse a call.
+    RejectCall {
+        /// The secret of the call.
+        incoming_call_context: String,
+        /// `none`, `busy` or `forbidden`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        call_reject_reason: Option<String>,
+    }
+    /// Transfer a participant.
+    TransferCall {
+        /// To whom.
+        target_participant: Identifier,
+        /// Whom; needed in a call of more than two.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        transferee: Option<Identifier>,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+        /// Where this operation's events go.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_callback_uri: Option<String>,
+        /// Headers that go along.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        custom_calling_context: Option<Value>,
+        /// The number shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_caller_id_number: Option<PhoneNumber>,
+    }
+    /// Bring somebody into the call.
+    AddParticipant {
+        /// Whom.
+        participant_to_add: Identifier,
+        /// The number shown, needed for telephones.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_caller_id_number: Option<PhoneNumber>,
+        /// The name shown.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        source_display_name: Option<String>,
+        /// How long it rings, up to 180.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        invitation_timeout_in_seconds: Option<u32>,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+        /// Where this operation's events go.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_callback_uri: Option<String>,
+        /// Headers that go along.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        custom_calling_context: Option<Value>,
+    }
+    /// Stop ringing somebody.
+    CancelAdd {
+        /// Which invitation.
+        invitation_id: String,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+    }
+    /// Take somebody out of the call.
+    RemoveParticipant {
+        /// Whom.
+        participant_to_remove: Identifier,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+    }
+    /// Mute; there is no way back.
+    MuteParticipants {
+        /// Whom: ACS users alone.
+        target_participants: Vec<Identifier>,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+    }
+    /// Take participants over from another call.
+    MoveParticipants {
+        /// Whom.
+        target_participants: Vec<Identifier>,
+        /// The call connection they are in.
+        from_call: String,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+    }
+    /// What is about one participant: hold, unhold, watching digits.
+    ForParticipant {
+        /// Whom.
+        target_participant: Identifier,
+        /// What a held one hears.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        play_source_info: Option<Value>,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+        /// Where this operation's events go.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_callback_uri: Option<String>,
+    }
+    /// Play something.
+    Play {
+        /// `{kind, file | text | ssml}` of each.
+        play_sources: Vec<Value>,
+        /// To whom; nobody is everybody.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        play_to: Vec<Identifier>,
+        /// Whether it stops what plays.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        interrupt_call_media_operation: Option<bool>,
+        /// `{loop}`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        play_options: Option<Value>,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+    }
+    /// Listen for digits or words.
+    Recognize {
+        /// `dtmf`, `speech`, `speechOrDtmf`, `choices`.
+        recognize_input_type: String,
+        /// What is played first.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        play_prompt: Option<Value>,
+        /// `{targetParticipant, …}`.
+        recognize_options: Value,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+    }
+    /// Send digits to a telephone.
+    SendDtmf {
+        /// `zero` to `nine`, `a` to `d`, `pound`, `asterisk`; at most 18.
+        tones: Vec<String>,
+        /// To whom: telephones alone.
+        target_participant: Identifier,
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+    }
+    /// Start or stop the stream.
+    Streaming {
+        /// Comes back in events.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_context: Option<String>,
+        /// Where this operation's events go.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation_callback_uri: Option<String>,
+    }
+}
+
+/// What the service says of a call connection; what is missing stays empty.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CallConnection {
+    /// Its id.
+    pub call_connection_id: String,
+    /// The call's, the same for all its connections.
+    pub server_call_id: String,
+    /// Who is called.
+    pub targets: Vec<Identifier>,
+    /// `connecting`, `connected`, `disconnected`, ...
+    pub call_connection_state: String,
+    /// Where events go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callback_uri: Option<String>,
+    /// Who calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Identifier>,
+    /// The number shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_caller_id_number: Option<PhoneNumber>,
+    /// One for all connections of a call.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_streaming_subscription: Option<StreamingSubscription>,
+}
+
+/// `mediaStreamingSubscription`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StreamingSubscription {
+    /// Its id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// `disabled`, `inactive`, `active`.
+    pub state: String,
+}
+
+/// A member of a call.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Participant {
+    /// Who.
+    pub identifier: Identifier,
+    /// Muted by us or itself.
+    pub is_muted: bool,
+    /// Put on hold by us.
+    pub is_on_hold: bool,
+}
+
+/// `resultInformation`: what came of something.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResultInformation {
+    /// Like an HTTP or SIP status.
+    pub code: i64,
+    /// What exactly.
+    pub sub_code: i64,
+    /// For people.
+    pub message: String,
+    /// What the phone network said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sip_details: Option<Diagnostic>,
+    /// What the phone network said, as ISDN would.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub q850_details: Option<Diagnostic>,
+}
+
+/// A code and its words.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Diagnostic {
+    /// The code.
+    pub code: i64,
+    /// The words.
+    pub message: String,
+}
+
+impl ResultInformation {
+    /// The two numbers within what they can be.
+    pub fn codes(&self) -> (u16, u32) {
+        (u16::try_from(self.code).unwrap_or(0), u32::try_from(self.sub_code).unwrap_or(0))
+    }
+
+    /// The numbers and words as they came, for records.
+    pub fn verbatim(&self) -> String {
+        let (code, subcode) = self.codes();
+        let mut text = super::cause::verbatim(code, subcode);
+        if let Some(sip) = &self.sip_details {
+            text.push_str(&format!(", SIP {}", sip.code));
+        }
+        if let Some(q850) = &self.q850_details {
+            text.push_str(&format!(", Q.850 {}", q850.code));
+        }
+        text
+    }
+}
+
+/// `{"error": {"code", "message"}}`.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ErrorBody {
+    /// What is wrong.
+    #[serde(default)]
+    pub error: ErrorInner,
+}
+
+/// Inside of [`ErrorBody`].
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ErrorInner {
+    /// Usually the subcode as text, or a name.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// The word of a digit, and back.
+const TONES: [(&str, char); 16] = [
+    ("zero", '0'),
+    ("one", '1'),
+    ("two", '2'),
+    ("three", '3'),
+    ("four", '4'),
+    ("five", '5'),
+    ("six", '6'),
+    ("seven", '7'),
+    ("eight", '8'),
+    ("nine", '9'),
+    ("a", 'A'),
+    ("b", 'B'),
+    ("c", 'C'),
+    ("d", 'D'),
+    ("pound", '#'),
+    ("asterisk", '*'),
+];
+
+/// The tone of a digit.
+pub fn tone(digit: char) -> Option<&'static str> {
+    TONES.iter().find(|(_, known)| *known == digit.to_ascii_uppercase()).map(|(tone, _)| *tone)
+}
+
+/// The digit of a tone, which may also come as the digit itself.
+pub fn digit(tone: &str) -> Option<char> {
+    let named = TONES.iter().find(|(known, _)| known.eq_ignore_ascii_case(tone)).map(|(_, digit)| *digit);
+    named.or_else(|| {
+        let mut chars = tone.chars();
+        let (only, None) = (chars.next()?, chars.next()) else { return None };
+        TONES.iter().find(|(_, digit)| *digit == only.to_ascii_uppercase()).map(|(_, digit)| *digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_made_of_a_raw_id_and_gives_it_back() {
+        for text in ["4:+15550100", "8:acs:r_u", "8:orgid:o", "28:orgid:a", "8:spool:x"] {
+            let id = RawId::new(text).unwrap();
+            assert_eq!(Identifier::of(&id).raw(), Some(id));
+        }
+        let without_raw: Identifier =
+            serde_json::from_str(r#"{"phoneNumber":{"value":"+15550100"}}"#).unwrap();
+        assert_eq!(without_raw.raw(), RawId::new("4:+15550100"));
+    }
+
+    #[test]
+    fn digits_have_words() {
+        assert_eq!((tone('#'), tone('5'), tone('x')), (Some("pound"), Some("five"), None));
+        assert_eq!(
+            (digit("pound"), digit("Seven"), digit("3"), digit("ten")),
+            (Some('#'), Some('7'), Some('3'), None)
+        );
+    }
+}
