@@ -40,11 +40,21 @@ image: ## the container image
 
 # What is missing is named together with the way to get it.
 
-.PHONY: need-cargo foreign
+.PHONY: need-cargo foreign acs-sdk
 
 need-cargo:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: https://rustup.rs (1.94 or later)"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc libc6-dev"; exit 1; }
+
+# Microsoft's Python SDK for ACS, unmodified from PyPI: it judges the simulated ACS in tests/acs. Without it that one story is skipped,
+# except in CI.
+ACS_SDK = azure-communication-callautomation==1.6.0
+acs-sdk: target/acs-sdk/.$(ACS_SDK)
+target/acs-sdk/.$(ACS_SDK):
+	@command -v python3 >/dev/null || { echo "Python 3 is missing: apt-get install python3 python3-venv"; exit 1; }
+	@python3 -m venv target/acs-sdk || { echo "Python's venv is missing: apt-get install python3-venv"; exit 1; }
+	target/acs-sdk/bin/pip install --quiet --disable-pip-version-check $(ACS_SDK)
+	@touch $@
 
 # The foreign peers of tests/foreign: without them the stories that need them are skipped, except in CI.
 foreign:

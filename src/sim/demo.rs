@@ -4,6 +4,7 @@
 //! call over, all by the public HTTP API. After each step every party's ear is searched for every other party's tone.
 //! A level that is not as it should be makes the demo fail, after it was played to its end.
 
+mod cloud;
 mod screen;
 
 use std::io;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use thiserror::Error;
 
+use super::acs::AcsSim;
 use super::ear::Ear;
 use super::stage::api::{ApiError, Call, Supervision};
 use super::stage::levels::{Expected, Heard, WrongLevel};
@@ -21,7 +23,7 @@ use screen::Screen;
 /// Packets listened to after each step: 1.5 s, long enough to be heard as a scene in the WAV files.
 const SCENE_PACKETS: usize = 75;
 /// Steps of the demo.
-const STEPS: usize = 8;
+const STEPS: usize = 9;
 
 /// What the demo can be told.
 #[derive(Debug, Clone)]
@@ -100,10 +102,14 @@ pub enum DemoError {
 pub async fn demo(options: DemoOptions) -> Result<DemoReport, DemoError> {
     let out = options.out;
     std::fs::create_dir_all(&out).map_err(|source| DemoError::File { path: out.clone(), source })?;
-    let stage = Stage::start(Setting::default()).await?;
+    let acs = AcsSim::start().await.map_err(StageError::from)?;
+    let stage = Stage::start(Setting { acs: Some(acs.clone()), ..Setting::default() }).await?;
     let mut play = Play { stage: &stage, screen: Screen::open(), steps: Vec::new(), ears: Vec::new() };
     play.screen.opening(&play.party());
-    let played = play.all().await;
+    let played = match play.all().await {
+        Ok(()) => play.cloud(&acs).await,
+        failed => failed,
+    };
     let Play { screen, steps, ears, .. } = play;
     let written = write(&out, &ears, &steps);
     stage.stop().await;
@@ -264,7 +270,7 @@ impl<'a> Play<'a> {
         request: String,
         expected: &[Expected<'_>],
     ) -> Result<(), StageError> {
-        self.screen.announce(self.steps.len() + 1, STEPS, title, meaning, &request);
+        self.announce(title, meaning, &request);
         let heard = self.stage.measure_packets(expected, SCENE_PACKETS).await?;
         let rows = expected.iter().zip(heard).map(|(expected, heard)| Row {
             mouths: expected.mouths.iter().map(|mouth| mouth.name().to_owned()).collect(),
@@ -272,10 +278,17 @@ impl<'a> Play<'a> {
             wrong: expected.judge(&heard),
             heard,
         });
-        let step = Step { title, meaning, request, rows: rows.collect() };
+        self.show(Step { title, meaning, request, rows: rows.collect() });
+        Ok(())
+    }
+
+    fn announce(&self, title: &str, meaning: &str, request: &str) {
+        self.screen.announce(self.steps.len() + 1, STEPS, title, meaning, request);
+    }
+
+    fn show(&mut self, step: Step) {
         self.screen.table(&step);
         self.steps.push(step);
-        Ok(())
     }
 }
 

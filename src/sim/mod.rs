@@ -8,6 +8,7 @@
 //! Nobody is told the time to wait for. Whoever waits, waits for a condition, and [`HUNG_AFTER`] only ends a run
 //! that would never end by itself.
 
+pub mod acs;
 pub mod authority;
 pub mod demo;
 pub mod ear;

@@ -9,7 +9,7 @@ async fn the_demo_plays_to_its_end_with_every_level_right() -> Story {
     let folder = tempfile::tempdir()?;
     let report = demo(DemoOptions { out: folder.path().join("out") }).await?;
 
-    assert_eq!(report.steps.len(), 8);
+    assert_eq!(report.steps.len(), 9);
     for name in ["customer.wav", "alice.wav", "sam.wav"] {
         let file = hound::WavReader::open(report.out.join(name))?;
         let seconds = file.duration() / file.spec().sample_rate;

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 
+use super::acs::AcsSim;
 use super::phone::{Options, Phone, PhoneError};
 use super::voice::Voice;
 use super::{HUNG_AFTER, Hung, random, random_token};
@@ -47,6 +48,10 @@ const TONES: [(&str, f64); 5] =
 
 /// The password of every telephone on the stage; only the gateway and the phones on it know each other.
 const PASSWORD: &str = "stage-password";
+/// What Event Grid must know to deliver.
+pub const WEBHOOK_SECRET: &str = "stage-webhook";
+/// Where Event Grid delivers.
+pub const WEBHOOK: &str = "/acs/contoso/events?secret=stage-webhook";
 /// How long phones register for.
 const REGISTER_FOR: Duration = Duration::from_secs(300);
 
@@ -100,7 +105,7 @@ pub struct Stage {
 }
 
 /// What a stage can be given.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Setting {
     /// Where the store goes; a temporary folder otherwise.
     pub folder: Option<PathBuf>,
@@ -108,6 +113,10 @@ pub struct Setting {
     pub codecs: Option<String>,
     /// More of the `[supervision]` section.
     pub supervision: String,
+    /// An ACS resource of the tenant: its service.
+    pub acs: Option<AcsSim>,
+    /// More settings of that resource.
+    pub acs_more: String,
 }
 
 /// Tokens that the stage's configuration knows.
@@ -197,6 +206,9 @@ impl Stage {
         let text = config_text(&setting, folder.path(), &media_ports, sue.phone.address());
         let config = Config::parse(&text, &Passwords).map_err(StageError::Config)?;
         let gateway = Gateway::start(config, Source::Fixed).await?;
+        if let (Some(acs), Some(address)) = (&setting.acs, gateway.acs_addr()) {
+            acs.gateway_is_at(address);
+        }
         let sip = gateway.sip_udp_addr().ok_or(StageError::NoSip)?;
 
         let with = |name: &str| Options {
@@ -413,12 +425,16 @@ async fn person(options: Options) -> Result<Person, StageError> {
     Ok(Person { phone, hz })
 }
 
-/// The one secret of the stage.
+/// The secrets of the stage.
 struct Passwords;
 
 impl SecretSource for Passwords {
-    fn file(&self, _path: &str) -> Result<String, SecretError> {
-        Ok(PASSWORD.to_owned())
+    fn file(&self, path: &str) -> Result<String, SecretError> {
+        Ok(match path {
+            "acs-key" => super::acs::ACCESS_KEY.to_owned(),
+            "acs-webhook" => WEBHOOK_SECRET.to_owned(),
+            _ => PASSWORD.to_owned(),
+        })
     }
 
     fn env(&self, _name: &str) -> Result<String, SecretError> {
@@ -519,6 +535,9 @@ sources = ["{CARRIER_IP}/32"]
             "[[token]]\nid = \"{id}-token\"\ntenant = \"demo\"\nsha256 = \"{}\"\n{rest}\n",
             token.sha256()
         );
+    }
+    if let Some(acs) = &setting.acs {
+        text += &acs.config("demo", ALICES_NUMBER, &setting.acs_more);
     }
     text
 }

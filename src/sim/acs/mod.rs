@@ -1,0 +1,467 @@
+//! A stand-in for Azure Communication Services: the rules of Call Automation, its callbacks, its streams, its tokens.
+//!
+//! It is written from the published interface and shares with the gateway the shapes of requests and the check of
+//! signatures; Microsoft's own SDK, unmodified, is what keeps it honest (`tests/acs`). What the real service enforces it
+//! enforces; what the real service may do to us (twice, late, never, in another order) it does when [`Faults`] say so.
+
+mod issuer;
+mod media;
+mod rest;
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+use crate::acs::rest::uuid;
+use crate::acs::sign::AccessKey;
+use crate::acs::wire::MediaStreaming;
+use crate::sim::voice::Voice;
+
+pub use issuer::{FLAWS, Flaw, ISSUER, Issuer, RESOURCE};
+use media::Control;
+pub use media::{StreamFigures, Talker};
+
+/// The access key of the simulated resource, in base64.
+pub const ACCESS_KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+
+/// A host name that stands for the gateway in the addresses it gives: it is reached where [`AcsSim::gateway_is_at`] says,
+/// as by an entry in a hosts file.
+pub const GATEWAY_HOST: &str = "gateway.test";
+
+/// How often something is looked at that nobody tells.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What the service does wrong, or only unpleasantly.
+#[derive(Debug, Clone, Default)]
+pub struct Faults {
+    /// Every event comes twice.
+    pub duplicates: bool,
+    /// ParticipantsUpdated comes before CallConnected, and both before the answer to the request.
+    pub early: bool,
+    /// Events of these types never come.
+    pub lost: Vec<String>,
+    /// So many requests are refused with 429 and `Retry-After: 0`.
+    pub throttled: u32,
+    /// So many requests are carried out and answered with 503.
+    pub answers_lost: u32,
+    /// What is wrong with the tokens on callbacks and streams.
+    pub token: Flaw,
+    /// Callback addresses need not be https.
+    pub plain_http: bool,
+}
+
+/// What somebody does who is called.
+#[derive(Debug, Clone)]
+pub enum Behaviour {
+    /// Answers, and speaks.
+    Answers(Voice),
+    /// Does not: code and subcode of the failure.
+    Fails(u16, u32),
+}
+
+/// Something that happened at the service, for those who judge.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// A request: method, target without query, status answered.
+    Request(String, String, u16),
+    /// An event that was sent: its type, and the status it was answered with; 0 if it did not arrive.
+    Event(String, u16),
+    /// An Event Grid delivery, and the status it was answered with.
+    Delivery(u16),
+}
+
+/// The service.
+#[derive(Clone)]
+pub struct AcsSim(Arc<Inner>);
+
+pub(super) struct Inner {
+    address: SocketAddr,
+    key: AccessKey,
+    issuer: Issuer,
+    http: reqwest::Client,
+    world: Mutex<World>,
+    journal: watch::Sender<Vec<Entry>>,
+}
+
+#[derive(Default)]
+struct World {
+    gateway: Option<SocketAddr>,
+    ringing: HashMap<String, Ringing>,
+    calls: HashMap<String, Call>,
+    behaviours: HashMap<String, Behaviour>,
+    /// Answers by Repeatability-Request-ID.
+    repeated: HashMap<String, (u16, Value)>,
+    faults: Faults,
+}
+
+struct Ringing {
+    from: String,
+    to: String,
+    voice: Voice,
+    correlation: String,
+    until: Timestamp,
+}
+
+struct Call {
+    server_call: String,
+    correlation: String,
+    callback: String,
+    context: Option<String>,
+    state: &'static str,
+    source: String,
+    targets: Vec<String>,
+    sequence: u64,
+    held: Vec<String>,
+    muted: Vec<String>,
+    talkers: Arc<Mutex<Vec<Talker>>>,
+    streaming: Option<MediaStreaming>,
+    stream: Option<mpsc::Sender<Control>>,
+    figures: watch::Sender<StreamFigures>,
+}
+
+impl AcsSim {
+    /// Starts the service on a free port of loopback.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn start() -> std::io::Result<AcsSim> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        // A provider of TLS must be named, even where nothing uses it. An error says that one is.
+        let _named = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let inner = Arc::new(Inner {
+            address: listener.local_addr()?,
+            key: AccessKey::from_base64(ACCESS_KEY).expect("the key is base64"),
+            issuer: Issuer::new(),
+            http: reqwest::Client::new(),
+            world: Mutex::default(),
+            journal: watch::Sender::new(Vec::new()),
+        });
+        tokio::spawn(rest::serve(listener, inner.clone()));
+        Ok(AcsSim(inner))
+    }
+
+    /// Its endpoint.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.0.address)
+    }
+
+    /// A configuration that has a gateway use this resource for a tenant.
+    pub fn config(&self, tenant: &str, number: &str, more: &str) -> String {
+        let endpoint = self.endpoint();
+        format!(
+            "[acs_listener]\nlisten = \"127.0.0.1:0\"\n[[acs]]\nid = \"contoso\"\ntenant = \"{tenant}\"\n\
+             endpoint = \"{endpoint}\"\naccess_key_file = \"acs-key\"\ncallback_url = \"https://{GATEWAY_HOST}\"\n\
+             issuer = \"{ISSUER}\"\nresource_id = \"{RESOURCE}\"\njwks_url = \"{endpoint}/keys\"\n\
+             webhook_secret_file = \"acs-webhook\"\ncaller_id = \"{number}\"\nanswers = [\"{number}\"]\n{more}\n"
+        )
+    }
+
+    /// Where the gateway listens for us.
+    pub fn gateway_is_at(&self, address: SocketAddr) {
+        self.0.world().gateway = Some(address);
+    }
+
+    /// What goes wrong from now on.
+    pub fn faults(&self, faults: Faults) {
+        self.0.world().faults = faults;
+    }
+
+    /// What somebody does when called; who is not named here is not there.
+    pub fn behaves(&self, raw_id: &str, behaviour: Behaviour) {
+        self.0.world().behaviours.insert(raw_id.to_owned(), behaviour);
+    }
+
+    /// Somebody calls a number of the resource; the secret that answers the call. Event Grid tells the gateway at
+    /// `webhook` (path and query), in CloudEvents or its own schema.
+    pub fn call(&self, from: &str, to: &str, voice: Voice, webhook: &str, cloud_events: bool) -> String {
+        let context = format!("context-{}", uuid());
+        let correlation = uuid();
+        let ringing = Ringing {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            voice,
+            correlation: correlation.clone(),
+            until: Timestamp::now() + jiff::SignedDuration::from_secs(30),
+        };
+        self.0.world().ringing.insert(context.clone(), ringing);
+        let data = json!({ "to": rest::identifier(to), "from": rest::identifier(from), "serverCallId": "c2lt",
+            "callerDisplayName": "", "incomingCallContext": context, "correlationId": correlation });
+        let (id, now) = (uuid(), Timestamp::now().to_string());
+        let body = if cloud_events {
+            json!({ "id": id, "source": "/sim", "subject": "/caller", "data": data, "time": now,
+                "type": "Microsoft.Communication.IncomingCall", "specversion": "1.0" })
+        } else {
+            json!([{ "id": id, "topic": "/sim", "subject": "/caller", "data": data, "eventTime": now,
+                "eventType": "Microsoft.Communication.IncomingCall", "dataVersion": "1.0", "metadataVersion": "1" }])
+        };
+        let (inner, webhook) = (self.0.clone(), webhook.to_owned());
+        tokio::spawn(async move { inner.deliver(&webhook, &body).await });
+        context
+    }
+
+    /// The call connections that are up, by who is in them.
+    pub fn connections(&self) -> HashMap<String, Vec<String>> {
+        let world = self.0.world();
+        let up = world.calls.iter().filter(|(_, call)| call.state == "connected");
+        let of = |call: &Call| lock(&call.talkers).iter().map(|talker| talker.raw_id().to_owned()).collect();
+        up.map(|(id, call)| (id.clone(), of(call))).collect()
+    }
+
+    /// Somebody in a call, to listen to.
+    pub fn talker(&self, raw_id: &str) -> Option<Talker> {
+        let world = self.0.world();
+        let calls = world.calls.values().filter(|call| call.state == "connected");
+        calls.flat_map(|call| lock(&call.talkers).clone()).find(|talker| talker.raw_id() == raw_id)
+    }
+
+    /// What the stream of somebody's call did so far.
+    pub fn figures(&self, raw_id: &str) -> Option<StreamFigures> {
+        let connection = self.connection_of(raw_id)?;
+        self.0.world().calls.get(&connection).map(|call| *call.figures.borrow())
+    }
+
+    /// Waits until the stream of somebody's call is as wanted.
+    ///
+    /// # Errors
+    /// It never was.
+    pub async fn until_figures(
+        &self,
+        raw_id: &str,
+        what: &str,
+        wanted: impl Fn(&StreamFigures) -> bool,
+    ) -> Result<StreamFigures, crate::sim::Hung> {
+        let hung = |last: String| crate::sim::Hung { who: raw_id.to_owned(), what: what.to_owned(), last };
+        let connected = async {
+            let mut looks = tokio::time::interval(LOOK);
+            loop {
+                looks.tick().await;
+                let connection = self.connection_of(raw_id);
+                let world = self.0.world();
+                if let Some(call) = connection.and_then(|connection| world.calls.get(&connection)) {
+                    return call.figures.subscribe();
+                }
+            }
+        };
+        let connected = tokio::time::timeout(crate::sim::HUNG_AFTER, connected).await;
+        let mut watched = connected.map_err(|_| hung("in no call".into()))?;
+        crate::sim::until(&mut watched, wanted, |last| hung(format!("{last:?}"))).await
+    }
+
+    /// Somebody presses a key.
+    pub async fn presses(&self, raw_id: &str, digit: char) {
+        self.control(raw_id, Control::Digit(digit)).await;
+    }
+
+    /// The media connection of somebody's call is lost, and dialled anew after a while.
+    pub async fn drops_stream(&self, raw_id: &str, for_: Duration) {
+        self.control(raw_id, Control::Drop(for_)).await;
+    }
+
+    /// Somebody hangs up.
+    pub async fn hangs_up(&self, raw_id: &str) {
+        if let Some(connection) = self.connection_of(raw_id) {
+            self.0.end(&connection, 0, 560_000).await;
+        }
+    }
+
+    /// Where events of somebody's call go, as it can be reached.
+    pub fn callback_of(&self, raw_id: &str) -> Option<String> {
+        let connection = self.connection_of(raw_id)?;
+        let callback = self.0.world().calls.get(&connection).map(|call| call.callback.clone())?;
+        self.0.reach(&callback)
+    }
+
+    /// All that happened.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.0.journal.borrow().clone()
+    }
+
+    /// Waits until something has happened.
+    ///
+    /// # Errors
+    /// It never did.
+    pub async fn until(&self, what: &str, seen: impl Fn(&[Entry]) -> bool) -> Result<(), crate::sim::Hung> {
+        let hung = |last: &Vec<Entry>| crate::sim::Hung {
+            who: "ACS".to_owned(),
+            what: what.to_owned(),
+            last: format!("{last:?}"),
+        };
+        crate::sim::until(&mut self.0.journal.subscribe(), |all| seen(all), hung).await.map(drop)
+    }
+
+    /// The value of an Authorization header as on callbacks, with a flaw.
+    pub fn authorization(&self, flaw: Flaw) -> Option<String> {
+        self.0.issuer.authorization(Timestamp::now(), flaw)
+    }
+
+    async fn control(&self, raw_id: &str, control: Control) {
+        let Some(connection) = self.connection_of(raw_id) else { return };
+        let stream = self.0.world().calls.get(&connection).and_then(|call| call.stream.clone());
+        if let Some(stream) = stream {
+            // A stream that is gone needs no telling.
+            let _gone = stream.send(control).await;
+        }
+    }
+
+    fn connection_of(&self, raw_id: &str) -> Option<String> {
+        let found = self.connections().into_iter().find(|(_, who)| who.iter().any(|one| one == raw_id));
+        found.map(|(connection, _)| connection)
+    }
+}
+
+impl Inner {
+    fn world(&self) -> MutexGuard<'_, World> {
+        lock(&self.world)
+    }
+
+    fn note(&self, entry: Entry) {
+        self.journal.send_modify(|journal| journal.push(entry));
+    }
+
+    /// An address as the gateway gave it, reached. `None` if nobody said where the gateway is, or it is another's
+    /// address: nothing leaves this machine.
+    fn reach(&self, url: &str) -> Option<String> {
+        let gateway = self.world().gateway?;
+        let plain = url.replacen("https://", "http://", 1).replacen("wss://", "ws://", 1);
+        plain.contains(GATEWAY_HOST).then(|| plain.replacen(GATEWAY_HOST, &gateway.to_string(), 1))
+    }
+
+    async fn deliver(&self, webhook: &str, body: &Value) {
+        let Some(url) = self.reach(&format!("https://{GATEWAY_HOST}{webhook}")) else { return };
+        let sent = self.http.post(url).header("aeg-event-type", "Notification").json(body).send().await;
+        self.note(Entry::Delivery(sent.map_or(0, |answer| answer.status().as_u16())));
+    }
+
+    /// Sends an event about a call, if it is not to be lost; twice, if that is to be.
+    async fn emit(&self, connection: &str, kind: &str, result: Option<(u16, u32)>, more: Value) {
+        let (event, url, times, flaw) = {
+            let world = self.world();
+            let Some(call) = world.calls.get(connection) else { return };
+            if world.faults.lost.iter().any(|lost| lost == kind) {
+                return;
+            }
+            let mut data = json!({ "version": "2026-03-12", "callConnectionId": connection,
+                "serverCallId": call.server_call, "correlationId": call.correlation,
+                "operationContext": call.context, "publicEventType": format!("Microsoft.Communication.{kind}") });
+            if let Some((code, subcode)) = result {
+                data["resultInformation"] = json!({ "code": code, "subCode": subcode, "message": "" });
+            }
+            if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
+                data.extend(more.clone());
+            }
+            let subject = format!("calling/callConnections/{connection}");
+            let event = json!([{ "id": uuid(), "source": subject, "subject": subject, "data": data,
+                "type": format!("Microsoft.Communication.{kind}"), "specversion": "1.0",
+                "datacontenttype": "application/json",
+                "time": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%7f+00:00").to_string() }]);
+            (event, call.callback.clone(), if world.faults.duplicates { 2 } else { 1 }, world.faults.token)
+        };
+        let Some(url) = self.reach(&url) else { return self.note(Entry::Event(kind.to_owned(), 0)) };
+        for _ in 0..times {
+            let mut sending = self.http.post(&url).json(&event);
+            if let Some(authorization) = self.issuer.authorization(Timestamp::now(), flaw) {
+                sending = sending.header("authorization", authorization);
+            }
+            let status = sending.send().await.map_or(0, |answer| answer.status().as_u16());
+            self.note(Entry::Event(kind.to_owned(), status));
+        }
+    }
+
+    /// Tells who is in a call.
+    async fn tell_participants(&self, connection: &str) {
+        let more = {
+            let mut world = self.world();
+            let Some(call) = world.calls.get_mut(connection) else { return };
+            // There are gaps in it, as in the real one.
+            call.sequence += 2;
+            json!({ "participants": rest::participants(call), "sequenceNumber": call.sequence })
+        };
+        self.emit(connection, "ParticipantsUpdated", None, more).await;
+    }
+
+    /// A call is up: its people talk, its stream begins.
+    async fn connected(self: &Arc<Self>, connection: &str) {
+        {
+            let mut world = self.world();
+            let Some(call) = world.calls.get_mut(connection) else { return };
+            call.state = "connected";
+        }
+        self.tell_participants(connection).await;
+        self.emit(connection, "CallConnected", Some((200, 0)), json!({})).await;
+        let starts = self.world().calls.get(connection).is_some_and(|call| {
+            call.streaming.as_ref().is_some_and(|streaming| streaming.start_media_streaming == Some(true))
+        });
+        if starts {
+            self.start_stream(connection);
+        }
+    }
+
+    fn start_stream(self: &Arc<Self>, connection: &str) {
+        let (ask, talkers, figures, control) = {
+            let mut world = self.world();
+            let Some(call) = world.calls.get_mut(connection) else { return };
+            let Some(streaming) = &call.streaming else { return };
+            let is = |said: &Option<String>, word: &str| {
+                said.as_deref().is_some_and(|said| said.eq_ignore_ascii_case(word))
+            };
+            let ask = media::Ask {
+                url: streaming.transport_url.clone().unwrap_or_default(),
+                rate: if is(&streaming.audio_format, "pcm24KMono") { 24_000 } else { 16_000 },
+                unmixed: streaming.audio_channel_type.eq_ignore_ascii_case("unmixed"),
+                bidirectional: streaming.enable_bidirectional == Some(true),
+                connection: connection.to_owned(),
+                correlation: call.correlation.clone(),
+            };
+            let (tell, control) = mpsc::channel(16);
+            call.stream = Some(tell);
+            (ask, call.talkers.clone(), call.figures.clone(), control)
+        };
+        let Some(url) = self.reach(&ask.url) else { return };
+        let ask = media::Ask { url, ..ask };
+        let (inner, connection) = (self.clone(), connection.to_owned());
+        tokio::spawn(async move {
+            let started = json!({ "mediaStreamingUpdate": { "contentType": "Audio",
+                "mediaStreamingStatus": "mediaStreamingStarted", "mediaStreamingStatusDetails": "subscriptionStarted" } });
+            inner.emit(&connection, "MediaStreamingStarted", Some((200, 0)), started).await;
+            let signer = inner.clone();
+            let token = move || {
+                let flaw = signer.world().faults.token;
+                signer.issuer.authorization(Timestamp::now(), flaw)
+            };
+            if media::stream(ask, talkers, figures, control, token).await.is_err() {
+                if let Some(call) = inner.world().calls.get_mut(&connection) {
+                    call.stream = None;
+                }
+                let failed = json!({ "mediaStreamingUpdate": { "contentType": "Audio",
+                    "mediaStreamingStatus": "mediaStreamingFailed",
+                    "mediaStreamingStatusDetails": "initialWebSocketConnectionFailed" } });
+                inner.emit(&connection, "MediaStreamingFailed", Some((500, 8603)), failed).await;
+            }
+        });
+    }
+
+    /// A call is over.
+    async fn end(&self, connection: &str, code: u16, subcode: u32) {
+        let stream = {
+            let mut world = self.world();
+            let Some(call) = world.calls.get_mut(connection) else { return };
+            call.state = "disconnected";
+            call.stream.take()
+        };
+        if let Some(stream) = stream {
+            let _gone = stream.send(Control::Stop).await;
+        }
+        self.emit(connection, "CallDisconnected", Some((code, subcode)), json!({})).await;
+        self.world().calls.remove(connection);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,16 @@
+//! Stories about calls that come and go over Azure Communication Services, told with a whole gateway, simulated telephones
+//! and a simulated service; and that service judged by Microsoft's own SDK.
+//!
+//! Nothing here judges the clock: waits are for frames, events and answers, and measures are taken over samples received.
+
+#![cfg(feature = "sim")]
+
+mod calls;
+mod door;
+mod sdk;
+mod supervision;
+mod support;
+mod tokens;
+
+/// What a story returns: anything that went wrong, as its own error says it.
+type Story = Result<(), Box<dyn std::error::Error>>;
