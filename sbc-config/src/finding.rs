@@ -116,6 +116,14 @@ codes! {
     KeysInClear "keys-in-clear" "SRTP keys stand in the SDP, so whoever reads the signalling hears the call. They travel over TLS only."
     BadFqdn "bad-fqdn" "Not a name that Microsoft pairs: at most 63 letters, digits and hyphens in labels, no address, nothing under onmicrosoft.com."
     DirectRouting "direct-routing" "The trunk breaks a published rule of Direct Routing, and Microsoft would refuse its calls or let them go silent."
+    CertificateUnreadable "certificate-unreadable" "A certificate, key or file of roots cannot be read, or the key is not that of the certificate."
+    CertificateChain "certificate-chain" "The certificates of the file do not lead from ours to a known root. Peers have the roots and nothing else, so every intermediate has to be sent."
+    CertificateSelfSigned "certificate-self-signed" "Nobody vouches for the certificate but itself. Microsoft refuses it."
+    CertificateExpiry "certificate-expiry" "A certificate is valid between two dates. The second is warned of 30 days before."
+    CertificateUsage "certificate-usage" "What the extended key usage lets a certificate be used for. serverAuth is needed; clientAuth was asked for besides until 2026."
+    CertificateKey "certificate-key" "The kind or length of the key. The cipher suites of Microsoft's proxies need RSA of at least 2048 bits."
+    CertificateName "certificate-name" "The certificate must bear the name by which the trunk's peer knows us. A wildcard stands for exactly one label."
+    CertificateRoots "certificate-roots" "Microsoft's proxies show certificates below seven roots, and move between them without notice."
     NeedsAdvertised "needs-advertised" "The listener is bound to every address of the host, so peers need to be told which one to use."
 }
 

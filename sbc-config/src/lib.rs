@@ -35,6 +35,7 @@
 mod access;
 mod acs;
 mod address;
+mod certificate;
 mod effective;
 mod finding;
 mod firewall;
@@ -59,6 +60,10 @@ use std::net::IpAddr;
 pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
 pub use acs::{Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, TokenIssuer};
 pub use address::{AddressError, Contact, Destination, Host, Transport};
+pub use certificate::{
+    Duty, EXPIRY_WARNING_DAYS, KnownRoot, MICROSOFT_ROOTS, examine as examine_certificate, examine_roots,
+    missing_roots, thumbprint,
+};
 pub use effective::explain_trunk;
 pub use finding::{Code, Finding, Severity, UnknownCode};
 pub use firewall::{Opened, PortRule, port_rules, port_table};

@@ -17,6 +17,14 @@ pub(super) fn run(check: &Check) -> ExitCode {
                 config.warnings.iter().for_each(|warning| eprintln!("{path}:{warning}"));
             } else {
                 print(check, &config.warnings);
+                let found = super::certificates::examine(&config, &check.config);
+                print(check, &found);
+                if found.iter().any(|finding| finding.severity == Severity::Error) {
+                    if !check.json {
+                        println!("{path}: can be read, but a certificate will be refused");
+                    }
+                    return ExitCode::from(1);
+                }
             }
             // What only the running gateway opens, opened here as well.
             let beside = check.config.parent().unwrap_or(std::path::Path::new("."));

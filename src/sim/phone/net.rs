@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -46,6 +46,8 @@ struct Streams {
     inbox: mpsc::Sender<Received>,
     /// For private ones.
     tls: Option<Tls>,
+    /// Where those that we open come from: trust begins with it.
+    ip: IpAddr,
 }
 
 /// A connection, plain or private.
@@ -72,7 +74,7 @@ impl Net {
                     }
                     Transport::Udp | Transport::Tcp => None,
                 };
-                let streams = Streams { connections: Arc::default(), inbox: to_inbox, tls };
+                let streams = Streams { connections: Arc::default(), inbox: to_inbox, tls, ip };
                 tasks.spawn(accept(listener, streams.clone()));
                 (local, Out::Streams(streams))
             }
@@ -123,7 +125,9 @@ impl Streams {
 
     async fn dial(self, far: SocketAddr, outgoing: mpsc::Receiver<Bytes>) {
         let connected = async {
-            let stream = TcpStream::connect(far).await?;
+            let socket = if self.ip.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            socket.bind(SocketAddr::new(self.ip, 0))?;
+            let stream = socket.connect(far).await?;
             Ok::<Box<dyn Stream>, io::Error>(match &self.tls {
                 Some(tls) => Box::new(tls.connector.connect(tls.server.clone(), stream).await?),
                 None => Box::new(stream),

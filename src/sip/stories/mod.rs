@@ -27,6 +27,7 @@ mod routes;
 mod timers;
 mod transport;
 mod trunks;
+mod ways;
 
 pub(super) const OFFER: &str =
     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\n";

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 use sbc_config::{Certificate, Config, TlsVersion, VerifyPeer};
 
+use super::identity::certificates;
 use super::{
     Demand, Identity, IdentityError, Material, RootsError, TrunkRules, Version, platform_roots,
     roots_from_pem,
@@ -94,6 +96,20 @@ pub fn identity(certificate: &Certificate, beside: &Path) -> Result<Identity, Fi
     let key = read(&beside.join(&certificate.key_file))?;
     let id = certificate.id.as_str();
     Identity::from_pem(id, &chain, &key).map_err(|source| FileError::Identity { id: id.to_owned(), source })
+}
+
+/// The certificates by which a trunk's peer is believed: those of its file, or of the system.
+///
+/// # Errors
+/// [`FileError`]
+pub fn root_certificates(
+    roots_file: Option<&Path>,
+    beside: &Path,
+) -> Result<Vec<CertificateDer<'static>>, FileError> {
+    let Some(file) = roots_file else { return Ok(rustls_native_certs::load_native_certs().certs) };
+    let path = beside.join(file);
+    let found = certificates(&read(&path)?);
+    found.ok_or(FileError::Roots { path, source: RootsError::Unreadable })
 }
 
 fn roots(path: &Path) -> Result<Arc<RootCertStore>, FileError> {

@@ -128,7 +128,7 @@ pub fn platform_roots() -> Result<RootCertStore, RootsError> {
     if taken == 0 { Err(RootsError::NoStore) } else { Ok(roots) }
 }
 
-fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
+pub(super) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).take(CERTIFICATES_MAX).collect();
     read.ok().filter(|chain| !chain.is_empty())
 }

@@ -289,6 +289,11 @@ impl Wires {
         if to.transport == Transport::Udp {
             return udp::send(self.udp.as_ref(), to.remote, &message);
         }
+        // Between two looks at the wires, too: what is said after a replacement is said with the new certificate.
+        if self.replaced.has_changed().unwrap_or(false) {
+            self.replaced.mark_unchanged();
+            self.retire();
+        }
         let place = Place { transport: to.transport, remote: to.remote, tls: to.tls };
         let named = to.connection.filter(|id| self.connections.contains_key(id));
         let Some(id) = named.or_else(|| self.ways.get(&place).copied()) else {
