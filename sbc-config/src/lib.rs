@@ -40,6 +40,7 @@ mod effective;
 mod finding;
 mod firewall;
 mod id;
+mod integration;
 mod lookup;
 mod microsoft;
 mod number;
@@ -70,6 +71,10 @@ pub use firewall::{Opened, PortRule, port_rules, port_table};
 pub use id::{
     AcsId, CertificateId, IdError, MAX_ID_BYTES, PersonId, RouteId, TeamId, TenantId, TokenId, TrunkId,
     WebhookId,
+};
+pub use integration::{
+    ApiTokens, AppCredential, Cloud, DirectoryPhone, EvidenceLives, Integration, OnUnknown, RouteName,
+    UnknownPolicy,
 };
 pub use ipnet::IpNet;
 pub use microsoft::{NotACode, RESULT_CODES, ResultCode, explain};
@@ -133,6 +138,8 @@ pub struct Config {
     pub tokens: Vec<Token>,
     /// `[[webhook]]`
     pub webhooks: Vec<Webhook>,
+    /// `[[integration]]`, at most one per tenant.
+    pub integrations: Vec<Integration>,
     /// What somebody should look at although the file can be used.
     pub warnings: Vec<Finding>,
     lookup: Lookup,

@@ -154,7 +154,7 @@ fn token_hash(text: &str) -> Result<TokenHash, &'static str> {
 }
 
 /// `2027-01-31`, with or without quotes.
-fn date(field: &Field<'_>) -> Option<Date> {
+pub(super) fn date(field: &Field<'_>) -> Option<Date> {
     let remedy = "write a day, as 2027-01-31";
     let parse = |text: &str| text.parse::<toml::value::Datetime>().map_err(|_| "this is not a day");
     let datetime = match field.value() {

@@ -9,6 +9,7 @@ mod acs;
 mod dns;
 mod emergency;
 mod gateway;
+mod integration;
 mod names;
 mod person;
 mod report;
@@ -109,6 +110,10 @@ fn read<'a>(
     let mut ids = Unique::new(report);
     let webhooks =
         each(report, &top, "webhook", |section| access::webhook(section, &names, source, &mut ids));
+    let mut accounts = Unique::new(report);
+    let integrations = each(report, &top, "integration", |section| {
+        integration::integration(section, &names, source, &mut accounts)
+    });
     top.finish();
 
     let (people, trunks) = (people?, trunks?);
@@ -132,6 +137,7 @@ fn read<'a>(
         routes: RouteTable::new(routes?),
         tokens: tokens?,
         webhooks: webhooks?,
+        integrations: integrations?,
         warnings: Vec::new(),
     })
 }

@@ -216,6 +216,11 @@ impl<'a> Field<'a> {
         &self.span
     }
 
+    /// A value inside this one, under `name`.
+    pub(super) fn child(&self, value: &'a Spanned<DeValue<'a>>, name: &str) -> Field<'a> {
+        Self::new(self.report, value, format!("{}.{}", self.path, shown(name)))
+    }
+
     pub(super) fn value(&self) -> &'a DeValue<'a> {
         self.value
     }
