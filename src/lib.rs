@@ -2,7 +2,8 @@
 //! agents, and lets supervisors monitor, whisper, barge and take over.
 //!
 //! A call walks through the rooms in this order. The [`sip`] door turns messages into legs and knows
-//! [`acs`] is a second door, of Azure Communication Services. [`call`] is the quiet core is the quiet core: what a call is, who hears whom, what a supervisor
+//! nothing above them; [`acs`] is a second door, of Azure Communication Services. [`prereq`] says whether somebody at
+//! Teams may be rung at all. [`call`] is the quiet core: what a call is, who hears whom, what a supervisor
 //! may become; it has no clock, no socket and no task, and is told everything. The [`bridge`] carries
 //! the sound as the core's table says, on threads of its own. The [`switchboard`] owns every live call
 //! and carries word between core, door and bridge. [`observe`] keeps what happened: events, records,
@@ -12,6 +13,8 @@
 //! telephones of tests and demo; nothing here knows of it.
 //!
 //! Read [`call::hearing`] first: it is what the product promises.
+
+pub mod prereq;
 
 pub mod call;
 

@@ -34,8 +34,8 @@ const NOISE: &[(&str, &str)] = &[
     ("rustix::", "system calls belong to the rooms around the quiet ones"),
 ];
 
-/// The quiet code: two crates, the core, and the machines of the doors.
-const QUIET: &[&str] = &["media/src/", "sbc-config/src/", "src/call/", "src/sip/", "src/acs/"];
+/// The quiet code: two crates, the core with its prerequisites, and the machines of the doors.
+const QUIET: &[&str] = &["media/src/", "sbc-config/src/", "src/prereq/", "src/call/", "src/sip/", "src/acs/"];
 
 /// Where the doors touch the world: their sockets, their tasks, the names the SIP door asks DNS for, the requests and
 /// listener of the ACS door.

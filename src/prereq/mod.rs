@@ -1,0 +1,91 @@
+//! Nobody at Teams is rung before this room says so.
+//!
+//! Before a Teams user is dialled, a dozen things must be so: the tenant takes calls of our ACS resource, the person
+//! has a licence, the number begins with a plus. Each is a [`Check`]. Sources say what is so as [`Evidence`]: Graph and
+//! Azure ([`gather`]), a file an administrator collected ([`collect`]), an operator's word, a real call. [`rule`] turns
+//! all of it into [`Finding`]s, purely; each carries who can mend it and the exact command. Only when nothing refuses
+//! does [`clear`] make a [`Clearance`], and without one no leg to a Teams user can be dialled:
+//!
+//! ```compile_fail
+//! use sidetone::prereq::{Address, Clearance, Route};
+//! // Its fields are private, and `clear` is the only place that makes one.
+//! let forged = Clearance { route: Route::Voip, address: Address::Number("+15550100".into()) };
+//! ```
+//!
+//! Invariants:
+//! - what cannot be known is unknown, never failed and never passed; the policy of the check's class judges it;
+//! - an outage of Microsoft's is never blamed on the credential, and a missing permission never on the person;
+//! - a clearance names whom, over what and until when, and what is dialled is what was checked.
+//!
+//! Read [`check`] first: its table is the gate.
+
+pub mod check;
+pub mod collect;
+pub mod evidence;
+pub mod finding;
+pub mod number;
+pub mod presence;
+pub mod read;
+pub mod rule;
+
+use std::time::{Duration, SystemTime};
+
+pub use check::{About, Check, Class, Need, Route};
+pub use evidence::{Evidence, Source, Subject, Verdict};
+pub use finding::{Finding, Remedy, Weight, Who};
+pub use rule::{Address, Facts, Policy, assess};
+
+/// A clearance is for the ring that follows it. Longer, and it would be evidence of its own.
+const CLEARANCE_LIFE: Duration = Duration::from_secs(30);
+
+/// Proof that nothing refuses ringing somebody over one route, now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a clearance is asked for to dial with it"]
+pub struct Clearance {
+    subject: Subject,
+    route: Route,
+    address: Address,
+    at: SystemTime,
+    until: SystemTime,
+}
+
+impl Clearance {
+    /// Whom it is for.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// Over which route.
+    pub fn route(&self) -> Route {
+        self.route
+    }
+
+    /// What to dial: what was checked.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// When it was given.
+    pub fn given_at(&self) -> SystemTime {
+        self.at
+    }
+
+    /// Whether it may still be used.
+    pub fn good_at(&self, now: SystemTime) -> bool {
+        self.at <= now && now < self.until
+    }
+}
+
+/// Decides whether somebody may be rung. The only maker of a [`Clearance`].
+///
+/// # Errors
+/// All findings of the route, when one of them refuses it.
+pub fn clear(facts: &Facts) -> Result<Clearance, Vec<Finding>> {
+    let findings = assess(facts);
+    let refused = findings.iter().any(|finding| finding.weight == Weight::Refuses);
+    // A policy may allow the unknown, but nobody can dial what is not known.
+    let Some(address) = facts.address().filter(|_| !refused) else { return Err(findings) };
+    let until = facts.now + CLEARANCE_LIFE;
+    let until = finding::earliest_end(&findings).map_or(until, |end| until.min(end));
+    Ok(Clearance { subject: facts.target.clone(), route: facts.route, address, at: facts.now, until })
+}
