@@ -11,6 +11,7 @@ mod follow;
 mod hold;
 mod keys;
 mod phones;
+mod protected;
 mod registration;
 mod rights;
 mod routing;

@@ -22,7 +22,8 @@ use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 
 use super::acs::AcsSim;
-use super::phone::{Options, Phone, PhoneError};
+use super::authority::{Authority, NotMade, Wanted};
+use super::phone::{NoTls, Options, Phone, PhoneError, Srtp, Tls, Transport};
 use super::voice::Voice;
 use super::{HUNG_AFTER, Hung, random, random_token};
 use crate::gateway::{Gateway, GatewayError, Source};
@@ -45,6 +46,11 @@ pub const CARRIER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
 /// What people sound like.
 const TONES: [(&str, f64); 5] =
     [("customer", 738.0), ("alice", 604.5), ("bob", 1141.0), ("sam", 905.8), ("sue", 1281.0)];
+
+/// What the stage's gateway calls itself in its certificate, and the files of that.
+const OUR_NAME: &str = "sbc.stage.example";
+const CHAIN_FILE: &str = "sbc.pem";
+const KEY_FILE: &str = "sbc.key";
 
 /// The password of every telephone on the stage; only the gateway and the phones on it know each other.
 const PASSWORD: &str = "stage-password";
@@ -117,6 +123,8 @@ pub struct Setting {
     pub acs: Option<AcsSim>,
     /// More settings of that resource.
     pub acs_more: String,
+    /// Whether the carrier and Sam's telephone come over TLS with SRTP, and must; the others stay as they are.
+    pub protected: bool,
 }
 
 /// Tokens that the stage's configuration knows.
@@ -163,6 +171,12 @@ pub enum StageError {
     /// It has no SIP address.
     #[error("the gateway does not listen for SIP over UDP")]
     NoSip,
+    /// Its certificate could not be made.
+    #[error("no certificate for the gateway")]
+    Certificate(#[from] NotMade),
+    /// A telephone has no TLS.
+    #[error("no TLS for a telephone")]
+    Tls(#[from] NoTls),
     /// A telephone did not do its part.
     #[error("the telephone of {who}")]
     Phone {
@@ -200,9 +214,14 @@ impl Stage {
     /// Starts the gateway and plugs the telephones in; agents and Sam register.
     pub async fn start(setting: Setting) -> Result<Self, StageError> {
         let folder = Folder::new(setting.folder.as_deref())?;
-        let customer = person(Options { ip: CARRIER_IP, ..Options::new("customer") }).await?;
         let sue = person(Options::new("sue")).await?;
         let media_ports = media_ports();
+        let authority = setting.protected.then(|| Authority::new("stage")).transpose()?;
+        if let Some(authority) = &authority {
+            let leaf = authority.issue(&Wanted::new([OUR_NAME]))?;
+            std::fs::write(folder.path().join(CHAIN_FILE), &leaf.chain)?;
+            std::fs::write(folder.path().join(KEY_FILE), &leaf.key)?;
+        }
         let text = config_text(&setting, folder.path(), &media_ports, sue.phone.address());
         let config = Config::parse(&text, &Passwords).map_err(StageError::Config)?;
         let gateway = Gateway::start(config, Source::Fixed).await?;
@@ -210,6 +229,15 @@ impl Stage {
             acs.gateway_is_at(address);
         }
         let sip = gateway.sip_udp_addr().ok_or(StageError::NoSip)?;
+        let protect = |options: Options| -> Result<Options, StageError> {
+            let (Some(authority), Some(sip_tls)) = (&authority, gateway.sip_tls_addr()) else {
+                return Ok(options);
+            };
+            let tls = Tls::new(authority.root(), OUR_NAME, None)?;
+            let (transport, srtp) = (Transport::Tls, Srtp::Always);
+            Ok(Options { transport, srtp, tls: Some(tls), server: Some(sip_tls), ..options })
+        };
+        let customer = person(protect(Options { ip: CARRIER_IP, ..Options::new("customer") })?).await?;
 
         let with = |name: &str| Options {
             server: Some(sip),
@@ -217,7 +245,7 @@ impl Stage {
             ..Options::new(name)
         };
         let (alice, bob, sam) =
-            (person(with("alice")).await?, person(with("bob")).await?, person(with("sam")).await?);
+            (person(with("alice")).await?, person(with("bob")).await?, person(protect(with("sam"))?).await?);
         for person in [&alice, &bob, &sam] {
             person.phone.register(REGISTER_FOR).await.map_err(at(person))?;
         }
@@ -456,6 +484,17 @@ fn config_text(setting: &Setting, folder: &Path, ports: &RangeInclusive<u16>, su
     let (low, high) = (ports.start(), ports.end());
     let database = folder.join("sidetone.sqlite3");
     let codecs = setting.codecs.as_deref().unwrap_or(r#""PCMU", "PCMA", "G722""#);
+    let (tls, certificate, protected, sams) = if setting.protected {
+        let [chain, key] = [CHAIN_FILE, KEY_FILE].map(|name| folder.join(name).display().to_string());
+        (
+            "tls = \"127.0.0.1:0\"",
+            format!("[[certificate]]\nid = \"sbc\"\ncertificate_file = \"{chain}\"\nkey_file = \"{key}\""),
+            "srtp = \"required\"\ntls = { verify = \"off\" }",
+            "srtp = \"required\"\n",
+        )
+    } else {
+        ("", String::new(), "", "")
+    };
     let mut text = format!(
         r#"
 [server]
@@ -465,6 +504,7 @@ database = "sqlite:{}"
 udp = "127.0.0.1:0"
 tcp = "127.0.0.1:0"
 realm = "sidetone"
+{tls}
 [media]
 listen = "127.0.0.1"
 ports = "{low}-{high}"
@@ -476,6 +516,7 @@ listen = "127.0.0.1:0"
 calls_max = 20
 [supervision]
 {}
+{certificate}
 [[tenant]]
 id = "demo"
 name = "Stage"
@@ -491,6 +532,7 @@ name = "Sales"
 id = "carrier"
 tenant = "demo"
 sources = ["{CARRIER_IP}/32"]
+{protected}
 "#,
         database.display(),
         setting.supervision,
@@ -505,7 +547,8 @@ sources = ["{CARRIER_IP}/32"]
     for (id, role, team, extension) in registered {
         text += &format!(
             "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\nteams = [\"{team}\"]\n\
-             extension = \"{extension}\"\nregister = {{ username = \"{id}\", password_file = \"{id}\" }}\n"
+             extension = \"{extension}\"\nregister = {{ username = \"{id}\", password_file = \"{id}\" }}\n{}",
+            if id == "sam" { sams } else { "" }
         );
     }
     text += &format!(

@@ -1,5 +1,7 @@
 //! The door in virtual time: messages and orders in, messages and reports out. The peers speak by hand.
 
+mod srtp;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
