@@ -11,6 +11,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use sidetone::sip::endpoint::{Endpoint, EndpointConfig, Output};
 use sidetone::sip::flow::{Destination, Peer, Transport};
 use sidetone::sip::header::NameAddr;
+use sidetone::sip::manners::Manners;
 use sidetone::sip::session::{Dial, NextHop, Reliable, SessionId};
 use sidetone::sip::uri::Uri;
 
@@ -56,6 +57,7 @@ impl Pair {
             timers: None,
             credentials: None,
             patience: None,
+            manners: Manners::plain(),
         };
         self.caller.dial(self.now, dial).expect("room for a call")
     }

@@ -225,6 +225,7 @@ impl Door {
             from: Caller { number: grid::shown(&call.from), name: call.name },
             to: answered.dialled.to_string(),
             codecs: vec![Codec::L16],
+            replaces: None,
         };
         let mut leg = Leg::new(resource.clone(), call.from, State::Offered(call.context));
         leg.end_at = Some(now + Duration::from_secs(left));
@@ -238,6 +239,8 @@ impl Door {
     pub fn order(&mut self, now: Instant, order: Order) {
         let id = order.leg;
         match order.action {
+            // None of its legs asks to be replaced, so none is told what becomes of it.
+            LegAction::Refer(_) => {}
             LegAction::Dial(target) => {
                 if let Err(end) = self.dial(now, id, &target, order.caller) {
                     self.report(Report::Leg(id, LegEvent::Ended(end)));

@@ -103,6 +103,9 @@ impl Call {
         if self.consult.is_some() {
             return Err(CommandError::ConsultRunning);
         }
+        if self.transfer.is_some() {
+            return Err(CommandError::Transferring);
+        }
         let by = self.asker(wanted.by)?;
         if self.is_full() {
             return Err(CommandError::Full);

@@ -80,6 +80,8 @@ pub struct Incoming {
     pub to: String,
     /// What the caller's codecs are, best first; empty when it made no offer.
     pub codecs: Vec<Codec>,
+    /// The leg whose place it takes, by right of knowing its connection: then it is no new call.
+    pub replaces: Option<LegId>,
 }
 
 /// Where a leg came from, as authenticated: by source range, digest or signed token, never by header.

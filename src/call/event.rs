@@ -2,7 +2,7 @@
 
 use sbc_config::PersonId;
 
-use super::{Cause, Coaching, ConsultEnd, ConsultId, LegEnd, LegId, SpeakTo, SupervisionId};
+use super::{AskedBy, Cause, Coaching, ConsultEnd, ConsultId, LegEnd, LegId, SpeakTo, SupervisionId};
 
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +79,45 @@ pub enum CallEvent {
         to: Coaching,
         /// What brought the change about.
         by: ChangedBy,
+    },
+    /// Another is to take a party's place.
+    TransferStarted {
+        /// Whose place.
+        transferor: LegId,
+        /// The leg of the one who is to come.
+        target: LegId,
+        /// What they are called in records; empty when they called in.
+        name: String,
+        /// Who wanted it.
+        by: AskedBy,
+    },
+    /// The target rings.
+    TransferProgress {
+        /// Whose place.
+        transferor: LegId,
+        /// Who rings.
+        target: LegId,
+    },
+    /// The target has the place.
+    TransferCompleted {
+        /// Whose place it was.
+        transferor: LegId,
+        /// Who has it.
+        target: LegId,
+    },
+    /// The target did not come.
+    TransferFailed {
+        /// Whose place.
+        transferor: LegId,
+        /// Who did not come.
+        target: LegId,
+        /// Why.
+        end: LegEnd,
+    },
+    /// After a failed transfer everybody is back where they were.
+    TransferRolledBack {
+        /// Who has kept the place.
+        transferor: LegId,
     },
     /// The supervisor is off the line.
     SupervisionEnded {
@@ -174,6 +213,11 @@ impl CallEvent {
             CallEvent::ConsultOver { end: ConsultEnd::Completed, .. } => "consult.completed",
             CallEvent::ConsultOver { end: ConsultEnd::Failed(_), .. } => "consult.failed",
             CallEvent::ConsultOver { end: ConsultEnd::Ended(_), .. } => "consult.ended",
+            CallEvent::TransferStarted { .. } => "transfer.started",
+            CallEvent::TransferProgress { .. } => "transfer.progress",
+            CallEvent::TransferCompleted { .. } => "transfer.completed",
+            CallEvent::TransferFailed { .. } => "transfer.failed",
+            CallEvent::TransferRolledBack { .. } => "transfer.rolled_back",
         }
     }
 }

@@ -260,10 +260,11 @@ fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
                     && roles(ear, other)
                     && !apart(ear, other, seats)
             });
-            if put_on_hold {
-                Hears::Music
-            } else if rings() {
+            // Whoever holds while the target of a transfer rings has left for good: it is the target that is waited for.
+            if rings() {
                 Hears::Ringback
+            } else if put_on_hold {
+                Hears::Music
             } else {
                 Hears::Silence
             }

@@ -1,9 +1,11 @@
 //! The one leg abstraction: what the core asks of a door, and what a door tells the core.
 
+use std::fmt;
+
 use sbc_config::{AcsId, PersonId, TrunkId};
 use serde::Serialize;
 
-use super::Cause;
+use super::{Cause, LegId};
 
 /// What the core asks a door to do with a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum LegAction {
     Resume,
     /// Send digits as telephone-events.
     SendDigits(String),
+    /// Tell the one who asked to be replaced ([`LegEvent::Referred`]) what becomes of it.
+    Refer(Referral),
     /// End it: reject, cancel or hang up, whichever its state calls for.
     HangUp(Cause),
 }
@@ -41,10 +45,24 @@ pub enum LegEvent {
     Resumed,
     /// A digit was pressed: `0`-`9`, `*`, `#`, `A`-`D`. Each press is told once.
     Digit(char),
+    /// Its telephone asks that this target take its place. The door has said that it will be tried; what becomes of it
+    /// is told by [`LegAction::Refer`].
+    Referred(Target),
     /// No media has come for the configured time.
     MediaLost,
     /// It is over. Nothing follows.
     Ended(LegEnd),
+}
+
+/// What becomes of a party's wish to be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Referral {
+    /// The target rings.
+    Ringing,
+    /// The target has answered and has the place: the one who asked may go.
+    Connected,
+    /// The target did not come, for this cause. Nothing has changed.
+    Failed(Cause),
 }
 
 /// How a leg ended.
@@ -91,6 +109,26 @@ pub enum Address {
         /// The number, as it will be dialled.
         number: String,
     },
+    /// Where a party asked to be replaced from, in words that only its own door can read.
+    Referred {
+        /// The trunk of the one who asked, over which the target is called.
+        trunk: TrunkId,
+        /// Who asked.
+        by: LegId,
+        /// The target.
+        to: Opaque,
+    },
+}
+
+/// Octets that a door has handed over to get them back: carried, never read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opaque(pub bytes::Bytes);
+
+impl fmt::Debug for Opaque {
+    /// They may name people, so only how many there are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Opaque({} octets)", self.0.len())
+    }
 }
 
 impl Target {
@@ -98,7 +136,7 @@ impl Target {
     pub fn person(&self) -> Option<&PersonId> {
         match &self.address {
             Address::Person(person) => Some(person),
-            Address::Trunk { .. } | Address::Acs { .. } => None,
+            Address::Trunk { .. } | Address::Acs { .. } | Address::Referred { .. } => None,
         }
     }
 
@@ -106,7 +144,7 @@ impl Target {
     pub fn trunk(&self) -> Option<&TrunkId> {
         match &self.address {
             Address::Person(_) | Address::Acs { .. } => None,
-            Address::Trunk { trunk, .. } => Some(trunk),
+            Address::Trunk { trunk, .. } | Address::Referred { trunk, .. } => Some(trunk),
         }
     }
 }

@@ -26,6 +26,7 @@ mod leg;
 mod party;
 pub mod rights;
 mod supervise;
+mod transfer;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -37,14 +38,16 @@ pub use consult::{AskExpert, Consult, ConsultEnd};
 pub use event::{CallEvent, ChangedBy};
 pub use hearing::Hearing;
 pub use hunt::{Attempt, MAX_ATTEMPTS};
-pub use leg::{Address, LegAction, LegEnd, LegEvent, Target};
+pub use leg::{Address, LegAction, LegEnd, LegEvent, Opaque, Referral, Target};
 pub use party::{
     CallId, Coaching, ConsultId, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SpeakTo, SupervisionId,
     UnknownId,
 };
 pub use supervise::{Arrival, EXPECTED_MAX, RUNG_MAX, Supervise, Supervision};
+pub use transfer::{AskedBy, RELEASE_MAX, RINGS_MAX};
 
 use hunt::Hunt;
+use transfer::{Released, Transfer};
 
 /// How long legs may take to go once the call is over: a BYE without answer is given up after 32
 /// seconds (RFC 3261 section 17.1.2.2, timer F), so after this only a defect is left.
@@ -105,6 +108,10 @@ pub enum Command {
     HangUpLeg(LegId),
     /// End the call.
     HangUp(Cause),
+    /// Put somebody else in the place of a party.
+    Transfer(LegId, Target),
+    /// A leg that called in takes the place of another (the first).
+    Replace(LegId, LegId),
     /// Put a supervisor on the call.
     Supervise(Supervise),
     /// A supervisor expected to dial in is here.
@@ -165,6 +172,12 @@ pub enum CommandError {
     /// A taken-over call has no agent to listen to or coach.
     #[error("the call has been taken over; end the supervision or the call")]
     TakenOver,
+    /// Another transfer of this call is under way.
+    #[error("a transfer of this call is under way; wait for its end")]
+    Transferring,
+    /// A supervisor who does not have the call, or one who has given it away.
+    #[error("this leg has no place in the conversation that another could take")]
+    NoPlaceToGive,
     /// The supervisor is not on the line yet.
     #[error("the supervisor has not answered yet")]
     SupervisorNotThere,
@@ -259,6 +272,10 @@ pub struct Call {
     /// Somebody is being asked for help. Rare, so it takes no room in calls without.
     consult: Option<Box<Consult>>,
     state: State,
+    /// The transfer whose target is awaited.
+    transfer: Option<Transfer>,
+    /// Those who gave their place away and have still to hang up.
+    released: Vec<Released>,
     /// For an originated call, whom to ring for the agent once they are there.
     then_ring: Option<Attempt>,
     /// The part of those who are rung.
@@ -307,6 +324,8 @@ impl Call {
             supervisions: Vec::new(),
             consult: None,
             state: State::Talking,
+            transfer: None,
+            released: Vec::new(),
             then_ring: None,
             rung_as: Role::Agent,
             takeover: setup.takeover,
@@ -347,6 +366,8 @@ impl Call {
                 self.end(now, cause, None);
                 Ok(())
             }
+            Command::Transfer(leg, target) => self.transfer(now, leg, target, AskedBy::Api),
+            Command::Replace(old, new) => self.replace(now, old, new),
             Command::Supervise(wanted) => self.supervise(now, wanted),
             Command::Seat(id, leg) => self.seat_supervisor(id, leg),
             Command::SwitchRole(id, role) => self.switch_role(id, role, ChangedBy::Api),
@@ -374,7 +395,7 @@ impl Call {
         };
         let supervisors = self.supervisions.iter().filter_map(|s| s.give_up_at);
         let expert = self.consult.as_ref().and_then(|consult| consult.deadline());
-        supervisors.chain(own).chain(expert).min()
+        supervisors.chain(own).chain(expert).chain(self.transfer_deadline()).min()
     }
 
     /// The parties, in order of arrival.
@@ -411,12 +432,13 @@ impl Call {
             return;
         }
         match event {
-            LegEvent::Ringing => self.leg_rings(leg),
-            LegEvent::EarlyMedia => self.early_media(leg),
+            LegEvent::Ringing => self.leg_rings(now, leg),
+            LegEvent::EarlyMedia => self.early_media(now, leg),
             LegEvent::Answered => self.leg_answered(now, leg),
             LegEvent::Held => self.peer_hold(leg, Hold::Holding),
             LegEvent::Resumed => self.peer_hold(leg, Hold::None),
             LegEvent::Digit(digit) => self.digit(leg, digit),
+            LegEvent::Referred(target) => self.referred(now, leg, target),
             LegEvent::MediaLost => {
                 self.hang_up(leg, Cause::MediaTimeout);
                 self.gone(now, leg, LegEnd::of(Cause::MediaTimeout));
@@ -428,6 +450,7 @@ impl Call {
     fn timeout(&mut self, now: Instant) {
         self.give_up_on_supervisors(now);
         self.give_up_on_expert(now);
+        self.transfer_timeout(now);
         match &mut self.state {
             State::Hunting(hunt) => {
                 let silent = hunt.give_up(now);
@@ -494,7 +517,7 @@ impl Call {
         self.parties.push(Party { seat, person, trunk, leaving: false, rings: false });
     }
 
-    fn leg_rings(&mut self, leg: LegId) {
+    fn leg_rings(&mut self, now: Instant, leg: LegId) {
         let Some(party) = self.party_mut(leg) else { return };
         if party.seat.presence != Presence::Ringing || matches!(party.seat.role, Role::Supervisor { .. }) {
             return;
@@ -504,19 +527,26 @@ impl Call {
         }
         let expert = matches!(party.seat.role, Role::Expert { .. });
         self.tell(CallEvent::Ringing { leg });
+        if self.is_target(leg) {
+            return self.target_rings(now);
+        }
         if !expert {
             self.act_for_caller(LegAction::Alert);
         }
     }
 
-    fn early_media(&mut self, leg: LegId) {
+    fn early_media(&mut self, now: Instant, leg: LegId) {
         let Some(party) = self.party_mut(leg) else { return };
         if party.seat.presence != Presence::Ringing || matches!(party.seat.role, Role::Supervisor { .. }) {
             return;
         }
         party.seat.presence = Presence::Early;
+        let expert = matches!(party.seat.role, Role::Expert { .. });
+        if self.is_target(leg) {
+            return self.target_rings(now);
+        }
         // Whoever asked an expert is on the line already, and hears it.
-        if !matches!(party.seat.role, Role::Expert { .. }) {
+        if !expert {
             self.act_for_caller(LegAction::OpenEarly);
         }
     }
@@ -546,6 +576,9 @@ impl Call {
             Role::Supervisor { .. } => return self.supervisor_answered(leg),
             Role::Expert { .. } => return self.expert_answered(leg),
             Role::Unassigned | Role::Customer | Role::Agent => {}
+        }
+        if self.is_target(leg) {
+            return self.target_answered(now);
         }
         self.tell(CallEvent::Answered { leg });
         if before == Presence::Waiting {
@@ -597,10 +630,17 @@ impl Call {
             return;
         }
         let Some(party) = self.party(leg) else { return };
-        if party.is_rung() { self.attempt_failed(now, leg, end) } else { self.left(now, leg, end.cause) }
+        if party.is_rung() || self.is_target(leg) {
+            self.attempt_failed(now, leg, end);
+        } else {
+            self.left(now, leg, end.cause);
+        }
     }
 
     fn attempt_failed(&mut self, now: Instant, leg: LegId, end: LegEnd) {
+        if self.is_target(leg) {
+            return self.transfer_failed(now, end);
+        }
         let cause = end.cause;
         self.tell(CallEvent::AttemptFailed { leg, end });
         if let State::Hunting(hunt) = &mut self.state
@@ -612,6 +652,7 @@ impl Call {
 
     /// A party is gone or going. What is left of the call?
     fn left(&mut self, now: Instant, leg: LegId, cause: Cause) {
+        self.transferor_left(leg, cause);
         if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(leg)).map(|s| s.id) {
             self.asker_gone(leg);
             self.supervision_over(id, cause);
@@ -619,7 +660,7 @@ impl Call {
             self.asker_gone(leg);
             self.retarget(leg);
         }
-        if !self.somebody_talks() {
+        if !self.somebody_talks() && !self.a_talker_is_coming() {
             self.leave_to_barging();
         }
         let is_here = |role| self.parties.iter().any(|p| p.is_here() && p.seat.role == role);
@@ -630,7 +671,7 @@ impl Call {
                 !is_here(Role::Agent) && !self.somebody_talks()
             }
             State::Hunting(_) => !customers && self.then_ring.is_none(),
-            State::Talking => !customers || !self.somebody_talks(),
+            State::Talking => !customers || !self.somebody_talks() && !self.a_talker_is_coming(),
             State::Ending { .. } | State::Over => false,
         };
         if over {
@@ -687,6 +728,8 @@ impl Call {
             return;
         }
         self.consult_ends_with(cause);
+        self.call_transfer_off(cause);
+        self.released.clear();
         self.let_followers_go();
         self.state = State::Ending { cause, by, until: now + ENDING_MAX };
         let here: Vec<LegId> = self.parties.iter().filter(|p| !p.leaving).map(|p| p.seat.leg).collect();

@@ -74,7 +74,8 @@ pub struct UnknownId;
 /// What a party is in this call. The hearing table is written over these and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// A leg nobody has given a part yet, for instance a dial-in that is still to be authorised.
+    /// A leg nobody has given a part yet, for instance a dial-in that is still to be authorised, or
+    /// one that has given its part to another and has still to hang up.
     /// Hears nobody and is heard by nobody.
     Unassigned,
     /// The one who called, or was called, from outside.

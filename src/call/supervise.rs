@@ -241,6 +241,10 @@ impl Call {
         }
         self.give_back_held(supervisor);
         if self.takeover == Takeover::ReleasesAgent {
+            // The supervisor has the call now: whoever was to have the agent's place comes too late.
+            if self.is_transferor(agent) {
+                self.call_transfer_off(Cause::Released);
+            }
             self.settle();
             self.hang_up(agent, Cause::Released);
             self.retarget(agent);

@@ -104,6 +104,11 @@ impl Dialog {
         self.routes.first().map_or(&self.target, |route| &route.uri)
     }
 
+    /// The first route, if requests are routed.
+    pub fn first_route(&self) -> Option<&Uri> {
+        self.routes.first().map(|route| &route.uri)
+    }
+
     /// Whether a message with this Call-ID and remote tag belongs here. The local tag was looked up already.
     pub fn is_of(&self, call_id: &str, remote_tag: &str) -> bool {
         self.call_id == *call_id && self.remote_tag == *remote_tag

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use sbc_config::{Codec, Config, DigestHash, Prack};
+use sbc_config::{Codec, Config, DigestHash, HoldStyle, Prack};
 
 use crate::call::door::{AgreedMedia, Caller, Incoming, Order, Origin, Report};
 use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId};
@@ -23,7 +23,7 @@ use super::flow::{ConnectionId, Destination, Peer};
 use super::header::Name;
 use super::leg::{Leg, end_of};
 use super::message::Request;
-use super::names::Names;
+use super::names::{Names, Place};
 use super::people::People;
 use super::random::Random;
 use super::register::{Expiry, Registrar};
@@ -34,6 +34,7 @@ use super::transport::Arrival;
 pub(in crate::sip) mod failover;
 mod keys;
 mod private;
+mod transfer;
 mod way;
 
 use keys::Terms;
@@ -89,6 +90,14 @@ impl Door {
         };
         let (nonce_key, endpoint_seed) = (key(), key());
         let sip = config.load().sip.clone();
+        let known = names.clone();
+        let lookup: Arc<endpoint::Lookup> = Arc::new(move |host, port, transport| {
+            let host = host.to_string().to_ascii_lowercase().into();
+            let place = Place { host, port: Some(port), transport: Some(transport) };
+            // Any of its addresses will do, so nothing is drawn.
+            let found = known.load().find(now, &place, &mut Random::new([0; 32]));
+            found.first().map(|found| found.at)
+        });
         let expiry = Expiry {
             min: sip.register_expires_min,
             max: sip.register_expires_max,
@@ -101,7 +110,7 @@ impl Door {
         });
         let registrar = Registrar::new(&sip.realm, people, expiry, nonce_key, now).offering(hashes.collect());
         Door {
-            endpoint: Endpoint::new(endpoint, endpoint_seed).with_registrar(registrar),
+            endpoint: Endpoint::new(endpoint, endpoint_seed).with_registrar(registrar).with_lookup(lookup),
             config,
             names,
             legs: HashMap::new(),
@@ -212,6 +221,10 @@ impl Door {
                 self.endpoint.reinvite(now, session, Some(offer)).map_err(internal)
             }
             LegAction::SendDigits(_) => Ok(()), // digits travel as media, which the bridge sends
+            LegAction::Refer(news) => {
+                self.refer_news(now, id, news);
+                Ok(())
+            }
             LegAction::HangUp(cause) => {
                 self.hang_up(now, id, cause);
                 Ok(())
@@ -428,9 +441,11 @@ impl Door {
             SessionEvent::ReinviteFailed { status } => {
                 tracing::info!(leg = %id, status, "re-INVITE refused; the hold goes on without it");
             }
+            SessionEvent::Referred(asked) => self.referred(now, id, &asked),
             SessionEvent::Ended(ended) if self.goes_on(now, id, &ended) => {}
             SessionEvent::Ended(ended) => {
-                self.legs.remove(&id);
+                let leg = self.legs.remove(&id);
+                self.target_ended(leg.and_then(|leg| leg.referred_by), ended.status);
                 self.by_session.remove(&session);
                 self.report(Report::Leg(id, LegEvent::Ended(end_of(&ended))));
             }
@@ -470,6 +485,16 @@ impl Door {
         if let Some(refusal) = prack_refusal(prack, &incoming.request) {
             return self.refuse(now, incoming.session, &refusal);
         }
+        let trunk = match &origin {
+            Origin::Trunk(trunk) => config.trunk(trunk),
+            Origin::Person(_) | Origin::Acs(_) => None,
+        };
+        let manners = self.manners(trunk, &Destination::from(incoming.peer), None);
+        let replaces = match self.replaced(&incoming.request, &origin, &manners) {
+            Ok(replaces) => replaces,
+            Err(refusal) => return self.refuse(now, incoming.session, &refusal),
+        };
+        self.endpoint.set_manners(incoming.session, manners);
         let offer = incoming.offer.as_ref();
         let mut leg = match Leg::incoming(incoming.session, self.random.bits(), codecs, offer) {
             Ok(leg) => leg,
@@ -489,6 +514,8 @@ impl Door {
         leg.offers_mux = terms.offers_mux;
         leg.signalled_from = matches!(origin, Origin::Person(_)).then_some(incoming.peer.remote.ip());
         leg.reliable = prack != Prack::Off;
+        leg.trunk = trunk.map(|trunk| trunk.id.clone());
+        leg.holds_inactive = trunk.is_some_and(|trunk| trunk.hold == HoldStyle::Inactive);
         let id = LegId(self.random.bits());
         let report = Incoming {
             leg: id,
@@ -497,6 +524,7 @@ impl Door {
             origin,
             to: dialled(&incoming.request),
             codecs: leg.offered(),
+            replaces,
         };
         self.by_session.insert(incoming.session, id);
         self.legs.insert(id, leg);

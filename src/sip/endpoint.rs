@@ -12,15 +12,18 @@
 //! decides.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::build::{RequestBuilder, ResponseBuilder};
 use super::flow::{ConnectionId, Destination, Peer, Transport};
-use super::header::{MAGIC_COOKIE, Method, Name, NameAddr, Via};
-use super::hub::{Errand, Hub, MAX_FORWARDS, Question, hop_by_hop};
+use super::header::{MAGIC_COOKIE, Method, Name, NameAddr, Replaces, Via};
+use super::hub::{Errand, Hub, MAX_FORWARDS, Question, Resolver, hop_by_hop};
 use super::layer::{ClientId, Kind, Notice};
+use super::manners::Manners;
 use super::message::{Message, ParseError, Rejected, Request, Response, StatusCode};
 use super::register::{Change, Registrar};
 use super::session::{
@@ -43,6 +46,9 @@ pub const MAX_TRANSACTIONS: usize = 100_000;
 
 /// Most sessions kept at a time.
 pub const MAX_SESSIONS: usize = 20_000;
+
+/// Whoever knows the address of a host of a URI, for this port and transport; at once, or not at all.
+pub type Lookup = dyn Fn(&Host, u16, Transport) -> Option<SocketAddr> + Send + Sync;
 
 /// What a caller is told to wait after 503.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -354,6 +360,41 @@ impl Endpoint {
         session.acknowledge(&mut self.hub, now, sdp)
     }
 
+    /// From now on the peer of this session is spoken to like this. For a call that has come: before it is answered.
+    pub fn set_manners(&mut self, id: SessionId, manners: Arc<Manners>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.set_manners(manners);
+        }
+    }
+
+    /// Tells the peer what has become of its REFER: 101 to 199 while it goes on, and the final status once.
+    pub fn referral(&mut self, now: Instant, id: SessionId, status: u16) -> Result<(), CommandError> {
+        let status = StatusCode::new(status).ok_or(CommandError::Unwritable)?;
+        let session = self.sessions.get_mut(&id).ok_or(CommandError::NoSession)?;
+        session.referral(&mut self.hub, now, status)
+    }
+
+    /// The session whose dialog this names, and whether it is confirmed (RFC 3891 section 3). A session that is over
+    /// but for its courtesies is none.
+    pub(super) fn replaced(&self, replaces: &Replaces) -> Option<(SessionId, bool)> {
+        let id = *self.hub.tags.get(&parse_hex(&replaces.to_tag)?)?;
+        let session = self.sessions.get(&id)?;
+        let ours = session.has_dialog(&replaces.call_id, &replaces.from_tag);
+        (ours && !session.is_over()).then(|| (id, session.is_confirmed()))
+    }
+
+    /// The Call-ID of a session and the peer's Contact, once there is a dialog.
+    pub fn dialog(&self, id: SessionId) -> Option<(&str, &Uri)> {
+        let dialog = self.sessions.get(&id)?.dialog()?;
+        Some((dialog.call_id(), dialog.target()))
+    }
+
+    /// Looks names of routes up with this.
+    pub fn with_lookup(mut self, lookup: Arc<Lookup>) -> Endpoint {
+        self.hub.resolver = Resolver(Some(lookup));
+        self
+    }
+
     /// Asks a peer for a sign of life.
     pub fn options(
         &mut self,
@@ -369,9 +410,10 @@ impl Endpoint {
         let id = OptionsId(self.options_made);
         let tag = format!("{:016x}", self.hub.random.bits());
         let call_id = format!("{:016x}{:016x}", self.hub.random.bits(), self.hub.random.bits());
-        let contact = self.hub.contact(&to);
+        let manners = Manners::plain();
+        let contact = self.hub.contact(&manners, &to);
         let agent = self.hub.config.user_agent.clone();
-        let sent = self.hub.request(now, Kind::Other, to, Errand::Options(id), |via, _| {
+        let sent = self.hub.request(now, Kind::Other, to, Errand::Options(id), &manners, |via, _| {
             RequestBuilder::new(Method::Options, target)
                 .via(via)
                 .max_forwards(MAX_FORWARDS)
@@ -398,6 +440,7 @@ impl Endpoint {
         assert!(self.hub.alarms.is_empty(), "alarms: {:?}", self.hub.alarms);
         assert!(self.hub.layer.out.is_empty() && self.hub.events.is_empty());
         assert!(self.options.is_empty());
+        assert_eq!(self.hub.referrals, 0, "referrals");
         assert_eq!(self.poll_timeout(), None);
     }
 
@@ -441,6 +484,10 @@ impl Endpoint {
         let known = match request.method() {
             Method::Invite | Method::Bye | Method::Options | Method::Prack => true,
             Method::Register => self.registrar.is_some(),
+            // A session says for itself whether its peer may; outside one nobody may.
+            Method::Refer | Method::Notify | Method::Update | Method::Info => {
+                headers.to().is_ok_and(|to| to.tag().is_some())
+            }
             _ => false,
         };
         if !known {
@@ -475,6 +522,7 @@ impl Endpoint {
 
     fn understands(&self, option: &str) -> bool {
         option.eq_ignore_ascii_case("100rel")
+            || option.eq_ignore_ascii_case("replaces")
             || option.eq_ignore_ascii_case("timer") && self.hub.config.session_timers.is_some()
     }
 

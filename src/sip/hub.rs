@@ -1,16 +1,19 @@
 //! What all sessions of an endpoint share: transactions, timers, tags, the outbox and the house's own identity.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::alarm::Alarms;
 use super::build::{RequestBuilder, ResponseBuilder};
-use super::endpoint::{EndpointConfig, OptionsId, Output};
+use super::endpoint::{EndpointConfig, Lookup, OptionsId, Output};
 use super::flow::{Destination, Peer, Transport};
 use super::header::{self, MAGIC_COOKIE, Method, Name, Via};
 use super::layer::{ClientId, Kind, Layer, ServerId};
+use super::manners::Manners;
 use super::message::{Headers, Message, Request, StatusCode};
 use super::random::Random;
 use super::session::{Ring, SessionId};
@@ -39,6 +42,19 @@ pub(super) struct Hub {
     /// Our tags are unguessable and unique, so one number finds the session of a message inside a dialog.
     pub(super) tags: HashMap<u64, SessionId>,
     pub(super) alarms: Alarms<(SessionId, Ring)>,
+    /// Transfers that peers have asked for and that are under way.
+    pub(super) referrals: usize,
+    pub(super) resolver: Resolver,
+}
+
+/// Whoever knows the addresses behind names. It answers at once, or not at all.
+#[derive(Clone, Default)]
+pub(super) struct Resolver(pub(super) Option<Arc<Lookup>>);
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Resolver" } else { "none" })
+    }
 }
 
 impl Hub {
@@ -50,6 +66,8 @@ impl Hub {
             events: VecDeque::new(),
             tags: HashMap::new(),
             alarms: Alarms::default(),
+            referrals: 0,
+            resolver: Resolver::default(),
         }
     }
 
@@ -68,18 +86,27 @@ impl Hub {
         }
     }
 
+    /// The host and port that we give for ourselves to a peer with these manners.
+    fn named(&self, manners: &Manners, to: &Destination) -> (Host, Option<u16>) {
+        match &manners.name {
+            Some((host, port)) => (host.clone(), Some(*port)),
+            None => self.sent_by(to),
+        }
+    }
+
     /// Our Contact on the way to `to`.
-    pub(super) fn contact(&self, to: &Destination) -> Bytes {
-        let (host, port) = self.sent_by(to);
+    pub(super) fn contact(&self, manners: &Manners, to: &Destination) -> Bytes {
+        let (host, port) = self.named(manners, to);
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let transport = to.transport.param().map(|name| format!(";transport={name}")).unwrap_or_default();
-        Bytes::from(format!("<sip:{}@{host}{port}{transport}>", self.config.contact_user))
+        let user = manners.contact_user.as_ref().unwrap_or(&self.config.contact_user);
+        Bytes::from(format!("<sip:{user}@{host}{port}{transport}>"))
     }
 
     /// A fresh branch with its Via.
-    pub(super) fn via(&mut self, to: &Destination) -> (u64, Via) {
+    pub(super) fn via(&mut self, manners: &Manners, to: &Destination) -> (u64, Via) {
         let branch = self.random.bits();
-        let (host, port) = self.sent_by(to);
+        let (host, port) = self.named(manners, to);
         let transport = match to.transport {
             Transport::Udp => header::Transport::Udp,
             Transport::Tcp => header::Transport::Tcp,
@@ -95,9 +122,10 @@ impl Hub {
         kind: Kind,
         to: Destination,
         errand: Errand,
+        manners: &Manners,
         write: impl FnOnce(&Via, &mut Random) -> RequestBuilder,
     ) -> Option<ClientId> {
-        let (branch, via) = self.via(&to);
+        let (branch, via) = self.via(manners, &to);
         let request = match write(&via, &mut self.random).build() {
             Ok(request) => request,
             Err(error) => {

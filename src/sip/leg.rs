@@ -7,10 +7,10 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use sbc_config::Codec;
+use sbc_config::{Codec, TrunkId};
 
 use crate::call::door::{AgreedMedia, MediaEnd};
-use crate::call::{Cause, LegEnd, LegEvent};
+use crate::call::{Cause, LegEnd, LegEvent, LegId};
 
 use super::door::failover::Attempt;
 use super::offer::{
@@ -28,6 +28,9 @@ const TELEPHONE_EVENT: u8 = 101;
 /// Milliseconds of audio in a packet, as we like them.
 const PTIME_MS: u8 = 20;
 
+/// Longest text kept of how a leg ended: a few of Microsoft's diagnostics, which are about 200 octets each.
+const DETAIL_MAX: usize = 1024;
+
 /// Forks whose early answers are remembered: more telephones than one call rings have no early media.
 const EARLIES_MAX: usize = 8;
 
@@ -35,6 +38,14 @@ const EARLIES_MAX: usize = 8;
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) session: SessionId,
+    /// The trunk it runs over.
+    pub(super) trunk: Option<TrunkId>,
+    /// Whether it is held by silence both ways: `sendonly` is nothing it understands.
+    pub(super) holds_inactive: bool,
+    /// The leg whose far end asked for this one.
+    pub(super) referred_by: Option<LegId>,
+    /// The status with which the target that its far end asked for has refused.
+    pub(super) target_refused: Option<u16>,
     /// The host that a telephone's signalling comes from; its media may have to come from there
     /// too. A trunk keeps to its description.
     pub(super) signalled_from: Option<IpAddr>,
@@ -86,6 +97,10 @@ impl Leg {
     pub(super) fn new(session: SessionId, seed: u64, codecs: Vec<Codec>) -> Leg {
         Leg {
             session,
+            trunk: None,
+            holds_inactive: false,
+            referred_by: None,
+            target_refused: None,
             signalled_from: None,
             unanswered: false,
             alerted: false,
@@ -267,7 +282,11 @@ impl Leg {
             ptime: PTIME_MS,
             rtp: media.rtp,
             rtcp_mux: self.offers_mux || self.agreed.as_ref().is_some_and(|agreed| agreed.rtcp_mux),
-            direction: if self.held_by_us { Direction::SendOnly } else { Direction::SendRecv },
+            direction: match (self.held_by_us, self.holds_inactive) {
+                (false, _) => Direction::SendRecv,
+                (true, false) => Direction::SendOnly,
+                (true, true) => Direction::Inactive,
+            },
             protection: self.protection.clone(),
         })
     }
@@ -313,6 +332,15 @@ pub(super) fn end_of(ended: &Ended) -> LegEnd {
     }
     if let Some(q850) = ended.q850() {
         detail.push_str(&format!(", Q.850 {q850}"));
+    }
+    // What the far end says of it in words: its support asks for them.
+    let texts = ended.reasons.iter().filter_map(|reason| reason.text.as_deref());
+    let warnings = ended.warnings.iter().map(|warning| &**warning);
+    for said in texts.chain(warnings) {
+        if detail.len() + said.len() > DETAIL_MAX {
+            break;
+        }
+        detail.push_str(&format!(", \"{said}\""));
     }
     LegEnd { cause, detail }
 }

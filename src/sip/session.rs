@@ -22,17 +22,21 @@
 //! The user of a session is told of its end exactly once, by [`SessionEvent::Ended`], as soon as the end is certain;
 //! what courtesy SIP still owes (a BYE's answer, a CANCEL's 487) happens behind its back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::dialog::Dialog;
 use super::flow::{Destination, Peer, Transport};
 use super::header::{MediaType, NameAddr, Reason};
 use super::hub::{Hub, Question};
 use super::layer::ClientId;
 use super::login::Credentials;
-use super::message::{Headers, Response};
+use super::manners::Manners;
+use super::message::{Headers, Response, StatusCode};
+use super::refer::Asked;
 use super::text::Text;
 use super::uri::{Host, Uri};
 use established::{Established, Leaving};
@@ -101,6 +105,9 @@ pub enum SessionEvent {
         /// The status; 408 when no answer came.
         status: u16,
     },
+    /// The peer asks that whom it talks with be connected elsewhere (RFC 3515). It has been told that we shall try;
+    /// [`referral`](super::endpoint::Endpoint::referral) must tell it what becomes of it.
+    Referred(Asked),
     /// The session is over. Nothing follows.
     Ended(Ended),
 }
@@ -120,11 +127,21 @@ pub struct Ended {
     pub contacts: Vec<NameAddr>,
     /// Retry-After of the refusal.
     pub retry_after: Option<Duration>,
+    /// Texts of Warning headers of the message that ended it (RFC 3261 section 20.43).
+    pub warnings: Vec<Text>,
 }
 
 impl Ended {
     fn new(by: By, how: How) -> Ended {
-        Ended { by, how, status: None, reasons: Vec::new(), contacts: Vec::new(), retry_after: None }
+        Ended {
+            by,
+            how,
+            status: None,
+            reasons: Vec::new(),
+            contacts: Vec::new(),
+            retry_after: None,
+            warnings: Vec::new(),
+        }
     }
 
     fn with_status(mut self, status: u16) -> Ended {
@@ -135,6 +152,8 @@ impl Ended {
     fn with_reasons(mut self, headers: &Headers) -> Ended {
         self.reasons = headers.reasons().unwrap_or_default();
         self.reasons.truncate(MAX_REASONS);
+        self.warnings =
+            headers.list(super::header::Name::Warning).filter_map(Text::new).take(MAX_REASONS).collect();
         self
     }
 
@@ -213,6 +232,9 @@ pub enum NextHop {
     Follow,
     /// Where the first request went or came from: for phones behind NAT, whose Contact cannot be reached.
     Pinned,
+    /// The first Route alone, whose name is looked up; without one, where the first request went or came from. For
+    /// Microsoft, at whose Contact nobody listens.
+    ByRoute,
 }
 
 /// A call to place.
@@ -244,6 +266,8 @@ pub struct Dial {
     /// How long the other side may say nothing at all before the call is given up: shorter than a transaction's
     /// 32 s where there is another destination to try.
     pub patience: Option<Duration>,
+    /// How the peer is spoken to.
+    pub manners: Arc<Manners>,
 }
 
 /// A refusal of a call: its status and what goes with it.
@@ -324,6 +348,7 @@ struct Common {
     tag: u64,
     rings: SmallVec<[(Ring, Instant); 3]>,
     ended: bool,
+    manners: Arc<Manners>,
 }
 
 /// Why a command could not be followed.
@@ -350,7 +375,7 @@ impl Session {
         id: SessionId,
         dial: Dial,
     ) -> Result<Session, CommandError> {
-        let mut common = Common::new(hub, id);
+        let mut common = Common::new(hub, id, dial.manners.clone());
         match Outgoing::new(&mut common, hub, now, dial) {
             Some(outgoing) => Ok(Session { common, state: Box::new(State::Outgoing(outgoing)) }),
             None => {
@@ -362,7 +387,7 @@ impl Session {
 
     /// `None` when the INVITE cannot make a dialog; it has been refused then.
     pub(super) fn invited(hub: &mut Hub, now: Instant, id: SessionId, question: Question) -> Option<Session> {
-        let mut common = Common::new(hub, id);
+        let mut common = Common::new(hub, id, Manners::plain());
         match Incoming::new(&mut common, hub, now, question) {
             Some(incoming) => Some(Session { common, state: Box::new(State::Incoming(incoming)) }),
             None => {
@@ -380,6 +405,40 @@ impl Session {
     /// Forgets what the hub knows of this session.
     pub(super) fn bury(&self, hub: &mut Hub) {
         hub.tags.remove(&self.common.tag);
+        let refers = match &*self.state {
+            State::Established(state) => state.has_referral(),
+            State::Leaving(state) => state.was.has_referral(),
+            State::Outgoing(_) | State::Incoming(_) => false,
+        };
+        hub.referrals = hub.referrals.saturating_sub(usize::from(refers));
+    }
+
+    /// From now on the peer is spoken to like this.
+    pub(super) fn set_manners(&mut self, manners: Arc<Manners>) {
+        if let State::Incoming(state) = &mut *self.state {
+            state.come_by_route(&manners);
+        }
+        self.common.manners = manners;
+    }
+
+    /// The Call-ID and the peer's Contact, once there is a dialog.
+    pub(super) fn dialog(&self) -> Option<&Dialog> {
+        match &*self.state {
+            State::Outgoing(_) => None,
+            State::Incoming(state) => Some(&state.dialog),
+            State::Established(state) => Some(&state.dialog),
+            State::Leaving(state) => Some(&state.was.dialog),
+        }
+    }
+
+    /// Whether the session is over for its user.
+    pub(super) fn is_over(&self) -> bool {
+        self.common.ended
+    }
+
+    /// Whether the call is up: answered, and not ended.
+    pub(super) fn is_confirmed(&self) -> bool {
+        matches!(*self.state, State::Established(_)) && !self.common.ended
     }
 
     /// True when the timer is still set for this moment.
@@ -560,6 +619,18 @@ impl Session {
         }
     }
 
+    pub(super) fn referral(
+        &mut self,
+        hub: &mut Hub,
+        now: Instant,
+        status: StatusCode,
+    ) -> Result<(), CommandError> {
+        match &mut *self.state {
+            State::Established(state) => state.referral(&self.common, hub, now, status),
+            _ => Err(CommandError::WrongState),
+        }
+    }
+
     pub(super) fn acknowledge(
         &mut self,
         hub: &mut Hub,
@@ -585,12 +656,22 @@ impl Session {
 }
 
 impl Common {
-    fn new(hub: &mut Hub, id: SessionId) -> Common {
-        Common { id, tag: hub.tag(id), rings: SmallVec::new(), ended: false }
+    fn new(hub: &mut Hub, id: SessionId, manners: Arc<Manners>) -> Common {
+        Common { id, tag: hub.tag(id), rings: SmallVec::new(), ended: false, manners }
     }
 
     fn tag_text(&self) -> String {
         format!("{:016x}", self.tag)
+    }
+
+    /// The session timers that are kept with this peer.
+    fn timers(&self, hub: &Hub) -> Option<SessionTimers> {
+        self.manners.timers.or(hub.config.session_timers)
+    }
+
+    /// What we support towards this peer.
+    fn supported(&self, timers: Option<SessionTimers>) -> &'static str {
+        self.manners.supported.unwrap_or_else(|| supported(timers))
     }
 
     fn set(&mut self, hub: &mut Hub, ring: Ring, at: Instant) {
@@ -635,8 +716,32 @@ impl Way {
     }
 
     /// RFC 3261 section 12.2.1.1: the address of the first route or of the target, when it is one.
-    fn to(&self, uri: &Uri) -> Destination {
-        let (NextHop::Follow, Some(host)) = (self.next_hop, uri.host()) else { return self.flow };
+    fn to(&self, hub: &Hub, dialog: &Dialog) -> Destination {
+        match self.next_hop {
+            NextHop::Pinned => self.flow,
+            NextHop::Follow => self.follow(dialog.next_hop()),
+            NextHop::ByRoute => {
+                dialog.first_route().and_then(|route| self.by_route(hub, route)).unwrap_or(self.flow)
+            }
+        }
+    }
+
+    /// The address behind the name of a route. `None` while nobody knows it.
+    fn by_route(&self, hub: &Hub, route: &Uri) -> Option<Destination> {
+        let (host, transport) = (route.host()?, self.flow.transport);
+        let port = route.port().unwrap_or(transport.default_port());
+        let remote = match host.ip() {
+            Some(ip) => std::net::SocketAddr::new(ip, port),
+            None => hub.resolver.0.as_ref()?(&host, port, transport)?,
+        };
+        if self.flow.connection.is_some() && self.flow.remote == remote {
+            return Some(self.flow);
+        }
+        Some(Destination { remote, local: None, connection: None, ..self.flow })
+    }
+
+    fn follow(&self, uri: &Uri) -> Destination {
+        let Some(host) = uri.host() else { return self.flow };
         let Some(ip) = Host::ip(&host) else { return self.flow };
         // A stream to the same machine is already open; its far port is the caller's, not the one it listens on.
         if self.flow.connection.is_some() && self.flow.remote.ip() == ip {

@@ -56,6 +56,9 @@ enum Way {
 impl Switchboard {
     pub(super) fn incoming(&mut self, now: Instant, incoming: Incoming) {
         let config = self.config.load_full();
+        if let Some(old) = incoming.replaces {
+            return self.takes_place_of(now, old, incoming);
+        }
         metrics::counter!(names::CALLS_OFFERED).increment(1);
         let way = self.way(&config, &incoming);
         if let Some((cause, why)) = self.over_limit(now, &config, &incoming, &way) {

@@ -156,11 +156,24 @@ impl Live {
     /// Who is shown to the one who is dialled: the caller to an agent and a supervisor, the number
     /// that was dialled for an agent's customer.
     pub(super) fn caller_for(&self, leg: LegId) -> Caller {
+        if let Some(transferee) = self.transferee(leg) {
+            return transferee;
+        }
         let customer = self.party(leg).is_some_and(|party| party.seat().role == Role::Customer);
         match (self.direction, customer) {
             (Direction::Outbound, false) => Caller { number: self.to.clone(), name: None },
             _ => self.from.clone(),
         }
+    }
+
+    /// Who is shown to the target of a transfer: whoever talked with the one whose place it takes.
+    fn transferee(&self, target: LegId) -> Option<Caller> {
+        let (transferor, _) = self.call.transferring().filter(|(_, to)| *to == target)?;
+        // The one who called is shown as they showed themselves; anybody else by what was dialled.
+        let first = self.legs.first().map(|leg| leg.id);
+        let inbound = matches!(self.direction, Direction::Inbound);
+        let called_in = inbound && first != Some(transferor);
+        Some(if called_in { self.from.clone() } else { Caller { number: self.to.clone(), name: None } })
     }
 
     /// Who may see and steer this call.

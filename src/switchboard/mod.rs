@@ -22,6 +22,7 @@ mod standby;
 mod stories;
 mod supervise;
 mod told;
+mod transfer;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -236,6 +236,7 @@ impl House {
             from: Caller { number: "+15550001".into(), name: None },
             to: to.into(),
             codecs: vec![sbc_config::Codec::Pcmu],
+            replaces: None,
         };
         self.board.report(self.now, Report::Incoming(incoming));
         leg

@@ -359,6 +359,22 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
         CallEvent::RoleChanged { id, from, to, by } => json!({
             "supervision": id, "from": coaching_label(*from), "to": coaching_label(*to), "by": by,
         }),
+        CallEvent::TransferStarted { transferor, target, name, by } => json!({
+            "transferor": who(transferor), "target": who(target), "to": name, "by": by,
+        }),
+        CallEvent::TransferProgress { transferor, target } => json!({
+            "transferor": who(transferor), "target": who(target), "state": "ringing",
+        }),
+        CallEvent::TransferCompleted { transferor, target } => json!({
+            "transferor": who(transferor), "target": who(target), "outcome": "connected",
+        }),
+        CallEvent::TransferFailed { transferor, target, end } => json!({
+            "transferor": who(transferor), "target": who(target), "outcome": told_outcome(end.cause),
+            "cause": end.cause, "detail": end.detail,
+        }),
+        CallEvent::TransferRolledBack { transferor } => json!({
+            "transferor": who(transferor), "outcome": "rolled_back",
+        }),
         CallEvent::SupervisionEnded { id, cause } => json!({ "supervision": id, "cause": cause }),
         CallEvent::ConsultRequested { id, by } => json!({ "consult": id, "by": by }),
         CallEvent::ConsultDialing { id, leg, .. } | CallEvent::ConsultAnswered { id, leg } => {
@@ -402,6 +418,17 @@ fn quality_fields(quality: &LegQuality) -> Value {
         "remote_jitter_ms": quality.remote_jitter_ms,
         "concealed_ms": quality.concealed_ms,
     })
+}
+
+/// What became of a transfer, in the words of its API (design section 5).
+fn told_outcome(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Busy => "busy",
+        Cause::Declined => "declined",
+        Cause::NoAnswer => "no_answer",
+        Cause::Cancelled | Cause::Released => "cancelled",
+        _ => "unreachable",
+    }
 }
 
 /// The word for a supervision role on the wire.
@@ -450,6 +477,8 @@ pub(super) fn conflict(error: CommandError) -> Refusal {
         CommandError::NoSubject => "no_subject",
         CommandError::RoleNotAllowed => "role_not_allowed",
         CommandError::TakenOver => "taken_over",
+        CommandError::Transferring => "transfer_under_way",
+        CommandError::NoPlaceToGive => "no_place_to_give",
         CommandError::SupervisorNotThere => "supervisor_not_there",
         CommandError::SupervisedAlready => "supervised_already",
         CommandError::Full => "call_full",

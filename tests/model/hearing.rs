@@ -99,17 +99,16 @@ fn is_heard(mouth: &Seat, ear: &Seat, seats: &[Seat]) -> bool {
 fn comfort(ear: &Seat, seats: &[Seat]) -> Hears {
     let serves_callers = !matches!(ear.role, Role::Unassigned | Role::Supervisor { .. });
     let some = |what: &dyn Fn(&Seat) -> bool| seats.iter().any(|seat| seat.leg != ear.leg && what(seat));
-    let held = on_the_line(ear)
-        && (ear.hold == Hold::Held
-            || some(&|other| {
-                on_the_line(other) && other.hold == Hold::Holding && audience(other, ear, seats)
-            }));
+    let held_by_us = on_the_line(ear) && ear.hold == Hold::Held;
+    let held_by_another = on_the_line(ear)
+        && some(&|other| on_the_line(other) && other.hold == Hold::Holding && audience(other, ear, seats));
     let waits = (on_the_line(ear) || ear.presence == Presence::Waiting)
         && some(&|other| other.presence == Presence::Ringing && partners(ear, other));
     let may_ask = matches!(ear.role, Role::Supervisor { .. }) && on_the_line(ear) && ear.hold == Hold::None;
     match serves_callers && ear.hold != Hold::Holding {
-        true if held => Hears::Music,
+        true if held_by_us => Hears::Music,
         true if waits => Hears::Ringback,
+        true if held_by_another => Hears::Music,
         false if waits && may_ask => Hears::Ringback,
         _ => Hears::Silence,
     }

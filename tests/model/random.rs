@@ -26,6 +26,8 @@ enum Step {
     Command(Wish),
     /// The expected supervisor dials in.
     DialsIn(usize),
+    /// Somebody calls in to take a leg's place.
+    Replaces(usize),
     /// Time passes.
     Wait(u64),
 }
@@ -38,6 +40,7 @@ enum Told {
     Held,
     Resumed,
     Digit(char),
+    Referred,
     MediaLost,
     Ended(Cause),
 }
@@ -50,6 +53,7 @@ enum Wish {
     Unmute(usize),
     SendDigits(usize),
     HangUpLeg(usize),
+    Transfer(usize),
     HangUp,
     Supervise(Supervision),
     SwitchRole(usize, Coaching),
@@ -118,6 +122,7 @@ fn told() -> impl Strategy<Value = Told> {
         1 => Just(Told::Held),
         1 => Just(Told::Resumed),
         3 => prop::sample::select(vec!['4', '5', '6', '1', '#']).prop_map(Told::Digit),
+        3 => Just(Told::Referred),
         1 => Just(Told::MediaLost),
         2 => cause().prop_map(Told::Ended),
     ]
@@ -146,6 +151,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => any::<usize>().prop_map(Wish::SendDigits),
         1 => any::<usize>().prop_map(Wish::HangUpLeg),
         1 => Just(Wish::HangUp),
+        2 => any::<usize>().prop_map(Wish::Transfer),
         8 => supervision().prop_map(Wish::Supervise),
         8 => (any::<usize>(), coaching()).prop_map(|(which, role)| Wish::SwitchRole(which, role)),
         2 => any::<usize>().prop_map(Wish::EndSupervision),
@@ -170,6 +176,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::DoorsHangUp),
         8 => wish().prop_map(Step::Command),
         3 => any::<usize>().prop_map(Step::DialsIn),
+        1 => any::<usize>().prop_map(Step::Replaces),
         2 => (0..20_000u64).prop_map(Step::Wait),
     ]
 }
@@ -212,6 +219,7 @@ impl Story {
             Step::DoorsHangUp => self.world.doors_hang_up(),
             Step::Command(wish) => self.command(wish),
             Step::DialsIn(which) => self.dials_in(which),
+            Step::Replaces(which) => self.replaces(which),
             Step::Wait(ms) => drop(self.world.wait(Duration::from_millis(ms))),
         }
     }
@@ -230,7 +238,7 @@ impl Story {
         let lawful = match told {
             Told::Ringing | Told::EarlyMedia => matches!(line, Line::Dialled | Line::Up),
             Told::Answered => line != Line::CallingIn,
-            Told::Held | Told::Resumed | Told::Digit(_) => line == Line::Up,
+            Told::Held | Told::Resumed | Told::Digit(_) | Told::Referred => line == Line::Up,
             Told::MediaLost | Told::Ended(_) => true,
         };
         if !lawful {
@@ -272,6 +280,7 @@ impl Story {
             Wish::Unmute(which) => Command::Unmute(leg(which)),
             Wish::SendDigits(which) => Command::SendDigits(leg(which), "12#".into()),
             Wish::HangUpLeg(which) => Command::HangUpLeg(leg(which)),
+            Wish::Transfer(which) => Command::Transfer(leg(which), target("target")),
             Wish::HangUp => Command::HangUp(Cause::Normal),
             Wish::SwitchRole(which, role) => Command::SwitchRole(supervision(which), role),
             Wish::EndSupervision(which) => Command::EndSupervision(supervision(which)),
@@ -321,6 +330,13 @@ impl Story {
         let _refused_if_there_already = self.world.command(Command::Seat(id, leg));
     }
 
+    fn replaces(&mut self, which: usize) {
+        let legs: Vec<LegId> = self.world.legs.keys().copied().collect();
+        let Some(old) = choose(&legs, which) else { return };
+        let new = self.new_leg();
+        let _refused_if_it_has_no_place = self.world.command(Command::Replace(old, new));
+    }
+
     fn new_leg(&mut self) -> LegId {
         self.dial_ins += 1;
         LegId(1000 + self.dial_ins)
@@ -358,6 +374,7 @@ fn event(told: Told) -> LegEvent {
         Told::Held => LegEvent::Held,
         Told::Resumed => LegEvent::Resumed,
         Told::Digit(digit) => LegEvent::Digit(digit),
+        Told::Referred => LegEvent::Referred(target("target")),
         Told::MediaLost => LegEvent::MediaLost,
         Told::Ended(cause) => LegEvent::Ended(LegEnd::of(cause)),
     }
@@ -415,6 +432,55 @@ proptest! {
         }
         story.finish(doors_obey);
     }
+}
+
+proptest! {
+    #![proptest_config(config(4_000))]
+
+    /// Two people talk, a supervisor may listen, and people are transferred, hang up and come back.
+    #[test]
+    fn whatever_transfers_do_to_a_talking_call_nobody_is_stranded(
+        inbound in any::<bool>(),
+        keeps in any::<bool>(),
+        steps in prop::collection::vec(transfer_step(), 0..40),
+        doors_obey in any::<bool>(),
+    ) {
+        let mut story = Story::begin(&Opening {
+            inbound,
+            attempts: vec![(1, 20)],
+            customers: 1,
+            when_exhausted: None,
+            takeover: if keeps { Takeover::KeepsAgent } else { Takeover::ReleasesAgent },
+        });
+        let agent = story.world.leg_of("agent0-0");
+        story.world.leg(agent, LegEvent::Answered);
+        let customer = if inbound { crate::world::CALLER } else { story.world.leg_of("customer0") };
+        story.world.leg(customer, LegEvent::Answered);
+        for step in steps {
+            story.step(step);
+        }
+        story.finish(doors_obey);
+    }
+}
+
+fn transfer_step() -> impl Strategy<Value = Step> {
+    let hang_ups = prop_oneof![2 => Just(Told::Ended(Cause::Normal)), 1 => Just(Told::MediaLost), 1 => cause().prop_map(Told::Ended)];
+    prop_oneof![
+        6 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Referred)),
+        2 => any::<usize>().prop_map(|leg| Step::Command(Wish::Transfer(leg))),
+        2 => any::<usize>().prop_map(Step::Replaces),
+        5 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Answered)),
+        2 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Ringing)),
+        1 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::EarlyMedia)),
+        2 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Held)),
+        1 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Resumed)),
+        1 => any::<usize>().prop_map(|which| Step::Command(Wish::Hold(which))),
+        1 => (any::<usize>(), hang_ups).prop_map(|(leg, told)| Step::Door(leg, told)),
+        2 => supervision().prop_map(|wanted| Step::Command(Wish::Supervise(Supervision { subject: None, ..wanted }))),
+        2 => (any::<usize>(), coaching()).prop_map(|(which, role)| Step::Command(Wish::SwitchRole(which, role))),
+        1 => Just(Step::DoorsHangUp),
+        2 => (0..40_000u64).prop_map(Step::Wait),
+    ]
 }
 
 fn supervisor_step() -> impl Strategy<Value = Step> {

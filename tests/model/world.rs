@@ -135,14 +135,14 @@ impl World {
 
     /// Somebody asks for something.
     pub(crate) fn command(&mut self, command: Command) -> Result<Vec<Output>, CommandError> {
-        if let Command::Seat(_, leg) = command {
+        if let Command::Seat(_, leg) | Command::Replace(_, leg) = command {
             self.legs.insert(leg, DoorLeg { line: Line::CallingIn, held: false, target: None });
         }
         let done = self.call.command(self.now, command.clone());
         if let (Ok(()), Command::Supervise(Supervise { by: Arrival::Here(leg), .. })) = (&done, &command) {
             self.legs.insert(*leg, DoorLeg { line: Line::Up, held: false, target: None });
         }
-        if let (Err(_), Command::Seat(_, leg)) = (&done, &command) {
+        if let (Err(_), Command::Seat(_, leg) | Command::Replace(_, leg)) = (&done, &command) {
             self.legs.remove(leg); // not of this call
         }
         let said = self.listen();
@@ -274,7 +274,7 @@ impl World {
             LegAction::Alert | LegAction::OpenEarly | LegAction::Answer => door.line == Line::CallingIn,
             LegAction::Hold => door.line == Line::Up && !door.held,
             LegAction::Resume => door.line == Line::Up && door.held,
-            LegAction::SendDigits(_) => door.line == Line::Up,
+            LegAction::SendDigits(_) | LegAction::Refer(_) => door.line == Line::Up,
             LegAction::HangUp(_) => !matches!(door.line, Line::HungUp | Line::Gone | Line::Kept),
         };
         assert!(lawful, "{action:?} for {leg}, which is {door:?}");
@@ -283,7 +283,11 @@ impl World {
             LegAction::Hold => door.held = true,
             LegAction::Resume => door.held = false,
             LegAction::HangUp(_) => door.line = Line::HungUp,
-            LegAction::Dial(_) | LegAction::Alert | LegAction::OpenEarly | LegAction::SendDigits(_) => {}
+            LegAction::Dial(_)
+            | LegAction::Alert
+            | LegAction::OpenEarly
+            | LegAction::SendDigits(_)
+            | LegAction::Refer(_) => {}
         }
     }
 
@@ -300,6 +304,7 @@ impl World {
         }
         assert!(seats.len() <= MAX_PARTIES, "{} parties", seats.len());
         self.check_silence(&seats);
+        self.check_replaced(&seats);
         self.check_supervisions(&seats);
         self.check_consult(&seats);
         assert_eq!(self.ending_since.is_some(), self.call.is_ending());
@@ -326,6 +331,17 @@ impl World {
             for ear in seats.iter().filter(|ear| self.table.connects(ear.leg, mouth.leg)) {
                 assert_eq!((coaching, ear.role, ear.leg), (Coaching::Whisper, Role::Agent, subject));
             }
+        }
+    }
+
+    /// Whoever gave their place away, and has still to hang up, hears nobody and is heard by nobody.
+    fn check_replaced(&self, seats: &[Seat]) {
+        for seat in seats.iter().filter(|seat| seat.role == Role::Unassigned) {
+            assert_eq!(self.table.hears(seat.leg).mouths(), []);
+            assert!(seats.iter().all(|ear| !self.table.connects(ear.leg, seat.leg)), "{seat:?} is heard");
+        }
+        if let Some((_, target)) = self.call.transferring() {
+            assert!(seats.iter().any(|seat| seat.leg == target), "who is awaited has a seat");
         }
     }
 
@@ -400,10 +416,17 @@ impl World {
         let customer = seats.iter().any(|seat| seat.role == Role::Customer);
         let served = seats.iter().any(talks);
         let ringing = seats.iter().any(rung);
-        assert!(customer && served || ringing, "nobody to talk to: {seats:#?}");
+        // A target that called in is answered at once, and counts as somebody who comes.
+        let transferred = self.call.transferring().is_some();
+        assert!(customer && served || ringing || transferred, "nobody to talk to: {seats:#?}");
         let awaited = self.call.supervisions().iter().any(|s| !s.started);
+        let still_to_go = seats.iter().any(|seat| seat.role == Role::Unassigned);
         let timed = self.call.poll_timeout().is_some();
-        assert_eq!(timed, ringing || awaited, "rings and is awaited for a time: {seats:#?}");
+        assert_eq!(
+            timed,
+            ringing || awaited || transferred || still_to_go,
+            "rings and is awaited for a time: {seats:#?}"
+        );
         let resumable = |seat: &Seat| self.legs[&seat.leg].held == (seat.hold == Hold::Held);
         assert!(seats.iter().all(resumable), "held by us and told so: {seats:#?}");
     }

@@ -1,11 +1,13 @@
 //! The way to somebody: what is dialled, where it goes, and who it says it is from.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sbc_config::{
-    Codec, Config, Direction, Host as ConfigHost, NumberRule, Prack, Reach, Trunk, TrunkAuth, TrunkId,
+    Codec, Config, Direction, HoldStyle, Host as ConfigHost, NumberRule, Prack, Reach, TransferStyle, Trunk,
+    TrunkAuth, TrunkId,
 };
 
 use super::failover::Stop;
@@ -15,11 +17,14 @@ use crate::call::door::{Caller, Order};
 use crate::call::{Address, Cause, LegEnd, LegId, Target};
 use crate::sip::endpoint::{OptionsId, OptionsOutcome};
 use crate::sip::flow::{Destination, Transport};
-use crate::sip::header::NameAddr;
+use crate::sip::header::{Name, NameAddr};
 use crate::sip::leg::Leg;
 use crate::sip::login::Credentials;
+use crate::sip::manners::Manners;
 use crate::sip::names::{Found, Place};
+use crate::sip::refer::Asked;
 use crate::sip::session::{Dial, NextHop, Reliable, SessionId, SessionTimers};
+use crate::sip::teams;
 use crate::sip::trunk::Heard;
 use crate::sip::uri::{Host, Uri};
 
@@ -38,6 +43,11 @@ pub(super) struct Way<'a> {
     terms: Terms<'a>,
     credentials: Option<Credentials>,
     patience: Option<Duration>,
+    headers: Vec<(String, Bytes)>,
+    /// The trunk it leads over.
+    over: Option<&'a Trunk>,
+    /// The leg whose far end asked for this call.
+    referred_by: Option<LegId>,
 }
 
 impl Door {
@@ -65,9 +75,13 @@ impl Door {
         order: &Order,
     ) -> Result<(), LegEnd> {
         let caller = order.caller.clone().unwrap_or(Caller { number: "anonymous".into(), name: None });
-        let from = self.from(&way.destination, &caller)?;
+        let from = self.from(&way.destination, way.over, &caller)?;
+        let manners = self.manners(way.over, &way.destination, Some(&caller.number));
         let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
         leg.signalled_from = way.behind_nat.then_some(way.destination.remote.ip());
+        leg.trunk = way.over.map(|trunk| trunk.id.clone());
+        leg.referred_by = way.referred_by;
+        leg.holds_inactive = way.over.is_some_and(|trunk| trunk.hold == HoldStyle::Inactive);
         leg.set_media(order.media);
         let protection = self.protection(&way.terms, way.destination.transport).map_err(internal)?;
         leg.protect(protection).map_err(internal)?;
@@ -76,16 +90,17 @@ impl Door {
         let dial = Dial {
             target: way.uri,
             destination: way.destination,
-            next_hop: way.next_hop,
+            next_hop: if manners.by_route { NextHop::ByRoute } else { way.next_hop },
             from,
             to: None,
             routes: Vec::new(),
             offer: Some(offer),
-            headers: Vec::new(),
+            headers: way.headers,
             reliable: way.reliable,
             timers: way.timers,
             credentials: way.credentials,
             patience: way.patience,
+            manners,
         };
         let session = self.endpoint.dial(now, dial).map_err(|error| LegEnd {
             cause: Cause::Congestion,
@@ -97,8 +112,34 @@ impl Door {
         Ok(())
     }
 
-    /// Our From towards `to`: the caller's number at our own address.
-    fn from(&self, to: &Destination, caller: &Caller) -> Result<NameAddr, LegEnd> {
+    /// How the peer of a trunk is spoken to, and anybody else. `caller` is shown by a call of ours.
+    pub(super) fn manners(
+        &self,
+        trunk: Option<&Trunk>,
+        to: &Destination,
+        caller: Option<&str>,
+    ) -> Arc<Manners> {
+        let Some(trunk) = trunk else { return Manners::plain() };
+        if teams::is_teams(trunk) {
+            return Arc::new(teams::manners(trunk, self.our_port(to), caller));
+        }
+        match trunk.transfer {
+            TransferStyle::Refer => Arc::new(Manners::referring()),
+            TransferStyle::Hidden => Manners::plain(),
+        }
+    }
+
+    /// The port at which we are reached by way of this.
+    fn our_port(&self, to: &Destination) -> u16 {
+        self.endpoint.address_for(to).1.unwrap_or(to.transport.default_port())
+    }
+
+    /// Our From towards `to`: the caller's number at our own address, or at the name a trunk knows us by.
+    fn from(&self, to: &Destination, trunk: Option<&Trunk>, caller: &Caller) -> Result<NameAddr, LegEnd> {
+        if let Some(trunk) = trunk.filter(|trunk| teams::is_teams(trunk)) {
+            let from = teams::from(trunk, self.our_port(to), &caller.number, caller.name.as_deref());
+            return from.ok_or_else(|| internal("no From can be written"));
+        }
         let (host, port) = self.endpoint.address_for(to);
         let uri = Uri::sip(Some(&caller.number), &host, port).map_err(internal)?;
         let from = NameAddr::new(uri);
@@ -124,6 +165,9 @@ impl Door {
                         terms: Terms::of_person(known),
                         credentials: None,
                         patience: None,
+                        headers: Vec::new(),
+                        over: None,
+                        referred_by: None,
                     }),
                     Reach::Acs { .. } => Err(not_there("the person has no SIP telephone")),
                     Reach::Register(credentials) => {
@@ -142,9 +186,35 @@ impl Door {
                             terms: Terms::of_person(known),
                             credentials: None,
                             patience: None,
+                            headers: Vec::new(),
+                            over: None,
+                            referred_by: None,
                         })
                     }
                 }
+            }
+            Address::Referred { trunk, by, to } => {
+                let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
+                let asked = Asked::unpacked(&to.0);
+                let uri = uri(&asked.to)?;
+                let destination = self.resolve(now, Some(&known.id), &self.referred_to(known, &uri)?)?;
+                // RFC 3892: on whose behalf, in the words it came in.
+                let said = asked.by.map(|said| (Name::ReferredBy.as_str().to_owned(), said));
+                Ok(Way {
+                    uri,
+                    destination,
+                    next_hop: NextHop::Follow,
+                    codecs: codecs_of(config, known),
+                    reliable: reliable(known.prack),
+                    timers: timers(known),
+                    behind_nat: false,
+                    terms: Terms::of_trunk(known),
+                    credentials: known.auth.as_ref().map(credentials_of),
+                    patience: None,
+                    headers: said.into_iter().collect(),
+                    over: Some(known),
+                    referred_by: Some(*by),
+                })
             }
             Address::Trunk { .. } => Err(not_there("a trunk is dialled by its destinations")),
             Address::Acs { .. } => Err(not_there("this is no address of SIP")),
@@ -163,21 +233,24 @@ impl Door {
         };
         let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
         let number = NumberRule::apply_all(&known.numbers_out, Direction::Out, number);
-        let uri = at_destination(Some(&number), &stop.destination, stop.to.transport)?;
+        let mut uri = at_destination(Some(&number), &stop.destination, stop.to.transport)?;
+        if teams::is_teams(known) {
+            uri = uri.with_param("user", Some("phone")).map_err(internal)?;
+        }
         Ok(Way {
             uri,
             destination: stop.to,
             next_hop: NextHop::Follow,
             codecs: codecs_of(config, known),
             reliable: reliable(known.prack),
-            timers: known.session_timer.map(|interval| SessionTimers {
-                interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
-                min: SESSION_TIMER_MIN_S,
-            }),
+            timers: timers(known),
             behind_nat: false,
             terms: Terms::of_trunk(known),
             credentials: known.auth.as_ref().map(credentials_of),
             patience: Some(known.failover),
+            headers: Vec::new(),
+            over: Some(known),
+            referred_by: None,
         })
     }
 
@@ -229,7 +302,8 @@ impl Door {
         for (trunk, destination) in self.trunks.due(now, &config, &mut self.random) {
             let asked = self.resolve(now, Some(&trunk), &destination).and_then(|to| {
                 let uri = at_destination(None, &destination, to.transport)?;
-                let from = self.from(&to, &Caller { number: "sidetone".into(), name: None })?;
+                let known = config.trunk(&trunk);
+                let from = self.from(&to, known, &Caller { number: "sidetone".into(), name: None })?;
                 self.endpoint.options(now, &uri, &from, to).map_err(internal)
             });
             match asked {
@@ -249,6 +323,13 @@ impl Door {
         };
         self.heard_of(now, &trunk, &destination, heard, &detail);
     }
+}
+
+fn timers(trunk: &Trunk) -> Option<SessionTimers> {
+    trunk.session_timer.map(|interval| SessionTimers {
+        interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
+        min: SESSION_TIMER_MIN_S,
+    })
 }
 
 /// The URI of a number at a destination, or of the destination itself.

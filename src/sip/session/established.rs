@@ -6,17 +6,18 @@ use bytes::Bytes;
 
 use super::{
     By, CommandError, Common, Ended, How, Next, Ring, SessionEvent, SessionTimers, State, UnknownBody, Way,
-    incoming, sdp_of,
+    sdp_of,
 };
 use crate::sip::build::{RequestBuilder, ResponseBuilder};
 use crate::sip::dialog::{Dialog, Order};
-use crate::sip::endpoint::{ALLOW, MAX_FORKS};
+use crate::sip::endpoint::MAX_FORKS;
 use crate::sip::flow::Destination;
 use crate::sip::header::{Method, Name, Refresher, SessionExpires};
 use crate::sip::hub::{Errand, Hub, Question};
 use crate::sip::layer::{ClientId, Kind};
 use crate::sip::login::{Login, signed};
 use crate::sip::message::{Headers, Response, StatusCode};
+use crate::sip::refer::{Asked, MAX_PENDING, Pending};
 use crate::sip::text::Text;
 use crate::sip::transaction::{T1, T1_TIMES_64, T2};
 
@@ -46,6 +47,10 @@ pub(super) struct Established {
     wanted: Option<Wanted>,
     refresh: Option<Agreed>,
     login: Option<Box<Login>>,
+    /// Their REFER whose end they have not been told.
+    referral: Option<Pending>,
+    /// Whether there was one before.
+    referred: bool,
 }
 
 /// What is known when the call comes up.
@@ -124,6 +129,7 @@ impl Agreed {
 impl Ack {
     /// Sends the ACK to a 2xx: a request of its own, outside any transaction (RFC 3261 section 13.2.2.4).
     pub(super) fn send(
+        common: &Common,
         hub: &mut Hub,
         dialog: &Dialog,
         way: &Way,
@@ -131,8 +137,8 @@ impl Ack {
         cseq: u32,
         sdp: Option<Bytes>,
     ) -> Option<Ack> {
-        let to = way.to(dialog.next_hop());
-        let (_, via) = hub.via(&to);
+        let to = way.to(hub, dialog);
+        let (_, via) = hub.via(&common.manners, &to);
         let request = dialog.request(Method::Ack, cseq, |request| request.via(&via));
         let mut request = signed(login, &mut hub.random, &Method::Ack, dialog.request_uri(), request);
         if let Some(sdp) = sdp {
@@ -162,11 +168,13 @@ impl Established {
             wanted: None,
             refresh: None,
             login: opening.login,
+            referral: None,
+            referred: false,
         }
     }
 
-    fn send_ack(&mut self, hub: &mut Hub, cseq: u32, sdp: Option<Bytes>) -> Option<Ack> {
-        Ack::send(hub, &self.dialog, &self.way, &mut self.login, cseq, sdp)
+    fn send_ack(&mut self, common: &Common, hub: &mut Hub, cseq: u32, sdp: Option<Bytes>) -> Option<Ack> {
+        Ack::send(common, hub, &self.dialog, &self.way, &mut self.login, cseq, sdp)
     }
 
     pub(super) fn acked(&mut self, ack: Option<Ack>) {
@@ -246,7 +254,26 @@ impl Established {
                 hub.answer_options(now, &question, &tag);
                 Next::Stay
             }
-            // A PRACK whose provisional response was overtaken by the 2xx, and whatever else has no partner.
+            method @ (Method::Refer | Method::Update | Method::Info) if !common.manners.takes(method) => {
+                let response = question.response(StatusCode::METHOD_NOT_ALLOWED).to_tag(&tag);
+                hub.respond(now, &question, response.header(Name::Allow, common.manners.allow));
+                Next::Stay
+            }
+            Method::Refer => {
+                self.on_refer(common, hub, now, &question, cseq);
+                Next::Stay
+            }
+            Method::Update => {
+                self.on_update(common, hub, now, &question);
+                Next::Stay
+            }
+            Method::Info => {
+                // RFC 6086 section 4.2.2: we asked for no package; digits come as media.
+                hub.answer(now, &question, StatusCode::OK, &tag);
+                Next::Stay
+            }
+            // A PRACK whose provisional response was overtaken by the 2xx, a NOTIFY of no subscription, and whatever else
+            // has no partner.
             _ => {
                 hub.answer(now, &question, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST, &tag);
                 Next::Stay
@@ -299,12 +326,12 @@ impl Established {
         let question = &theirs.question;
         match answer {
             Ok(sdp) => {
-                let mut response = question
+                let response = question
                     .response(StatusCode::OK)
                     .to_tag(&tag)
-                    .header(Name::Contact, hub.contact(&self.way.flow))
-                    .header(Name::Allow, ALLOW)
-                    .header(Name::Supported, incoming::supported(self.timers));
+                    .header(Name::Contact, hub.contact(&common.manners, &self.way.flow));
+                let response = common.manners.sign_response(response);
+                let mut response = response.header(Name::Supported, common.supported(self.timers));
                 let agreed = Established::agree(self.timers, question.headers(), self.refresh);
                 if let Some(agreed) = &agreed {
                     response = agreed.write(response);
@@ -349,6 +376,90 @@ impl Established {
         }
     }
 
+    // --- their REFER
+
+    pub(super) fn has_referral(&self) -> bool {
+        self.referral.is_some()
+    }
+
+    fn on_refer(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, question: &Question, cseq: u32) {
+        let tag = common.tag_text();
+        if self.referral.is_some() {
+            return hub.answer(now, question, StatusCode::REQUEST_PENDING, &tag);
+        }
+        if hub.referrals >= MAX_PENDING {
+            return hub.answer(now, question, StatusCode::SERVICE_UNAVAILABLE, &tag);
+        }
+        let asked = match Asked::read(question.headers()) {
+            Ok(asked) => asked,
+            Err(status) => return hub.answer(now, question, status, &tag),
+        };
+        // RFC 3515 section 2.4.3: accepted before anybody is called, and the first news at once.
+        let response = question
+            .response(StatusCode::ACCEPTED)
+            .to_tag(&tag)
+            .header(Name::Contact, hub.contact(&common.manners, &self.way.flow));
+        hub.respond(now, question, common.manners.sign_response(response));
+        self.dialog.refresh_target(question.headers());
+        self.referral = Some(Pending::new(cseq, !self.referred));
+        self.referred = true;
+        hub.referrals += 1;
+        // Pending, so it can be told.
+        let _told = self.referral(common, hub, now, StatusCode::TRYING);
+        common.tell(hub, SessionEvent::Referred(asked));
+    }
+
+    /// Tells the peer what has become of its REFER. A final status is the last that can be told.
+    pub(super) fn referral(
+        &mut self,
+        common: &Common,
+        hub: &mut Hub,
+        now: Instant,
+        status: StatusCode,
+    ) -> Result<(), CommandError> {
+        let pending = self.referral.ok_or(CommandError::WrongState)?;
+        let cseq = self.dialog.next_cseq();
+        let to = self.way.to(hub, &self.dialog);
+        let contact = hub.contact(&common.manners, &to);
+        let (dialog, login, errand) = (&self.dialog, &mut self.login, Errand::Session(common.id));
+        let sent = hub.request(now, Kind::Other, to, errand, &common.manners, |via, random| {
+            let notify = dialog.request(Method::Notify, cseq, |request| request.via(via));
+            let notify = signed(login, random, &Method::Notify, dialog.request_uri(), notify);
+            pending.write(common.manners.sign(notify.header(Name::Contact, contact)), status)
+        });
+        if status.is_final() {
+            self.referral = None;
+            hub.referrals = hub.referrals.saturating_sub(1);
+        }
+        sent.map(drop).ok_or(CommandError::Unwritable)
+    }
+
+    /// An UPDATE (RFC 3311). It may refresh the session; media is changed by re-INVITE, as we told nobody otherwise.
+    fn on_update(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, question: &Question) {
+        let tag = common.tag_text();
+        if !matches!(sdp_of(question.headers(), question.request.body()), Ok(None)) {
+            return hub.answer(now, question, StatusCode::NOT_ACCEPTABLE_HERE, &tag);
+        }
+        if let Some(min) = self.too_brief(question.headers()) {
+            let response = question.response(StatusCode::SESSION_INTERVAL_TOO_SMALL).to_tag(&tag);
+            hub.respond(now, question, response.header(Name::MinSe, min.to_string()));
+            return;
+        }
+        self.dialog.refresh_target(question.headers());
+        let response = question
+            .response(StatusCode::OK)
+            .to_tag(&tag)
+            .header(Name::Contact, hub.contact(&common.manners, &self.way.flow));
+        let response = common.manners.sign_response(response);
+        let agreed = Established::agree(self.timers, question.headers(), self.refresh);
+        let response = match &agreed {
+            Some(agreed) => agreed.write(response),
+            None => response,
+        };
+        hub.respond(now, question, response);
+        self.keep_timer(common, hub, now, agreed);
+    }
+
     // --- our re-INVITE
 
     pub(super) fn reinvite(
@@ -379,16 +490,16 @@ impl Established {
         }
         let Some(wanted) = self.wanted.take() else { return };
         let cseq = self.dialog.next_cseq();
-        let to = self.way.to(self.dialog.next_hop());
-        let contact = hub.contact(&to);
+        let to = self.way.to(hub, &self.dialog);
+        let contact = hub.contact(&common.manners, &to);
         let (dialog, refresh, timers, login) = (&self.dialog, self.refresh, self.timers, &mut self.login);
         let offer = wanted.offer.clone();
-        let id = hub.request(now, Kind::Invite, to, Errand::Session(common.id), |via, random| {
+        let errand = Errand::Session(common.id);
+        let id = hub.request(now, Kind::Invite, to, errand, &common.manners, |via, random| {
             let request = dialog
                 .request(Method::Invite, cseq, |request| request.via(via))
-                .header(Name::Contact, contact)
-                .header(Name::Allow, ALLOW)
-                .header(Name::Supported, incoming::supported(timers));
+                .header(Name::Contact, contact);
+            let request = common.manners.sign(request).header(Name::Supported, common.supported(timers));
             let request = with_timer(request, refresh, timers);
             let request = signed(login, random, &Method::Invite, dialog.request_uri(), request);
             match offer {
@@ -437,7 +548,7 @@ impl Established {
                 let is_answer = ours.wanted.offer.is_some();
                 if is_answer {
                     self.local_sdp = ours.wanted.offer.map(|sdp| Bytes::copy_from_slice(&sdp));
-                    self.ack = self.send_ack(hub, ours.cseq, None);
+                    self.ack = self.send_ack(common, hub, ours.cseq, None);
                 } else {
                     self.owed_ack = Some(ours.cseq);
                 }
@@ -527,13 +638,13 @@ impl Established {
         if !known && self.strays.len() == MAX_FORKS {
             return;
         }
-        Ack::send(hub, &stray, &self.way, &mut self.login, cseq, None);
+        Ack::send(common, hub, &stray, &self.way, &mut self.login, cseq, None);
         if !known {
             self.strays.push(Text::from(&*tag));
             let cseq = stray.next_cseq();
-            let to = self.way.to(stray.next_hop());
+            let to = self.way.to(hub, &stray);
             let login = &mut self.login;
-            hub.request(now, Kind::Other, to, Errand::Nobody, |via, random| {
+            hub.request(now, Kind::Other, to, Errand::Nobody, &common.manners, |via, random| {
                 let bye = stray.request(Method::Bye, cseq, |request| request.via(via));
                 signed(login, random, &Method::Bye, stray.request_uri(), bye)
             });
@@ -549,7 +660,7 @@ impl Established {
         sdp: Bytes,
     ) -> Result<(), CommandError> {
         let cseq = self.owed_ack.take().ok_or(CommandError::WrongState)?;
-        self.ack = self.send_ack(hub, cseq, Some(sdp.clone()));
+        self.ack = self.send_ack(common, hub, cseq, Some(sdp.clone()));
         self.local_sdp = Some(Bytes::copy_from_slice(&sdp));
         self.go_on(common, hub, now);
         if self.ack.is_some() { Ok(()) } else { Err(CommandError::Unwritable) }
@@ -693,7 +804,7 @@ impl Established {
         }
         if let Some(cseq) = self.owed_ack.take() {
             // The callee's offer will get no answer any more; its 2xx still gets an ACK before the BYE.
-            self.ack = self.send_ack(hub, cseq, None);
+            self.ack = self.send_ack(common, hub, cseq, None);
         }
         self.local_sdp = None;
         self.wanted = None;
@@ -755,9 +866,10 @@ impl Leaving {
     fn send_bye(&mut self, common: &Common, hub: &mut Hub, now: Instant) -> bool {
         let (dialog, login) = (&mut self.was.dialog, &mut self.was.login);
         let cseq = dialog.next_cseq();
-        let to = self.was.way.to(dialog.next_hop());
+        let to = self.was.way.to(hub, dialog);
         let reasons = &self.reasons;
-        self.bye = hub.request(now, Kind::Other, to, Errand::Session(common.id), |via, random| {
+        let errand = Errand::Session(common.id);
+        self.bye = hub.request(now, Kind::Other, to, errand, &common.manners, |via, random| {
             let bye = dialog.request(Method::Bye, cseq, |request| request.via(via));
             let bye = signed(login, random, &Method::Bye, dialog.request_uri(), bye);
             reasons.iter().fold(bye, |bye, reason| bye.header(Name::Reason, reason))
@@ -787,7 +899,7 @@ impl Leaving {
         }
         if let Some(ours) = self.was.ours.take_if(|ours| ours.id == id && response.status().is_final()) {
             if response.status().is_success() {
-                self.was.ack = self.was.send_ack(hub, ours.cseq, None);
+                self.was.ack = self.was.send_ack(common, hub, ours.cseq, None);
             }
         } else if response.status().is_success() && id.kind == Kind::Invite {
             self.was.on_success_again(common, hub, now, id, response);

@@ -12,10 +12,10 @@ use super::{
 };
 use crate::sip::build::ResponseBuilder;
 use crate::sip::dialog::{Dialog, Order};
-use crate::sip::endpoint::ALLOW;
 use crate::sip::flow::Destination;
 use crate::sip::header::{Method, Name};
 use crate::sip::hub::{Hub, Question};
+use crate::sip::manners::Manners;
 use crate::sip::message::{Headers, StatusCode};
 use crate::sip::transaction::{T1, T1_TIMES_64};
 
@@ -109,7 +109,7 @@ impl Incoming {
         if self.then_accept.is_some() {
             return Err(CommandError::WrongState);
         }
-        if !self.is_reliable(reliable) {
+        if !self.is_reliable(common, reliable) {
             let response = self.response(common, hub, status, sdp);
             self.last = Some(hub.respond(now, &self.invite, response).ok_or(CommandError::Unwritable)?);
             common.set(hub, Ring::StillRinging, now + STILL_RINGING_EVERY);
@@ -125,8 +125,18 @@ impl Incoming {
         self.send_reliably(common, hub, now, status, sdp)
     }
 
+    /// The peer wants requests inside the dialog where its Record-Route says.
+    pub(super) fn come_by_route(&mut self, manners: &Manners) {
+        if manners.by_route {
+            self.way.next_hop = NextHop::ByRoute;
+        }
+    }
+
     /// RFC 3262 section 3: only when the caller can, and always when it insists.
-    fn is_reliable(&self, wanted: bool) -> bool {
+    fn is_reliable(&self, common: &Common, wanted: bool) -> bool {
+        if !common.manners.prack {
+            return false;
+        }
         let headers = self.invite.headers();
         headers.has_token(Name::Require, "100rel") || wanted && headers.has_token(Name::Supported, "100rel")
     }
@@ -169,8 +179,8 @@ impl Incoming {
             .response(status)
             .to_tag(&common.tag_text())
             .record_routes(&self.invite.request)
-            .header(Name::Contact, hub.contact(&self.way.flow))
-            .header(Name::Allow, ALLOW);
+            .header(Name::Contact, hub.contact(&common.manners, &self.way.flow));
+        let response = common.manners.sign_response(response);
         match sdp {
             Some(sdp) => response.body("application/sdp", sdp),
             None => response,
@@ -193,11 +203,12 @@ impl Incoming {
             return Ok(Next::Stay);
         }
         common.rings.clear();
+        let timers = common.timers(hub);
         let mut response = self
             .response(common, hub, StatusCode::OK, self.described.is_none().then(|| sdp.clone()))
-            .header(Name::Supported, supported(hub.config.session_timers))
+            .header(Name::Supported, common.supported(timers))
             .header(Name::Server, hub.config.user_agent.clone());
-        let agreed = Established::agree(hub.config.session_timers, self.invite.headers(), None);
+        let agreed = Established::agree(timers, self.invite.headers(), None);
         if let Some(agreed) = &agreed {
             response = agreed.write(response);
         }
@@ -211,7 +222,7 @@ impl Incoming {
             way: self.way,
             we_called: false,
             local_sdp,
-            timers: hub.config.session_timers,
+            timers,
             invite: None,
             login: None,
         });
@@ -245,6 +256,9 @@ impl Incoming {
         refusal: &Refusal,
     ) -> Result<(), CommandError> {
         let mut response = self.invite.response(status).to_tag(&common.tag_text());
+        for (name, value) in &common.manners.headers {
+            response = response.named(name, value);
+        }
         for reason in &refusal.reasons {
             response = response.header(Name::Reason, reason);
         }

@@ -8,8 +8,8 @@ use super::established::{Ack, Established, Opening};
 use super::{By, Common, Dial, Ended, How, Next, Reliable, Ring, SessionEvent, State, Way, sdp_of};
 use crate::sip::build::RequestBuilder;
 use crate::sip::dialog::Dialog;
-use crate::sip::endpoint::{ALLOW, MAX_FORKS};
-use crate::sip::header::{Method, Name, NameAddr, Via};
+use crate::sip::endpoint::MAX_FORKS;
+use crate::sip::header::{Method, Name, NameAddr, Refresher, SessionExpires, Via};
 use crate::sip::hub::{Errand, Hub, MAX_FORWARDS, Question, hop_by_hop};
 use crate::sip::layer::{ClientId, Kind};
 use crate::sip::login::{Login, signed};
@@ -84,11 +84,12 @@ impl Outgoing {
     fn send_invite(&mut self, common: &mut Common, hub: &mut Hub, now: Instant) -> Option<()> {
         self.attempts += 1;
         let to = self.dial.destination;
-        let contact = hub.contact(&to);
+        let contact = hub.contact(&common.manners, &to);
         let agent = hub.config.user_agent.clone();
         let errand = Errand::Session(common.id);
         let mut login = self.login.take();
-        let sent = hub.request(now, Kind::Invite, to, errand, |via, random| {
+        let manners = common.manners.clone();
+        let sent = hub.request(now, Kind::Invite, to, errand, &manners, |via, random| {
             let request = self.invite_request(via, contact, &agent);
             signed(&mut login, random, &Method::Invite, &self.dial.target, request)
         });
@@ -110,23 +111,26 @@ impl Outgoing {
             .header(Name::To, &self.to)
             .call_id(&self.call_id)
             .cseq(self.cseq)
-            .header(Name::Contact, contact)
-            .header(Name::Allow, ALLOW)
-            .header(Name::UserAgent, agent);
+            .header(Name::Contact, contact);
+        request = dial.manners.sign(request).header(Name::UserAgent, agent);
         let mut supported = Vec::new();
-        match (dial.reliable, &dial.offer) {
+        let reliable = if dial.manners.prack { dial.reliable } else { Reliable::No };
+        match (reliable, &dial.offer) {
             (Reliable::No, _) | (_, None) => {}
             (Reliable::Supported, Some(_)) => supported.push("100rel"),
             (Reliable::Required, Some(_)) => request = request.header(Name::Require, "100rel"),
         }
         if let Some(timers) = dial.timers {
             supported.push("timer");
+            let refresher = dial.manners.we_refresh.then_some(Refresher::Uac);
+            let expires = SessionExpires { seconds: timers.interval, refresher };
             request = request
-                .header(Name::SessionExpires, timers.interval.to_string())
+                .header(Name::SessionExpires, expires.to_string())
                 .header(Name::MinSe, timers.min.to_string());
         }
+        let supported = dial.manners.supported.map_or_else(|| supported.join(", "), str::to_owned);
         if !supported.is_empty() {
-            request = request.header(Name::Supported, supported.join(", "));
+            request = request.header(Name::Supported, supported);
         }
         for (name, value) in &dial.headers {
             request = request.named(name, value);
@@ -188,7 +192,8 @@ impl Outgoing {
         let tag = headers.to().ok().and_then(|to| to.tag());
         let (false, Some(tag)) = (response.status() == StatusCode::TRYING, tag) else { return Next::Stay };
         let Some(fork) = self.fork(&tag, response) else { return Next::Stay };
-        let rseq = headers.rseq().ok().flatten().filter(|_| headers.has_token(Name::Require, "100rel"));
+        let reliably = self.dial.manners.prack && headers.has_token(Name::Require, "100rel");
+        let rseq = headers.rseq().ok().flatten().filter(|_| reliably);
         let sdp = sdp_of(headers, response.body()).unwrap_or_default();
         if let Some(rseq) = rseq {
             // RFC 3262 section 4: in order, once each; anything else is not acknowledged.
@@ -223,8 +228,8 @@ impl Outgoing {
         let rack = format!("{rseq} {} INVITE", self.cseq);
         let (dialog, login) = (&mut self.forks[fork].dialog, &mut self.login);
         let cseq = dialog.next_cseq();
-        let to = way.to(dialog.next_hop());
-        hub.request(now, Kind::Other, to, Errand::Session(common.id), |via, random| {
+        let to = way.to(hub, dialog);
+        hub.request(now, Kind::Other, to, Errand::Session(common.id), &common.manners, |via, random| {
             let prack = dialog.request(Method::Prack, cseq, |request| request.via(via));
             signed(login, random, &Method::Prack, dialog.request_uri(), prack.header(Name::RAck, rack))
         });
@@ -264,7 +269,7 @@ impl Outgoing {
             common.tell(hub, SessionEvent::Answered { sdp, is_answer: false, fork });
             return Next::Become(Box::new(State::Established(established)));
         }
-        let ack = Ack::send(hub, &opening.dialog, &opening.way, &mut opening.login, self.cseq, None);
+        let ack = Ack::send(common, hub, &opening.dialog, &opening.way, &mut opening.login, self.cseq, None);
         let mut established = Established::new(opening);
         established.acked(ack);
         if cancelled {

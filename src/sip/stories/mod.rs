@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::endpoint::{Endpoint, EndpointConfig, Incoming, OptionsId, OptionsOutcome, Output};
 use super::flow::{ConnectionId, Destination, Peer, Transport};
 use super::header::NameAddr;
+use super::manners::Manners;
 use super::register::Change;
 use super::session::{Dial, Ended, NextHop, Reliable, SessionEvent, SessionId};
 use super::uri::Uri;
@@ -19,6 +20,7 @@ mod door;
 mod forks;
 mod limits;
 mod login;
+mod refer;
 mod registrar;
 mod reinvite;
 mod reliable;
@@ -164,6 +166,7 @@ impl Wire {
             timers: None,
             credentials: None,
             patience: None,
+            manners: Manners::plain(),
         }
     }
 
@@ -443,6 +446,7 @@ impl Solo {
             timers: None,
             credentials: None,
             patience: None,
+            manners: Manners::plain(),
         };
         change(&mut dial);
         let id = self.endpoint.dial(self.now, dial).unwrap();
