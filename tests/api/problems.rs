@@ -8,7 +8,7 @@ use sidetone::api::ApiConfig;
 use sidetone::switchboard::desk::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::stage::{AGENT, CALL, SUPERVISION, Stage, Told, body_for, told, within};
+use crate::stage::{AGENT, CALL, CONSULT, SUPERVISION, Stage, Told, body_for, told, within};
 
 fn is_problem(told: &Told, status: u16, code: &str, path: &str) {
     assert_eq!((told.status.as_u16(), told.code()), (status, code), "{}", told.text);
@@ -159,8 +159,11 @@ async fn every_documented_operation_is_served() {
     stage.happens("call.answered", json!({}));
     let mut served = 0;
     for (template, item) in document["paths"].as_object().unwrap() {
-        let id =
-            if template.contains("/supervisions/{id}") { SUPERVISION.to_string() } else { CALL.to_string() };
+        let id = match template {
+            template if template.contains("/supervisions/{id}") => SUPERVISION.to_string(),
+            template if template.contains("/consults/{id}") => CONSULT.to_string(),
+            _ => CALL.to_string(),
+        };
         let path = template.replace("{id}", &id).replace("{leg}", &AGENT.to_string());
         for (method, operation) in item.as_object().unwrap() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
@@ -194,7 +197,7 @@ async fn every_documented_operation_is_served() {
             served += 1;
         }
     }
-    assert_eq!(served, 26);
+    assert_eq!(served, 31);
 }
 
 #[tokio::test]

@@ -37,14 +37,17 @@ const NOISE: &[(&str, &str)] = &[
 /// The quiet code: two crates, the core with its prerequisites, and the machines of the doors.
 const QUIET: &[&str] = &["media/src/", "sbc-config/src/", "src/prereq/", "src/call/", "src/sip/", "src/acs/"];
 
-/// Where the doors touch the world: their sockets, their tasks, the names the SIP door asks DNS for, the requests and
-/// listener of the ACS door.
+/// Where the doors touch the world: their sockets, their tasks, the names the SIP door asks DNS for, its certificate
+/// files and who is told when they change, the requests and listener of the ACS door.
 const LOUD: &[&str] = &[
     "src/sip/transport.rs",
     "src/sip/transport/",
     "src/sip/door.rs",
     "src/sip/door/",
     "src/sip/names.rs",
+    "src/sip/names/ask.rs",
+    "src/sip/tls/mod.rs",
+    "src/sip/tls/files.rs",
     "src/acs/rest.rs",
     "src/acs/routes.rs",
     "src/acs/run.rs",

@@ -1,3 +1,5 @@
+//! Names and addresses in virtual time, and the order of servers.
+
 use super::*;
 
 fn arc(text: &str) -> Arc<str> {

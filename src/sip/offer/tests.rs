@@ -1,3 +1,5 @@
+//! Offers and answers, line by line.
+
 use sidetone_media::srtp::Suite;
 
 use super::*;
