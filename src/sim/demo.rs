@@ -1,11 +1,13 @@
 //! `sidetone demo`: the main job on loopback, played by telephones and measured at every ear.
 //!
 //! A customer calls over a carrier trunk, an agent answers, and a supervisor monitors, whispers, barges in and takes the
-//! call over, all by the public HTTP API. After each step every party's ear is searched for every other party's tone.
+//! call over, all by the public HTTP API; at the end a Teams user calls over Direct Routing. After each step every
+//! party's ear is searched for every other party's tone.
 //! A level that is not as it should be makes the demo fail, after it was played to its end.
 
 mod cloud;
 mod screen;
+mod teams;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,11 +21,12 @@ use super::stage::api::{ApiError, Call, Supervision};
 use super::stage::levels::{Expected, Heard, WrongLevel};
 use super::stage::{ALICES_NUMBER, Person, Setting, Stage, StageError, TokenOf, at};
 use screen::Screen;
+pub use teams::TeamsError;
 
 /// Packets listened to after each step: 1.5 s, long enough to be heard as a scene in the WAV files.
 const SCENE_PACKETS: usize = 75;
 /// Steps of the demo.
-const STEPS: usize = 9;
+const STEPS: usize = 10;
 
 /// What the demo can be told.
 #[derive(Debug, Clone)]
@@ -73,6 +76,9 @@ pub enum DemoError {
     /// The gateway or a telephone did not do its part.
     #[error("the demo broke off")]
     Stage(#[from] StageError),
+    /// The call over Direct Routing was not played to its end.
+    #[error("the demo broke off at the call over Direct Routing")]
+    Teams(#[from] TeamsError),
     /// It was played, and levels were wrong.
     #[error("wrong levels:\n  {}", .0.join("\n  "))]
     Levels(Vec<String>),
@@ -106,10 +112,7 @@ pub async fn demo(options: DemoOptions) -> Result<DemoReport, DemoError> {
     let stage = Stage::start(Setting { acs: Some(acs.clone()), ..Setting::default() }).await?;
     let mut play = Play { stage: &stage, screen: Screen::open(), steps: Vec::new(), ears: Vec::new() };
     play.screen.opening(&play.party());
-    let played = match play.all().await {
-        Ok(()) => play.cloud(&acs).await,
-        failed => failed,
-    };
+    let played = play.all(&acs).await;
     let Play { screen, steps, ears, .. } = play;
     let written = write(&out, &ears, &steps);
     stage.stop().await;
@@ -144,7 +147,27 @@ impl<'a> Play<'a> {
         [&self.stage.customer, &self.stage.alice, &self.stage.sam]
     }
 
-    async fn all(&mut self) -> Result<(), StageError> {
+    async fn all(&mut self, acs: &AcsSim) -> Result<(), DemoError> {
+        self.supervised().await?;
+        self.cloud(acs).await?;
+        self.over_direct_routing().await
+    }
+
+    /// The same job with a customer who uses Teams: a gateway with a trunk of its own, and Microsoft's proxy, simulated.
+    async fn over_direct_routing(&mut self) -> Result<(), DemoError> {
+        let title = "Direct Routing";
+        let meaning = "The customer is a Teams user now: mutual TLS, SRTP, the simulated proxy of Microsoft. Alice answers.";
+        let request = format!("INVITE sip:{} from sip.pstnhub.microsoft.com", crate::sim::teams::NUMBER);
+        self.screen.announce(self.steps.len() + 1, STEPS, title, meaning, &request);
+        let (rows, ear) = teams::play(&self.stage.customer, &self.stage.alice).await?;
+        self.ears.push(ear);
+        let step = Step { title, meaning, request, rows };
+        self.screen.table(&step);
+        self.steps.push(step);
+        Ok(())
+    }
+
+    async fn supervised(&mut self) -> Result<(), StageError> {
         let stage = self.stage;
         let (customer, alice, sam) = (&stage.customer, &stage.alice, &stage.sam);
 

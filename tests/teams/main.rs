@@ -1,7 +1,7 @@
 //! Direct Routing on real TLS sockets: the gateway and the simulated proxy of Microsoft, sound measured at the ear.
-//! One file per story; `house` is the gateway, its agent and the proxy.
+//! `House` is the gateway, its
+//! agent and the proxy.
 
 mod calls;
-mod house;
 
 type Test = Result<(), Box<dyn std::error::Error>>;

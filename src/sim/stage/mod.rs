@@ -471,7 +471,7 @@ impl SecretSource for Passwords {
 }
 
 /// A range of media ports that no other stage of this process has, and hardly one of another process.
-fn media_ports() -> RangeInclusive<u16> {
+pub(in crate::sim) fn media_ports() -> RangeInclusive<u16> {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     static FIRST: std::sync::OnceLock<u16> = std::sync::OnceLock::new();
     let first = *FIRST.get_or_init(|| (random() % u64::from(STAGES)) as u16);
@@ -586,13 +586,13 @@ sources = ["{CARRIER_IP}/32"]
 }
 
 /// A folder for the store: given, or temporary and gone with the stage.
-struct Folder {
+pub(in crate::sim) struct Folder {
     path: PathBuf,
     temporary: bool,
 }
 
 impl Folder {
-    fn new(given: Option<&Path>) -> io::Result<Self> {
+    pub(in crate::sim) fn new(given: Option<&Path>) -> io::Result<Self> {
         let temporary = given.is_none();
         let path = given.map_or_else(
             || std::env::temp_dir().join(format!("sidetone-stage-{}", random_token())),
@@ -602,7 +602,7 @@ impl Folder {
         Ok(Self { path, temporary })
     }
 
-    fn path(&self) -> &Path {
+    pub(in crate::sim) fn path(&self) -> &Path {
         &self.path
     }
 }

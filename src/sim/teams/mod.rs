@@ -12,6 +12,7 @@
 //! It enforces the published rules ([`Rule`]) and tells what it saw ([`Seen`]). It is built from documentation and
 //! other people's traces, not from Microsoft's software: passing here is no certification.
 
+mod house;
 mod machine;
 mod rules;
 mod sdp;
@@ -21,6 +22,7 @@ mod tests;
 mod wire;
 mod write;
 
+pub use house::{FQDN, House, HouseError, NUMBER};
 pub use machine::{
     Along, CallId, Connection, Goodbye, Machine, Manner, Media, Output, ReferTo, SITES, Seen, Site, Stage,
 };
