@@ -23,6 +23,7 @@ mod problem;
 mod records;
 mod service;
 mod supervise;
+mod transfer;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -275,6 +276,7 @@ fn guarded_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(consult::get, consult::speak_to))
         .routes(routes!(consult::complete))
         .routes(routes!(consult::cancel))
+        .routes(routes!(transfer::begin))
         .routes(routes!(events::sse))
         .routes(routes!(events::ws))
         .routes(routes!(records::cdr))
@@ -317,7 +319,10 @@ fn around(routes: Router<ApiState>, state: &ApiState) -> Router<ApiState> {
 
 /// Answers 503 when a request takes too long. The act may still happen: its key tells.
 async fn in_time(State(state): State<ApiState>, request: HttpRequest, next: Next) -> Response {
-    timeout(state.config().request_timeout, next.run(request)).await.unwrap_or_else(|_| {
+    // Who waits for a transfer waits for a telephone.
+    let waits = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str() == transfer::PATH);
+    let patience = state.config().request_timeout + if waits { transfer::WAIT_MAX } else { Duration::ZERO };
+    timeout(patience, next.run(request)).await.unwrap_or_else(|_| {
         let detail = "no answer in time; what was asked may have happened or not";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timeout", detail).into_response()
     })

@@ -31,6 +31,7 @@ use super::records::CloudEvent;
         (name = "legs", description = "The connections of a call"),
         (name = "supervision", description = "Monitor, whisper, barge, take over"),
         (name = "consult", description = "Ask an expert, talk in private, merge or hand over"),
+        (name = "transfer", description = "Give a place in a call to another"),
         (name = "events", description = "What happens, as it happens"),
         (name = "records", description = "What happened"),
         (name = "service", description = "The gateway itself"),
@@ -193,6 +194,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(count, 31, "an operation came or went: say so in CHANGELOG.md");
+        assert_eq!(count, 32, "an operation came or went: say so in CHANGELOG.md");
     }
 }

@@ -68,7 +68,7 @@ pub enum Act {
     Read,
     /// Monitor, whisper, barge, take over, and change between them.
     Supervise,
-    /// Hold, resume, mute, unmute, send digits, consult.
+    /// Hold, resume, mute, unmute, send digits, consult, transfer.
     Steer,
     /// Hang up a leg or the call.
     HangUp,

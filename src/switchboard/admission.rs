@@ -105,6 +105,7 @@ impl Switchboard {
                     legs: vec![first],
                     timer: None,
                     waiting: Vec::new(),
+                    transferring: None,
                     applied: 0,
                 };
                 self.by_leg.insert(incoming.leg, id);
@@ -276,6 +277,7 @@ impl Switchboard {
             legs: Vec::new(),
             timer: None,
             waiting: Vec::new(),
+            transferring: None,
             applied: 0,
         };
         self.begin(now, live);

@@ -121,14 +121,19 @@ impl Switchboard {
     }
 
     /// The leg on which this person is in the call.
-    fn talking_leg_of(&self, call: CallId, person: &PersonId) -> Option<LegId> {
+    pub(super) fn talking_leg_of(&self, call: CallId, person: &PersonId) -> Option<LegId> {
         let parties = self.calls.get(&call)?.call.parties();
         parties.iter().find(|party| party.person() == Some(person)).map(|party| party.seat().leg)
     }
 }
 
-/// The way to an expert: one of our people by name, or whatever an agent could dial.
-fn way(config: &Config, tenant: &TenantId, target: &str, trunk: Option<TrunkId>) -> Result<Target, Refusal> {
+/// The way to an expert or a target: one of our people by name, or whatever an agent could dial.
+pub(super) fn way(
+    config: &Config,
+    tenant: &TenantId,
+    target: &str,
+    trunk: Option<TrunkId>,
+) -> Result<Target, Refusal> {
     let person = PersonId::new(target).ok().and_then(|id| config.person(&id));
     match person.filter(|person| person.tenant == *tenant) {
         Some(person) => Ok(to_person(&person.id)),

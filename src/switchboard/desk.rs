@@ -98,8 +98,26 @@ pub enum Request {
     CompleteConsult(ConsultId),
     /// Let the expert go. Answer: [`Answer::Done`].
     CancelConsult(ConsultId),
+    /// Give one's place in the call to another. Answer: [`Answer::Transfer`].
+    Transfer(TransferRequest),
     /// Take no new calls; existing ones go on. Answer: [`Answer::Draining`].
     Drain,
+}
+
+/// A wish to give a place away.
+#[derive(Debug, Clone)]
+pub struct TransferRequest {
+    /// The call.
+    pub call: CallId,
+    /// Whose place. An agent and a supervisor give their own; software says whose, and means the first talking
+    /// agent's when it does not.
+    pub by: Option<LegId>,
+    /// To whom: one of our people, or a number.
+    pub target: String,
+    /// The trunk that a number is dialled over; otherwise the route table decides.
+    pub trunk: Option<TrunkId>,
+    /// Whether the answer waits for what becomes of it.
+    pub wait: bool,
 }
 
 /// A wish to ask an expert.
@@ -217,6 +235,8 @@ pub enum Answer {
     },
     /// One consult.
     Consult(ConsultView),
+    /// What became of a transfer; no outcome while the target rings.
+    Transfer(Option<TransferOutcome>),
     /// Draining; how many calls are still up.
     Draining {
         /// Live calls.
@@ -383,6 +403,45 @@ pub enum SupervisionState {
     Active,
     /// Between two calls of the followed agent.
     Waiting,
+}
+
+/// What became of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferOutcome {
+    /// The target has the place.
+    Connected,
+    /// The target said no. The transferor has the place still, and so with all that follow.
+    Declined,
+    /// The target is busy.
+    Busy,
+    /// It rang and nobody came.
+    NoAnswer,
+    /// No way led there.
+    Unreachable,
+    /// The transfer was called off before the target answered.
+    RolledBack,
+}
+
+impl From<Cause> for TransferOutcome {
+    fn from(cause: Cause) -> TransferOutcome {
+        match cause {
+            Cause::Declined => TransferOutcome::Declined,
+            Cause::Busy => TransferOutcome::Busy,
+            Cause::NoAnswer => TransferOutcome::NoAnswer,
+            Cause::Normal | Cause::Cancelled | Cause::Released | Cause::ShuttingDown => {
+                TransferOutcome::RolledBack
+            }
+            Cause::NotFound
+            | Cause::Unreachable
+            | Cause::NotAcceptable
+            | Cause::Forbidden
+            | Cause::Congestion
+            | Cause::MediaTimeout
+            | Cause::SignallingTimeout
+            | Cause::Internal => TransferOutcome::Unreachable,
+        }
+    }
 }
 
 /// A consult as the API shows it.

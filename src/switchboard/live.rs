@@ -34,6 +34,8 @@ pub(super) struct Live {
     pub(super) timer: Option<Instant>,
     /// Who waits for a table to govern the media.
     pub(super) waiting: Vec<Waiting>,
+    /// Who waits for what becomes of a transfer: there is one at a time.
+    pub(super) transferring: Option<oneshot::Sender<Result<Answer, Refusal>>>,
     /// The newest table known to govern the media.
     pub(super) applied: u64,
 }

@@ -332,7 +332,10 @@ impl Switchboard {
             match output {
                 Output::Leg(leg, action) => self.order(now, id, leg, action),
                 Output::Hearing(generation, hearing) => self.bridge.set_hearing(id, generation, hearing),
-                Output::Event(event) => self.tell(now, id, &event),
+                Output::Event(event) => {
+                    self.tell(now, id, &event);
+                    self.answer_transfer(id, &event);
+                }
                 Output::Keep(supervision) => self.keep(id, supervision),
                 Output::Over(cause, by) => return self.over(now, id, cause, by),
             }
@@ -495,9 +498,10 @@ impl Switchboard {
         for leg in &mut live.legs {
             self.leave_trunk(leg.channel.take());
         }
-        for waiting in std::mem::take(&mut live.waiting) {
+        let waiting = std::mem::take(&mut live.waiting).into_iter().map(|waiting| waiting.answer);
+        for answer in waiting.chain(live.transferring.take()) {
             // A caller who no longer waits has gone.
-            let _gone = waiting.answer.send(Err(told::conflict(CommandError::Over)));
+            let _gone = answer.send(Err(told::conflict(CommandError::Over)));
         }
         metrics::gauge!(names::CALLS_LIVE).set(self.calls.len() as f64);
         metrics::counter!(names::CALLS_ENDED, "cause" => told::cause_label(cause)).increment(1);
@@ -513,7 +517,8 @@ impl Switchboard {
     fn asked(&mut self, now: Instant, asked: Asked) {
         let Asked { principal: who, request, answer } = asked;
         let reply = match request {
-            // These wait for the bridge and answer later.
+            // These wait for the bridge, or for a telephone, and answer later.
+            Request::Transfer(wanted) => return self.transfer(now, &who, wanted, answer),
             Request::Audio(call) => return self.audio(&who, call, answer),
             Request::SwitchRole(id, role) => return self.switch_role(now, &who, id, role, answer),
             Request::TakeOver(id) => return self.switch_role(now, &who, id, Coaching::TakenOver, answer),

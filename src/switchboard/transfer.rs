@@ -1,14 +1,88 @@
-//! A leg that called in to take another's place: handed to the call it means, before any route is looked at.
+//! Places that change hands: at a request over the API, and by a leg that called in to take another's.
 
 use std::time::{Instant, SystemTime};
 
 use crate::call::door::{Incoming, Origin};
-use crate::call::{Cause, Command, LegId};
+use tokio::sync::oneshot;
 
-use super::Switchboard;
+use crate::call::rights::{Act, Actor, Principal};
+use crate::call::{CallEvent, CallId, Cause, Command, CommandError, LegId, Presence, Role};
+
+use super::consult::way;
+use super::desk::{Answer, Refusal, TransferOutcome, TransferRequest};
 use super::live::Leg;
+use super::{Switchboard, told};
 
 impl Switchboard {
+    /// Rings the target; the answer comes at once, or with what becomes of it.
+    pub(super) fn transfer(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        wanted: TransferRequest,
+        answer: oneshot::Sender<Result<Answer, Refusal>>,
+    ) {
+        let (call, wait) = (wanted.call, wanted.wait);
+        let begun = self.begin_transfer(now, who, wanted);
+        // A caller who no longer waits has gone; what was asked is done all the same.
+        match (begun, self.calls.get_mut(&call)) {
+            (Err(refusal), _) => drop(answer.send(Err(refusal))),
+            (Ok(()), Some(live)) if live.call.transferring().is_some() && wait => {
+                live.transferring = Some(answer)
+            }
+            (Ok(()), Some(live)) if live.call.transferring().is_some() => {
+                drop(answer.send(Ok(Answer::Transfer(None))))
+            }
+            // It has failed already: the telephone is not registered, no port was free.
+            (Ok(()), _) => drop(answer.send(Ok(Answer::Transfer(Some(TransferOutcome::Unreachable))))),
+        }
+    }
+
+    fn begin_transfer(
+        &mut self,
+        now: Instant,
+        who: &Principal,
+        wanted: TransferRequest,
+    ) -> Result<(), Refusal> {
+        let config = self.config.load_full();
+        let call = wanted.call;
+        let tenant = self.allowed(who, Act::Steer, call, "transfer")?.tenant.clone();
+        let target = way(&config, &tenant, &wanted.target, wanted.trunk)?;
+        let by = match &who.actor {
+            // Their own place, whatever the request says.
+            Actor::Agent { person, .. } | Actor::Supervisor { person, .. } => {
+                self.talking_leg_of(call, person)
+            }
+            _ => wanted.by.or_else(|| self.first_talking_agent(call)),
+        };
+        let by = by.ok_or_else(|| told::conflict(CommandError::NoPlaceToGive))?;
+        self.command(now, call, Command::Transfer(by, target)).map_err(|error| {
+            let refusal = told::conflict(error);
+            self.audit_refused(who, Some(&tenant), "transfer", &call.to_string(), &refusal);
+            refusal
+        })
+    }
+
+    fn first_talking_agent(&self, call: CallId) -> Option<LegId> {
+        let seats = self.calls.get(&call)?.call.parties().iter().map(crate::call::Party::seat);
+        let mut talking = seats.filter(|seat| seat.role == Role::Agent && seat.presence == Presence::Talking);
+        talking.next().map(|seat| seat.leg)
+    }
+
+    /// Answers whoever waits for what becomes of the call's transfer.
+    pub(super) fn answer_transfer(&mut self, call: CallId, event: &CallEvent) {
+        let outcome = match event {
+            CallEvent::TransferCompleted { .. } => TransferOutcome::Connected,
+            CallEvent::TransferFailed { end, .. } => TransferOutcome::from(end.cause),
+            _ => return,
+        };
+        let Some(answer) = self.calls.get_mut(&call).and_then(|live| live.transferring.take()) else {
+            return;
+        };
+        // As above.
+        let _gone = answer.send(Ok(Answer::Transfer(Some(outcome))));
+    }
+
     /// Nobody is rung: the new leg is answered, or refused.
     pub(super) fn takes_place_of(&mut self, now: Instant, old: LegId, incoming: Incoming) {
         let gone = (Cause::NotFound, "replaces_nothing");

@@ -40,6 +40,7 @@ async fn every_role_gets_what_the_table_of_acts_says() {
         (Method::POST, format!("{supervision}/takeover"), supervise),
         (Method::DELETE, supervision, created(supervise, 204)),
         (Method::POST, format!("{call}/consults"), created(steer, 201)),
+        (Method::POST, format!("{call}/transfers"), created(steer, 202)),
         (Method::GET, consult.clone(), read),
         (Method::PATCH, consult.clone(), steer),
         (Method::POST, format!("{consult}/complete"), created(steer, 204)),

@@ -298,6 +298,9 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
         Request::SpeakTo(id, to) => {
             of_consult(id, Act::Steer).map(|()| Answer::Consult(consult_view(Some((LegId(4), *to)))))?
         }
+        Request::Transfer(TransferRequest { call, wait, .. }) => {
+            of_call(call, Act::Steer).map(|()| Answer::Transfer(wait.then_some(TransferOutcome::NoAnswer)))?
+        }
         Request::CompleteConsult(id) | Request::CancelConsult(id) => {
             of_consult(id, Act::Steer).map(|()| Answer::Done)?
         }
@@ -382,6 +385,7 @@ pub fn body_for(path: &str) -> Value {
         Some("dtmf") => json!({"digits": "12#"}),
         Some("supervisions") => json!({"supervisor": "sam", "role": "whisper"}),
         Some("calls") => json!({"agent": "alice", "to": "+4930123456"}),
+        Some("transfers") => json!({"mode": "blind", "target": "erin"}),
         Some("consults") => json!({"target": "erin"}),
         Some(last) if last.starts_with("con_") => json!({"speak_to": "both"}),
         Some(last) if last.starts_with("sup_") => json!({"role": "barge"}),

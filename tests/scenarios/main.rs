@@ -18,6 +18,7 @@ mod routing;
 mod stranger;
 mod switch;
 mod takeover;
+mod transfer;
 mod whisper;
 
 /// What a story returns: anything that went wrong, as its own error says it.

@@ -252,6 +252,13 @@ impl Api {
         self.ask(Method::POST, &format!("/v1/consults/{id}/{how}"), None).await.map(drop)
     }
 
+    /// Gives a place away. `request` is the body; the outcome, if the request waits for one.
+    pub async fn transfer(&self, call: &str, request: Value) -> Result<Option<String>, ApiError> {
+        let path = format!("/v1/calls/{call}/transfers");
+        let answer = self.ask(Method::POST, &path, Some(request)).await?;
+        Ok(answer["outcome"].as_str().map(str::to_owned))
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, ApiError> {
         let mut request = self.request(method, path);
         if let Some(body) = body {
