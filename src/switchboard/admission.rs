@@ -202,6 +202,7 @@ impl Switchboard {
             legs: vec![first],
             timer: None,
             waiting: Vec::new(),
+            transferring: None,
             applied: 0,
         };
         tracing::warn!(%id, "a call to an emergency service");

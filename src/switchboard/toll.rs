@@ -69,6 +69,7 @@ impl Switchboard {
     ) -> Option<Refused> {
         let Origin::Trunk(trunk) = &incoming.origin else { return None };
         let known = config.trunk(trunk)?;
+        // Not in the audit: whoever calls too fast would write it full.
         if !self.tolls.admit(now, known) {
             return Some((Cause::Congestion, "trunk_calls_per_second_max"));
         }
@@ -77,7 +78,10 @@ impl Switchboard {
             return None;
         }
         match known.caller_id_policy {
-            CallerIdPolicy::Reject => Some((Cause::Forbidden, "caller_id_not_allowed")),
+            CallerIdPolicy::Reject => {
+                self.audit_toll(&trunk_itself(trunk), &incoming.tenant, trunk, "caller_id_not_allowed");
+                Some((Cause::Forbidden, "caller_id_not_allowed"))
+            }
             CallerIdPolicy::Warn => {
                 self.tell_toll("trunk.caller_id", &incoming.tenant, None, trunk, "caller_id_not_allowed");
                 None
@@ -145,9 +149,13 @@ impl Switchboard {
             at: SystemTime::now(),
             data: json!({ "trunk": trunk, "reason": reason }),
         });
-        let who = Principal { token: format!("trunk {trunk}"), actor: Actor::Operator };
-        self.audit_toll(&who, tenant, trunk, reason);
+        self.audit_toll(&trunk_itself(trunk), tenant, trunk, reason);
     }
+}
+
+/// Who used the trunk, in the audit: nobody with a token of ours.
+fn trunk_itself(trunk: &TrunkId) -> Principal {
+    Principal { token: format!("trunk {trunk}"), actor: Actor::Operator }
 }
 
 /// The trunks by which a tenant's call to an emergency service is placed, in order. None: it is an ordinary call.

@@ -30,6 +30,8 @@ async fn a_caller_with_another_number_is_warned_of_or_refused_as_the_trunk_says(
     });
     let leg = house.customer_calls("+15550100");
     house.assert_turned_away(leg, Cause::Forbidden, "caller_id_not_allowed");
+    let line = ("use_trunk", "caller_id_not_allowed".to_owned());
+    assert!(house.audited().contains(&line), "refused calls are in the audit");
 
     let mut house = self::house(|trunk| trunk.allowed_caller_ids = patterns(&["+1444*"]));
     house.customer_calls("+15550100");
