@@ -1,6 +1,7 @@
 //! The composition root: builds doors, bridge, switchboard and API, and owns every long-lived task.
 
 mod certificates;
+mod prerequisites;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,13 +17,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::acs::{self, Acs};
-use crate::api::{self, ApiConfig, ApiState, Readiness, SharedTokens, Tokens};
+use crate::api::{self, ApiConfig, ApiState, Issuers, Readiness, SharedIssuers, SharedTokens, Tokens};
 use crate::bridge::{Bridge, BridgeConfig, Music, StartError};
 use crate::config;
 use crate::observe::webhook::{Patience, Webhook, Webhooks};
 use crate::observe::{
     Audience, Event, Journal as _, Ledger, LedgerSettings, Store, StoreError, metrics as names,
 };
+use crate::prereq::Engine;
 use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
 use crate::sip::names::ask::{self as dns, Asker, DOUBTS_MAX};
@@ -32,6 +34,8 @@ use crate::sip::transport::{BindError, Limits, Listen, Wires};
 use crate::sip::uri::Host;
 use crate::switchboard::desk::{Answer, Desk, Request};
 use crate::switchboard::{self, BRIDGE_EVENTS_MAX, Lines, ORDERS_MAX, REPORTS_MAX};
+
+pub use prerequisites::recall;
 
 /// How long peers may take to answer the BYE of a gateway that stops.
 const HANGING_UP_MAX: Duration = Duration::from_secs(3);
@@ -95,7 +99,7 @@ pub enum GatewayError {
     #[error("metrics cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
     /// Webhooks.
-    #[error("the HTTP client for webhooks cannot be made")]
+    #[error("the HTTP client for webhooks and checks cannot be made")]
     Webhooks(#[source] reqwest::Error),
     /// The operating system has no randomness.
     #[error("the operating system gave no randomness: {0}")]
@@ -158,17 +162,16 @@ impl Gateway {
             .map_err(|source| GatewayError::Http { at: config.api.listen, source })?;
         let api_addr = http.local_addr().unwrap_or(config.api.listen);
 
-        if !config.emergency.enabled {
-            tracing::warn!(
-                "emergency calls are not set up: 112, 911 and their like are ordinary calls here, with every limit on \
-                 them; whoever answers for the law of the place sets [emergency]"
-            );
-        }
         let tokens: SharedTokens = Arc::new(ArcSwap::from_pointee(Tokens::from(&config.tokens[..])));
         let webhooks =
             Arc::new(Webhooks::new(ledger.clone(), Patience::default()).map_err(GatewayError::Webhooks)?);
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
         let api_config = ApiConfig::from(&config.api);
+        let engine = Engine::new().map_err(GatewayError::Webhooks)?;
+        engine.configure(&config.integrations);
+        prerequisites::recall(&engine, ledger.store()).await?;
+        let issuers = Issuers::of(&config).map_err(GatewayError::Webhooks)?;
+        let issuers: SharedIssuers = Arc::new(ArcSwap::from_pointee(issuers));
         let endpoint = endpoint_config(&config, sip_udp, sip_tcp, sip_tls);
         let config = Arc::new(ArcSwap::from_pointee(config));
         let dns_names = Arc::new(ArcSwap::from_pointee(Names::new(&config.load().dns)));
@@ -234,7 +237,10 @@ impl Gateway {
             readiness.clone(),
             metrics,
             api_config,
-        );
+        )
+        .with_prerequisites(engine.clone(), issuers.clone());
+        let kept = prerequisites::keep(engine, issuers, ledger.clone(), config.clone());
+        tasks.spawn(until_stopped(kept, stopped.clone()));
         let until = stopped.clone();
         tasks.spawn(async move {
             if let Err(error) = api::serve(http, state, told_to_stop(until)).await {

@@ -1,4 +1,4 @@
-//! Who asks: bearer tokens, of which the gateway knows only the SHA-256.
+//! Who asks: bearer tokens, of which the gateway knows only the SHA-256, or tokens of Entra's ([`super::entra`]).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -88,16 +88,37 @@ impl From<&sbc_config::Token> for Token {
 pub(super) struct Caller {
     /// What the switchboard is told.
     pub(super) principal: Principal,
-    sha256: [u8; 32],
+    proof: Proof,
+}
+
+/// What a caller showed.
+#[derive(Clone)]
+enum Proof {
+    /// One of the configured tokens, by its hash.
+    Token([u8; 32]),
+    /// A token of Entra's, good until then.
+    Entra { object_id: String, until: SystemTime },
 }
 
 impl Caller {
     /// Whether the token still stands for the same principal. A stream that lives for hours asks now
     /// and then, so that a token taken away also ends what was opened with it.
     pub(super) fn still_good(&self, tokens: &Tokens, now: SystemTime) -> bool {
+        let sha256 = match &self.proof {
+            Proof::Token(sha256) => sha256,
+            Proof::Entra { until, .. } => return now < *until,
+        };
         tokens
-            .find(&self.sha256, now)
+            .find(sha256, now)
             .is_some_and(|token| token.name == self.principal.token && token.actor == self.principal.actor)
+    }
+
+    /// The caller's Entra object id, when Entra vouches for them.
+    pub(super) fn entra_id(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Token(_) => None,
+            Proof::Entra { object_id, .. } => Some(object_id),
+        }
     }
 }
 
@@ -106,10 +127,23 @@ impl Caller {
 /// # Errors
 /// 401, when there is no token or it is not good.
 pub(super) fn identify(headers: &HeaderMap, tokens: &Tokens, now: SystemTime) -> Result<Caller, Problem> {
-    let refused = |code, detail| {
-        counter!(names::API_UNAUTHENTICATED).increment(1);
-        Problem::new(StatusCode::UNAUTHORIZED, code, detail)
-    };
+    known(bearer(headers)?, tokens, now)
+        .ok_or_else(|| refused("token_invalid", "the token is unknown or has expired"))
+}
+
+/// The bearer of one of the configured tokens.
+fn known(token: &str, tokens: &Tokens, now: SystemTime) -> Option<Caller> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return None;
+    }
+    let sha256: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+    let token = tokens.find(&sha256, now)?;
+    let principal = Principal { token: token.name.clone(), actor: token.actor.clone() };
+    Some(Caller { principal, proof: Proof::Token(sha256) })
+}
+
+/// The one bearer token of a request.
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(authorization), None) = (given.next(), given.next()) else {
         return Err(refused("unauthenticated", "send one header `Authorization: Bearer TOKEN`"));
@@ -120,29 +154,56 @@ pub(super) fn identify(headers: &HeaderMap, tokens: &Tokens, now: SystemTime) ->
         return Err(refused("unauthenticated", "send one header `Authorization: Bearer TOKEN`"));
     };
     let token = token.trim_matches(' ');
-    if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+    if token.is_empty() {
         return Err(refused("token_invalid", "the token is unknown or has expired"));
     }
-    let sha256: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-    let Some(token) = tokens.find(&sha256, now) else {
-        return Err(refused("token_invalid", "the token is unknown or has expired"));
-    };
-    let principal = Principal { token: token.name.clone(), actor: token.actor.clone() };
-    Ok(Caller { principal, sha256 })
+    Ok(token)
 }
 
-/// As [`identify`], unless its source has come with too many tokens that are not good.
+fn refused(code: &'static str, detail: &'static str) -> Problem {
+    counter!(names::API_UNAUTHENTICATED).increment(1);
+    Problem::new(StatusCode::UNAUTHORIZED, code, detail)
+}
+
+/// Finds the caller of a request among the configured tokens, and then at Entra.
 ///
 /// # Errors
-/// 401, and 429.
-fn identify_from(state: &ApiState, source: Option<IpAddr>, headers: &HeaderMap) -> Result<Caller, Problem> {
+/// As [`identify`]; 403 when Entra vouches for somebody who has no role here.
+pub(super) async fn recognise(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let now = SystemTime::now();
+    let token = bearer(headers)?;
+    if let (Some(issuers), Ok(engine)) = (state.issuers(), state.engine())
+        && issuers.concerns(token)
+        // A token of our own may look like any text, two dots included.
+        && known(token, &state.tokens().load(), now).is_none()
+    {
+        let known = issuers.identify(token, engine, now).await.inspect_err(|_| {
+            counter!(names::API_UNAUTHENTICATED).increment(1);
+        })?;
+        let proof = Proof::Entra { object_id: known.object_id, until: known.until };
+        return Ok(Caller { principal: known.principal, proof });
+    }
+    identify(headers, &state.tokens().load(), now)
+}
+
+/// As [`recognise`], unless its source has come with too many tokens that are not good.
+///
+/// # Errors
+/// As [`recognise`], and 429.
+async fn recognise_from(
+    state: &ApiState,
+    source: Option<IpAddr>,
+    headers: &HeaderMap,
+) -> Result<Caller, Problem> {
     if source.is_some_and(|source| !state.attempts().allows(Instant::now(), source)) {
         counter!(names::API_UNAUTHENTICATED).increment(1);
         let detail = "too many tokens that are not good came from this address; wait a moment";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail));
     }
-    identify(headers, &state.tokens().load(), SystemTime::now()).inspect_err(|_| {
-        if let Some(source) = source {
+    recognise(state, headers).await.inspect_err(|problem| {
+        // Somebody without a role, or an issuer that is down, is no guess at a token.
+        let guessed = ["unauthenticated", "token_invalid"].contains(&problem.code());
+        if let Some(source) = source.filter(|_| guessed) {
             state.attempts().failed(Instant::now(), source);
         }
     })
@@ -155,7 +216,7 @@ pub(super) async fn authenticate(
     next: Next,
 ) -> Result<Response, Problem> {
     let source = request.extensions().get::<ConnectInfo<Source>>().map(|ConnectInfo(source)| source.0);
-    let caller = identify_from(&state, source, request.headers())?;
+    let caller = recognise_from(&state, source, request.headers()).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

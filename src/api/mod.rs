@@ -14,9 +14,11 @@ mod auth;
 mod calls;
 mod connections;
 mod consult;
+mod entra;
 mod events;
 mod extract;
 mod idempotency;
+mod integration;
 mod legs;
 mod openapi;
 mod problem;
@@ -28,7 +30,7 @@ mod transfer;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request as HttpRequest, State};
@@ -48,11 +50,13 @@ use utoipa_axum::routes;
 
 use crate::call::rights::{Act, Actor, Denial};
 use crate::observe::{AuditRecord, Journal as _, Ledger, Store, metrics as names};
+use crate::prereq::Engine;
 use crate::switchboard::desk::{Answer, Desk, Request};
 use auth::Caller;
 use problem::Problem;
 
 pub use auth::{SharedTokens, Token, Tokens};
+pub use entra::{Issuers, SharedIssuers};
 pub use openapi::document as openapi_document;
 pub use service::Readiness;
 
@@ -111,6 +115,8 @@ struct Inner {
     /// Open event streams by token.
     streams: Mutex<HashMap<String, usize>>,
     closing: watch::Sender<bool>,
+    /// The engine and whose Entra tokens are taken; set once, before serving.
+    prerequisites: OnceLock<(Engine, SharedIssuers)>,
 }
 
 impl ApiState {
@@ -133,7 +139,29 @@ impl ApiState {
             attempts: attempts::Attempts::default(),
             streams: Mutex::new(HashMap::new()),
             closing: watch::Sender::new(false),
+            prerequisites: OnceLock::new(),
         }))
+    }
+
+    /// With a prerequisite engine, and the issuers whose tokens are taken besides our own. Only the first call counts.
+    #[must_use]
+    pub fn with_prerequisites(self, engine: Engine, issuers: SharedIssuers) -> ApiState {
+        let _ = self.0.prerequisites.set((engine, issuers));
+        self
+    }
+
+    /// The prerequisite engine.
+    fn engine(&self) -> Result<&Engine, Problem> {
+        let unavailable = || {
+            let detail = "this gateway runs without the prerequisite engine";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "prerequisites_unavailable", detail)
+        };
+        self.0.prerequisites.get().map(|(engine, _)| engine).ok_or_else(unavailable)
+    }
+
+    /// Whose Entra tokens are taken.
+    fn issuers(&self) -> Option<Arc<Issuers>> {
+        self.0.prerequisites.get().map(|(_, issuers)| issuers.load_full())
     }
 
     fn tokens(&self) -> &SharedTokens {
@@ -282,6 +310,10 @@ fn guarded_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(records::cdr))
         .routes(routes!(records::timeline))
         .routes(routes!(records::audit))
+        .routes(routes!(integration::get, integration::put, integration::forget))
+        .routes(routes!(integration::test))
+        .routes(routes!(integration::evidence))
+        .routes(routes!(integration::preflight))
         .routes(routes!(service::drain))
 }
 
@@ -346,6 +378,7 @@ fn method_label(method: &axum::http::Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
         "POST" => "POST",
+        "PUT" => "PUT",
         "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         "HEAD" => "HEAD",

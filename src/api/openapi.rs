@@ -32,6 +32,7 @@ use super::records::CloudEvent;
         (name = "supervision", description = "Monitor, whisper, barge, take over"),
         (name = "consult", description = "Ask an expert, talk in private, merge or hand over"),
         (name = "transfer", description = "Give a place in a call to another"),
+        (name = "prerequisites", description = "Whether somebody may be rung, and the account it is read with"),
         (name = "events", description = "What happens, as it happens"),
         (name = "records", description = "What happened"),
         (name = "service", description = "The gateway itself"),
@@ -69,6 +70,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (HttpMethod, &mut Ope
     [
         (HttpMethod::Get, &mut item.get),
         (HttpMethod::Post, &mut item.post),
+        (HttpMethod::Put, &mut item.put),
         (HttpMethod::Patch, &mut item.patch),
         (HttpMethod::Delete, &mut item.delete),
     ]
@@ -194,6 +196,6 @@ mod tests {
                 }
             }
         }
-        assert_eq!(count, 32, "an operation came or went: say so in CHANGELOG.md");
+        assert_eq!(count, 38, "an operation came or went: say so in CHANGELOG.md");
     }
 }

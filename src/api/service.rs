@@ -1,7 +1,7 @@
 //! The gateway as a service: alive, ready, measured, drained.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::ApiState;
-use super::auth::{Caller, identify};
+use super::auth::{Caller, recognise};
 use super::problem::Problem;
 use crate::call::rights::{Act, Actor, Denial};
 use crate::switchboard::desk::{Answer, Request};
@@ -108,7 +108,7 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<R
     responses((status = 200, description = "All metrics", content_type = "text/plain", body = String)))]
 pub(super) async fn metrics(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {
     if !state.config().metrics_open {
-        let caller = identify(&headers, &state.tokens().load(), SystemTime::now())?;
+        let caller = recognise(&state, &headers).await?;
         if caller.principal.actor != Actor::Operator {
             return Err(state.refused(&caller, "read_metrics", "metrics", Denial::RoleForbids));
         }

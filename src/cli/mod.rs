@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod explain;
 mod online;
+mod prereq;
 mod serve;
 mod teams;
 
@@ -39,7 +40,7 @@ enum Command {
     /// Exit code: 0 the file can be used (warnings are printed), 1 it cannot, 2 it cannot be read. With --online,
     /// names and trunks are tried as well, and 1 means that one of them does not work.
     Check(Check),
-    /// Pair with Microsoft Teams and Azure: what has to be done on their side.
+    /// Pair with Microsoft Teams and Azure: what has to be done on their side, and what is so there.
     #[command(subcommand)]
     Teams(Teams),
     /// Say what a result code means and what to look at.
@@ -48,6 +49,13 @@ enum Command {
     /// a rule of `sidetone check` (unknown-key). A status lists the codes that come with it. A code that Microsoft
     /// does not publish is explained by its form, 5XYZZZ. Exit code: 0, or 1 if it is none of these.
     Explain(Explain),
+    /// Say whether somebody at Teams could be rung, over what, and what would mend it if not.
+    ///
+    /// The engine is the one that decides before every dial. Lines marked X refuse a route, ! are to be looked at.
+    /// Exit code: 0 a route is clear, 1 none is, 2 that cannot be found out.
+    Preflight(prereq::Preflight),
+    /// Print where an administrator of the Entra tenant grants the permissions.
+    ConsentUrl(prereq::ConsentUrl),
     /// Play a whole call on loopback: a carrier, an agent and a supervisor, monitored by ear.
     ///
     /// Starts a gateway of its own on free ports, lets three simulated telephones call each other
@@ -106,6 +114,12 @@ enum Teams {
     /// under sbc1.example.com) is a customer's tenant of a carrier and gets a part of its own. Exit code: 0, or 1
     /// if the file cannot be used or has no Direct Routing trunk.
     Setup(Setup),
+    /// Print the PowerShell that a Teams administrator runs to collect evidence.
+    Collect,
+    /// Take the file that the collector wrote.
+    ///
+    /// It is kept in the store of the configuration; a running gateway has it within ten seconds.
+    Import(prereq::Import),
 }
 
 #[derive(Debug, Args)]
@@ -156,6 +170,13 @@ pub(crate) fn run() -> ExitCode {
         Command::Check(check) => check::run(&check),
         Command::Teams(Teams::Setup(setup)) => teams::setup(&setup),
         Command::Explain(explain) => explain::run(&explain),
+        Command::Preflight(asked) => prereq::preflight(&asked),
+        Command::ConsentUrl(asked) => prereq::consent_url(&asked),
+        Command::Teams(Teams::Collect) => {
+            print!("{}", sidetone::prereq::collect::SCRIPT);
+            ExitCode::SUCCESS
+        }
+        Command::Teams(Teams::Import(asked)) => prereq::import(&asked),
         #[cfg(feature = "sim")]
         Command::Demo(demo) => demo::run(demo),
         Command::Openapi => {

@@ -63,6 +63,8 @@ pub const ACS_EVENTS: &str = "sidetone_acs_events_total";
 pub const ACS_DENIED: &str = "sidetone_acs_denied_total";
 /// Messages on media WebSockets that make no sense.
 pub const ACS_ODD_FRAMES: &str = "sidetone_acs_odd_frames_total";
+/// When the credential of an integration ends, in seconds since 1970. Label `tenant`.
+pub const SECRET_EXPIRES: &str = "sidetone_integration_secret_expires_timestamp_seconds";
 
 /// Seconds: from a fast answer of the API to a slow pick-up of a telephone.
 const BUCKETS: &[f64] =
@@ -114,5 +116,6 @@ fn describe() {
     counter!(ACS_EVENTS, "Callbacks of ACS, known or unknown");
     counter!(ACS_DENIED, "Requests of ACS and Event Grid without a believable token");
     counter!(ACS_ODD_FRAMES, "Messages on media WebSockets that make no sense");
+    gauge!(SECRET_EXPIRES, "When the credential of an integration ends, by tenant");
     counter!(WEBHOOK_DROPPED, "Events a webhook will never get, by webhook and reason");
 }

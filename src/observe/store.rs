@@ -5,6 +5,8 @@
 //! absent text is empty, an absent time is 0), integers of 64 bits. What must differ stands in
 //! [`Dialect`]. Times are microseconds since 1970.
 
+mod evidence;
+
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -157,6 +159,11 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE webhooks (
         name TEXT PRIMARY KEY, delivered BIGINT NOT NULL, disabled BIGINT NOT NULL, fingerprint TEXT NOT NULL);
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BIGINT NOT NULL);
+", "
+    CREATE TABLE evidence (
+        tenant TEXT NOT NULL, check_id TEXT NOT NULL, subject TEXT NOT NULL, source TEXT NOT NULL,
+        observed_at BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (tenant, check_id, subject, source));
+    CREATE TABLE integration (tenant TEXT PRIMARY KEY, options TEXT NOT NULL);
 "];
 
 impl Store {

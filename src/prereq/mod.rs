@@ -19,20 +19,26 @@
 //!
 //! Read [`check`] first: its table is the gate.
 
+pub mod account;
 pub mod check;
 pub mod collect;
 pub mod evidence;
 pub mod finding;
+pub mod gather;
+pub mod graph;
+mod http;
 pub mod number;
 pub mod presence;
 pub mod read;
 pub mod rule;
+pub mod token;
 
 use std::time::{Duration, SystemTime};
 
 pub use check::{About, Check, Class, Need, Route};
 pub use evidence::{Evidence, Source, Subject, Verdict};
 pub use finding::{Finding, Remedy, Weight, Who};
+pub use gather::Engine;
 pub use rule::{Address, Facts, Policy, assess};
 
 /// A clearance is for the ring that follows it. Longer, and it would be evidence of its own.

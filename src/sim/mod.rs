@@ -12,6 +12,7 @@ pub mod acs;
 pub mod authority;
 pub mod demo;
 pub mod ear;
+pub mod graph;
 pub mod phone;
 pub mod rtp;
 pub mod stage;

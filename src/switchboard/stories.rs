@@ -145,8 +145,6 @@ impl Journal for Notebook {
     }
 }
 
-mod toll;
-
 struct House {
     board: Switchboard,
     orders: mpsc::Receiver<Order>,

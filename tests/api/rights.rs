@@ -20,6 +20,9 @@ async fn every_role_gets_what_the_table_of_acts_says() {
     let steer = [200, 403, 403, 403, 403, 200, 403, 404, 404];
     let supervise = [403, 403, 200, 403, 403, 200, 403, 404, 404];
     let created = |row: [u16; 9], to| row.map(|status| if status == 200 { to } else { status });
+    // An account is its tenant's; a tenant without one is told so.
+    let account = [403, 403, 403, 403, 200, 200, 403, 404, 404];
+    let unconfigured = |row: [u16; 9]| row.map(|status| if status == 404 { 409 } else { status });
     let hang_up = [204, 403, 204, 403, 403, 204, 403, 404, 404];
     let table: Vec<(Method, String, [u16; 9])> = vec![
         (Method::GET, "/v1/calls".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
@@ -45,6 +48,12 @@ async fn every_role_gets_what_the_table_of_acts_says() {
         (Method::PATCH, consult.clone(), steer),
         (Method::POST, format!("{consult}/complete"), created(steer, 204)),
         (Method::POST, format!("{consult}/cancel"), created(steer, 204)),
+        (Method::GET, "/v1/integration/teams".into(), account),
+        (Method::PUT, "/v1/integration/teams".into(), unconfigured(account)),
+        (Method::DELETE, "/v1/integration/teams".into(), created(account, 204)),
+        (Method::POST, "/v1/integration/teams/test".into(), account),
+        (Method::POST, "/v1/integration/teams/evidence".into(), account),
+        (Method::POST, "/v1/preflights".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, "/v1/cdr".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, "/v1/audit".into(), [403, 403, 403, 403, 200, 403, 200, 200, 403]),
         (Method::GET, "/metrics".into(), [403, 403, 403, 403, 403, 403, 200, 403, 403]),

@@ -7,15 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use reqwest::{Method, StatusCode};
-use sbc_config::{PersonId, TeamId, TenantId};
+use sbc_config::{Config, PersonId, SecretError, SecretSource, TeamId, TenantId};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sidetone::api::{ApiConfig, ApiState, Readiness, SharedTokens, Token, Tokens};
+use sidetone::api::{ApiConfig, ApiState, Issuers, Readiness, SharedTokens, Token, Tokens};
 use sidetone::call::rights::{Act, Actor, Principal, Scope, may};
 use sidetone::call::{CallId, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
 use sidetone::observe::{
     Audience, Event, Journal as _, Ledger, LedgerSettings, LedgerWriter, Store, metrics,
 };
+use sidetone::prereq::Engine;
 use sidetone::switchboard::desk::*;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -81,7 +82,8 @@ impl Stage {
         let readiness = Arc::new(Readiness::default());
         readiness.set_listeners_up(true);
         let handle = metrics::install().unwrap();
-        let state = ApiState::new(desk, tokens.clone(), ledger.clone(), readiness, handle, config);
+        let state = ApiState::new(desk, tokens.clone(), ledger.clone(), readiness, handle, config)
+            .with_prerequisites(engine(), Arc::new(ArcSwap::from_pointee(Issuers::default())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -379,12 +381,35 @@ fn audio_view() -> AudioView {
     }
 }
 
+/// Prerequisites of one tenant, whose account names no credential: nothing is asked of anybody.
+fn engine() -> Engine {
+    struct NoSecrets;
+    impl SecretSource for NoSecrets {
+        fn file(&self, _: &str) -> Result<String, SecretError> {
+            Err(SecretError::NotFound)
+        }
+
+        fn env(&self, _: &str) -> Result<String, SecretError> {
+            Err(SecretError::NotFound)
+        }
+    }
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let text = "sip.udp = '127.0.0.1:5060'\n[[tenant]]\nid = 'acme'\n[[integration]]\ntenant = 'acme'";
+    let config = Config::parse(text, &NoSecrets).unwrap();
+    let engine = Engine::new().unwrap();
+    engine.configure(&config.integrations);
+    engine
+}
+
 /// The body that makes each write valid.
 pub fn body_for(path: &str) -> Value {
     match path.rsplit('/').next() {
         Some("dtmf") => json!({"digits": "12#"}),
         Some("supervisions") => json!({"supervisor": "sam", "role": "whisper"}),
         Some("calls") => json!({"agent": "alice", "to": "+4930123456"}),
+        Some("teams") => json!({"phones": ["business"]}),
+        Some("evidence") => json!({"attest": {"check": "T10", "verdict": "pass", "note": "change 4711"}}),
+        Some("preflights") => json!({"target": "+14255550100"}),
         Some("transfers") => json!({"mode": "blind", "target": "erin"}),
         Some("consults") => json!({"target": "erin"}),
         Some(last) if last.starts_with("con_") => json!({"speak_to": "both"}),

@@ -37,9 +37,13 @@ const NOISE: &[(&str, &str)] = &[
 /// The quiet code: two crates, the core with its prerequisites, and the machines of the doors.
 const QUIET: &[&str] = &["media/src/", "sbc-config/src/", "src/prereq/", "src/call/", "src/sip/", "src/acs/"];
 
-/// Where the doors touch the world: their sockets, their tasks, the names the SIP door asks DNS for, its certificate
-/// files and who is told when they change, the requests and listener of the ACS door.
+/// Where the prerequisites are read, and where the doors touch the world: their sockets, their tasks, the names the SIP
+/// door asks DNS for, its certificate files and who is told when they change, the requests and listener of the ACS door.
 const LOUD: &[&str] = &[
+    "src/prereq/gather.rs",
+    "src/prereq/graph.rs",
+    "src/prereq/http.rs",
+    "src/prereq/token.rs",
     "src/sip/transport.rs",
     "src/sip/transport/",
     "src/sip/door.rs",

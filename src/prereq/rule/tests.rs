@@ -69,6 +69,8 @@ fn every_check_with_every_verdict_on_every_route() {
                     let sources: &[Check] = match check {
                         Check::ResourceAllowed => &[Check::Federation],
                         Check::Number => &[Check::OfficePhone, Check::TeamsNumber],
+                        // The number that this route does not dial.
+                        Check::NumbersAgree if route == Route::Pstn => &[Check::TeamsNumber],
                         Check::NumbersAgree => &[Check::OfficePhone],
                         _ => &[],
                     };

@@ -1,0 +1,193 @@
+//! The account, the evidence and the preflight as clients of the API meet them, with tokens of both kinds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use sidetone::api::{ApiConfig, ApiState, Issuers, Readiness, Token, Tokens};
+use sidetone::call::rights::Actor;
+use sidetone::observe::{Ledger, LedgerSettings, Store, metrics};
+use sidetone::switchboard::desk::Desk;
+use tokio::net::TcpListener;
+
+use crate::entra::{Signer, seconds};
+use crate::stage::{ACS, ADELE, Stage};
+
+const GROUP: &str = "99999999-0000-0000-0000-000000000001";
+
+struct Api {
+    stage: Stage,
+    base: String,
+    http: reqwest::Client,
+    signer: Signer,
+    _dir: tempfile::TempDir,
+}
+
+impl Api {
+    async fn new() -> Api {
+        let stage = Stage::with(&format!(
+            "agent_group = '{GROUP}'\napi_tokens = {{ audience = ['api://sidetone'], people = {{ '{ADELE}' = 'alice' }} }}"
+        ))
+        .await;
+        let signer = Signer::new("k1");
+        stage.cloud.world().jwks = json!({"keys": [signer.jwk]});
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!("sqlite:{}", dir.path().join("store").display())).await.unwrap();
+        let (ledger, writer) = Ledger::open(store, LedgerSettings::default()).await.unwrap();
+        tokio::spawn(writer.run());
+        let token = |name: &str, actor| Token {
+            name: name.into(),
+            sha256: Sha256::digest(name.as_bytes()).into(),
+            actor,
+            expires: None,
+        };
+        let tenant = || stage.tenant.clone();
+        let other = sbc_config::TenantId::new("other").unwrap();
+        let tokens = Tokens::new(vec![
+            token("admin", Actor::TenantAdmin { tenant: tenant() }),
+            token("alice", Actor::Agent { tenant: tenant(), person: "alice".parse().unwrap() }),
+            token("foreign", Actor::TenantAdmin { tenant: other }),
+            token("operator", Actor::Operator),
+        ]);
+        let issuers = Issuers::of(&stage.config).unwrap();
+        let (desk, _inbox) = Desk::new();
+        let state = ApiState::new(
+            desk,
+            Arc::new(ArcSwap::from_pointee(tokens)),
+            ledger,
+            Arc::new(Readiness::default()),
+            metrics::install().unwrap(),
+            ApiConfig::default(),
+        )
+        .with_prerequisites(stage.engine.clone(), Arc::new(ArcSwap::from_pointee(issuers)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(sidetone::api::serve(listener, state, std::future::pending()));
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
+        Api { stage, base, http, signer, _dir: dir }
+    }
+
+    async fn ask(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap_or_default())
+    }
+
+    async fn put(&self, body: Value) -> (StatusCode, Value) {
+        self.ask(Method::PUT, "/v1/integration/teams", "admin", Some(body)).await
+    }
+
+    fn entra(&self, claims: Value) -> String {
+        let mut all = json!({"aud": "api://sidetone", "exp": seconds() + 600, "oid": ADELE,
+            "iss": format!("{}/11111111-2222-3333-4444-555555555555/v2.0", self.stage.cloud.base())});
+        for (name, value) in claims.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        self.signer.sign("k1", &all)
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_has_one_account_and_no_secret_is_taken() {
+    let api = Api::new().await;
+    let code = |(status, body): (StatusCode, Value)| {
+        (status.as_u16(), body["code"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(code(api.put(json!({"client_secret": "x"})).await), (422, "secret_not_accepted".into()));
+    let another = json!({"client_id": "cccccccc-0000-0000-0000-000000000001"});
+    assert_eq!(code(api.put(another).await), (409, "integration_exists".into()));
+    let (status, view) = api.put(json!({"phones": ["mobile"], "people": ["ben@example.com"]})).await;
+    assert_eq!(
+        (status, &view["phones"], &view["complete"]),
+        (StatusCode::OK, &json!(["mobile"]), &json!(true))
+    );
+    assert!(!view.to_string().contains("canary"));
+    let (_, said) =
+        api.ask(Method::POST, "/v1/preflights", "admin", Some(json!({"target": ADELE, "via": "voip"}))).await;
+    let findings = said["routes"][0]["findings"].as_array().unwrap();
+    assert!(findings.iter().any(|one| one["code"] == "not_enabled_here"), "{said}");
+    let (status, _) = api.ask(Method::DELETE, "/v1/integration/teams", "admin", None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    let (_, view) = api.ask(Method::GET, "/v1/integration/teams", "admin", None).await;
+    assert!(view.get("people").is_none(), "{view}");
+    for (token, status) in [("alice", 403), ("operator", 403), ("foreign", 404), ("nobody", 401)] {
+        let (said, _) = api.ask(Method::GET, "/v1/integration/teams", token, None).await;
+        assert_eq!(said.as_u16(), status, "{token}");
+    }
+}
+
+#[tokio::test]
+async fn a_preflight_explains_and_evidence_mends() {
+    let api = Api::new().await;
+    api.stage.engine.forget(&api.stage.tenant);
+    let preflight = json!({"target": "adele@example.com", "via": "voip"});
+    let (_, said) = api.ask(Method::POST, "/v1/preflights", "alice", Some(preflight.clone())).await;
+    let of = |said: &Value, check: &str| {
+        let all = said["routes"][0]["findings"].as_array().unwrap().clone();
+        all.into_iter().find(|one| one["check"] == check).unwrap()
+    };
+    assert_eq!(said["routes"][0]["clear"], false);
+    assert_eq!(of(&said, "T07")["verdict"], "unknown");
+    assert_eq!(of(&said, "T07")["remedy"]["who"], "teams_administrator");
+    let file = json!({"schema": "sidetone.teams-evidence/1", "tenantId": "{11111111-2222-3333-4444-555555555555}",
+        "collectedAt": jiff::Timestamp::now().to_string(),
+        "acsFederation": {"EnableAcsUsers": "True", "AllowedAcsResources": []},
+        "externalAccess": [{"Identity": "Global", "EnableAcsFederationAccess": true}]});
+    let give = async |body: Value| {
+        api.ask(Method::POST, "/v1/integration/teams/evidence", "admin", Some(body)).await
+    };
+    assert_eq!(give(json!({"import": file.clone()})).await.1["taken"], 2);
+    let (_, said) = api.ask(Method::POST, "/v1/preflights", "alice", Some(preflight.clone())).await;
+    let command = of(&said, "T08")["remedy"]["command"].as_str().unwrap().to_owned();
+    assert!(command.contains(ACS) && command.contains("$cur.AllowedAcsResources"), "{command}");
+    let mut fixed = file.clone();
+    fixed["acsFederation"]["AllowedAcsResources"] = json!([ACS]);
+    fixed["collectedAt"] = json!(jiff::Timestamp::now().to_string());
+    give(json!({"import": fixed})).await;
+    let (_, said) = api.ask(Method::POST, "/v1/preflights", "alice", Some(preflight)).await;
+    assert_eq!(said["route"], "voip", "{said}");
+    let mut wrong = file;
+    wrong["tenantId"] = json!("22222222-2222-3333-4444-555555555555");
+    assert_eq!(give(json!({"import": wrong})).await.1["code"], "import_wrong_tenant");
+    let word = json!({"attest": {"check": "T10", "verdict": "pass", "note": "change 4711"}});
+    assert_eq!(give(word).await.1["taken"], 1);
+    let empty = json!({"attest": {"check": "T10", "verdict": "pass", "note": " "}});
+    assert_eq!(give(empty).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn what_an_entra_token_lets_its_bearer_do() {
+    let api = Api::new().await;
+    let admin = "/v1/integration/teams";
+    for (claims, right) in [
+        (json!({"roles": ["Sidetone.Admin"]}), (200, "")),
+        (json!({"roles": ["Sidetone.Agent"]}), (403, "role_forbids")),
+        (
+            json!({"roles": ["Sidetone.Agent"], "oid": "00000000-0000-0000-0000-00000000000f"}),
+            (403, "person_unknown"),
+        ),
+        (json!({"roles": ["Sidetone.Admin"], "oid": null}), (403, "person_unknown")),
+        (json!({"roles": ["Other.Admin"], "groups": []}), (403, "role_missing")),
+        (json!({"groups": [GROUP]}), (403, "role_forbids")),
+        (json!({"roles": ["Sidetone.Admin"], "aud": "https://graph.microsoft.com"}), (401, "token_invalid")),
+        (json!({"roles": ["Sidetone.Admin"], "iss": "https://evil.example"}), (401, "token_invalid")),
+        (json!({"roles": ["Sidetone.Admin"], "exp": seconds() - 3600}), (401, "token_invalid")),
+    ] {
+        let (status, body) = api.ask(Method::GET, admin, &api.entra(claims.clone()), None).await;
+        assert_eq!((status.as_u16(), body["code"].as_str().unwrap_or_default()), right, "{claims}");
+    }
+    // Without roles and groups in the token, Graph says; and when it cannot, nobody is let in.
+    let by_group = api.entra(json!({}));
+    let (status, body) = api.ask(Method::GET, admin, &by_group, None).await;
+    assert_eq!((status.as_u16(), &body["code"]), (403, &json!("role_missing")));
+    let down = Api::new().await;
+    down.stage.cloud.world().faults.push(("/users".into(), 503));
+    let (status, body) = down.ask(Method::GET, admin, &down.entra(json!({})), None).await;
+    assert_eq!((status.as_u16(), &body["code"]), (503, &json!("groups_unknown")));
+}
