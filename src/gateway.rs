@@ -205,7 +205,8 @@ impl Gateway {
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
         let (doubts_in, doubts) = mpsc::channel(DOUBTS_MAX);
-        let door = door::run(door, wires, orders, reports_in, doubts_in.clone());
+        let (drains, draining) = watch::channel(false);
+        let door = door::run(door, wires, orders, reports_in, doubts_in.clone(), draining);
         tasks.spawn(taking_calls("the SIP door", readiness.clone(), door));
         let acs_orders = acs.map(|(acs, orders_in)| {
             tasks.spawn(taking_calls("the ACS door", readiness.clone(), acs.run()));
@@ -215,6 +216,7 @@ impl Gateway {
             reports,
             sip: orders_in,
             acs: acs_orders,
+            draining: drains,
             asked,
             bridge_events,
             bridge,

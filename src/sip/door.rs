@@ -38,8 +38,8 @@ mod transfer;
 mod way;
 
 use keys::Terms;
-use way::codecs_of;
 pub(crate) use way::host;
+use way::{codecs_of, manners_of};
 
 /// Retry-After of a refusal for want of capacity, in seconds.
 const RETRY_AFTER_S: u64 = 5;
@@ -70,6 +70,7 @@ pub struct Door {
     reports: VecDeque<Report>,
     closing: VecDeque<ConnectionId>,
     doubted: VecDeque<Arc<str>>,
+    draining: bool,
     random: Random,
 }
 
@@ -91,12 +92,19 @@ impl Door {
         let (nonce_key, endpoint_seed) = (key(), key());
         let sip = config.load().sip.clone();
         let known = names.clone();
-        let lookup: Arc<endpoint::Lookup> = Arc::new(move |host, port, transport| {
+        let lookup: Arc<endpoint::Lookup> = Arc::new(move |now, host, port, transport| {
             let host = host.to_string().to_ascii_lowercase().into();
             let place = Place { host, port: Some(port), transport: Some(transport) };
             // Any of its addresses will do, so nothing is drawn.
             let found = known.load().find(now, &place, &mut Random::new([0; 32]));
             found.first().map(|found| found.at)
+        });
+        let trunks = config.clone();
+        let manners: Arc<endpoint::MannersOf> = Arc::new(move |peer, request, port| {
+            let host = request.uri().host().map(|host| host.to_string()).unwrap_or_default();
+            let config = trunks.load();
+            // Only what anybody may hear is told: the name by which the range knows us, which it has just named itself.
+            manners_of(config.trunk_of_request(peer.remote.ip(), &host), port, None)
         });
         let expiry = Expiry {
             min: sip.register_expires_min,
@@ -110,7 +118,10 @@ impl Door {
         });
         let registrar = Registrar::new(&sip.realm, people, expiry, nonce_key, now).offering(hashes.collect());
         Door {
-            endpoint: Endpoint::new(endpoint, endpoint_seed).with_registrar(registrar).with_lookup(lookup),
+            endpoint: Endpoint::new(endpoint, endpoint_seed)
+                .with_registrar(registrar)
+                .with_lookup(lookup)
+                .with_manners(manners),
             config,
             names,
             legs: HashMap::new(),
@@ -121,6 +132,7 @@ impl Door {
             reports: VecDeque::new(),
             closing: VecDeque::new(),
             doubted: VecDeque::new(),
+            draining: false,
             random,
         }
     }
@@ -170,7 +182,15 @@ impl Door {
 
     /// When [`Door::handle_timeout`] is next wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.endpoint.poll_timeout().into_iter().chain([self.trunks.next()]).min()
+        let asks = (!self.draining).then(|| self.trunks.next());
+        self.endpoint.poll_timeout().into_iter().chain(asks).min()
+    }
+
+    /// Calls are wanted elsewhere from now on: trunks are not asked whether they live any more, which is how those learn of
+    /// it that count our questions (Microsoft tries a gateway last that is silent for five minutes). Questions of theirs
+    /// are still answered. New calls are the switchboard's to refuse, which keeps a record of each.
+    pub fn take_no_more(&mut self) {
+        self.draining = true;
     }
 
     /// The next thing to be done, messages first.
@@ -617,7 +637,9 @@ pub async fn run(
     mut orders: tokio::sync::mpsc::Receiver<Order>,
     reports: tokio::sync::mpsc::Sender<Report>,
     doubts: tokio::sync::mpsc::Sender<Arc<str>>,
+    mut draining: tokio::sync::watch::Receiver<bool>,
 ) {
+    let mut drained = false;
     loop {
         while let Some(wanted) = door.poll() {
             match wanted {
@@ -658,6 +680,11 @@ pub async fn run(
                 }
                 None => return,
             },
+            // An error means that nobody is left who could say so; then the orders end as well.
+            _ = draining.wait_for(|draining| *draining), if !drained => {
+                drained = true;
+                survive(|| door.take_no_more());
+            }
             () = sleep_until(wake) => survive(|| door.handle_timeout(Instant::now())),
         }
     }

@@ -47,8 +47,21 @@ pub const MAX_TRANSACTIONS: usize = 100_000;
 /// Most sessions kept at a time.
 pub const MAX_SESSIONS: usize = 20_000;
 
-/// Whoever knows the address of a host of a URI, for this port and transport; at once, or not at all.
-pub type Lookup = dyn Fn(&Host, u16, Transport) -> Option<SocketAddr> + Send + Sync;
+/// Whoever knows the address that a host of a URI has now, for this port and transport; at once, or not at all.
+pub type Lookup = dyn Fn(Instant, &Host, u16, Transport) -> Option<SocketAddr> + Send + Sync;
+
+/// Whoever knows how a peer is spoken to that sends OPTIONS: by the peer, its request and the port it finds us at.
+pub type MannersOf = dyn Fn(&Peer, &Request, u16) -> Arc<Manners> + Send + Sync;
+
+/// [`MannersOf`], where somebody knows.
+#[derive(Default)]
+struct OfPeers(Option<Arc<MannersOf>>);
+
+impl std::fmt::Debug for OfPeers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "OfPeers" } else { "none" })
+    }
+}
 
 /// What a caller is told to wait after 503.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -150,6 +163,7 @@ pub enum OptionsOutcome {
 pub struct Endpoint {
     hub: Hub,
     registrar: Option<Registrar>,
+    manners_of: OfPeers,
     sessions: HashMap<SessionId, Session>,
     options: HashMap<OptionsId, Instant>,
     sessions_made: u64,
@@ -163,6 +177,7 @@ impl Endpoint {
         Endpoint {
             hub: Hub::new(config, seed),
             registrar: None,
+            manners_of: OfPeers::default(),
             sessions: HashMap::new(),
             options: HashMap::new(),
             sessions_made: 0,
@@ -395,13 +410,20 @@ impl Endpoint {
         self
     }
 
-    /// Asks a peer for a sign of life.
+    /// Answers OPTIONS outside of calls with the manners that this gives. Without it, plainly.
+    pub fn with_manners(mut self, of: Arc<MannersOf>) -> Endpoint {
+        self.manners_of = OfPeers(Some(of));
+        self
+    }
+
+    /// Asks a peer for a sign of life, with its manners.
     pub fn options(
         &mut self,
         now: Instant,
         target: &Uri,
         from: &NameAddr,
         to: Destination,
+        manners: &Manners,
     ) -> Result<OptionsId, CommandError> {
         if self.hub.layer.len() >= self.hub.config.max_transactions {
             return Err(CommandError::Limit);
@@ -410,21 +432,26 @@ impl Endpoint {
         let id = OptionsId(self.options_made);
         let tag = format!("{:016x}", self.hub.random.bits());
         let call_id = format!("{:016x}{:016x}", self.hub.random.bits(), self.hub.random.bits());
-        let manners = Manners::plain();
-        let contact = self.hub.contact(&manners, &to);
+        let contact = self.hub.own_contact(manners, &to);
+        let supported = manners.supported.unwrap_or_else(|| supported(self.hub.config.session_timers));
         let agent = self.hub.config.user_agent.clone();
-        let sent = self.hub.request(now, Kind::Other, to, Errand::Options(id), &manners, |via, _| {
-            RequestBuilder::new(Method::Options, target)
+        // RFC 3261 section 19.1.1: how to get there has no place in To.
+        let host = target.host();
+        let named = host.and_then(|host| Uri::sip(target.user(), &host, target.port()).ok());
+        let asked = NameAddr::new(named.unwrap_or_else(|| target.clone()));
+        let sent = self.hub.request(now, Kind::Other, to, Errand::Options(id), manners, |via, _| {
+            let request = RequestBuilder::new(Method::Options, target)
                 .via(via)
                 .max_forwards(MAX_FORWARDS)
                 .from(&from.clone().with_tag(&tag))
-                .to(&NameAddr::new(target.clone()))
+                .to(&asked)
                 .call_id(&call_id)
                 .cseq(1)
                 .header(Name::Contact, contact)
-                .header(Name::Accept, "application/sdp")
-                .header(Name::Allow, ALLOW)
-                .header(Name::UserAgent, agent)
+                .header(Name::Allow, manners.allow)
+                .header(Name::Supported, supported)
+                .header(Name::UserAgent, agent);
+            manners.headers.iter().fold(request, |request, (name, value)| request.named(name, value))
         });
         sent.ok_or(CommandError::Unwritable)?;
         self.options.insert(id, now);
@@ -540,7 +567,13 @@ impl Endpoint {
             Method::Invite => self.on_invite(now, question),
             Method::Options => {
                 let tag = self.stray_tag();
-                self.hub.answer_options(now, &question, &tag);
+                let (peer, request) = (&question.peer, &question.request);
+                let of = self.manners_of.0.as_deref();
+                let manners = of.map_or_else(Manners::plain, |of| {
+                    let (_, port) = self.hub.sent_by(&Destination::from(*peer));
+                    of(peer, request, port.unwrap_or(peer.transport.default_port()))
+                });
+                self.hub.answer_options(now, &question, &tag, &manners);
             }
             Method::Register => self.on_register(now, &question),
             _ => {
@@ -749,15 +782,18 @@ impl Hub {
     }
 
     /// RFC 3261 section 11: what we can do.
-    pub(super) fn answer_options(&mut self, now: Instant, question: &Question, tag: &str) {
+    pub(super) fn answer_options(&mut self, now: Instant, question: &Question, tag: &str, manners: &Manners) {
+        let contact = self.own_contact(manners, &Destination::from(question.peer));
+        let supported = manners.supported.unwrap_or_else(|| supported(self.config.session_timers));
         let response = question
             .response(StatusCode::OK)
             .to_tag(tag)
-            .header(Name::Allow, ALLOW)
+            .header(Name::Contact, contact)
+            .header(Name::Allow, manners.allow)
             .header(Name::Accept, "application/sdp")
             .header(Name::AcceptEncoding, "identity")
             .header(Name::AcceptLanguage, "en")
-            .header(Name::Supported, supported(self.config.session_timers))
+            .header(Name::Supported, supported)
             .header(Name::Server, self.config.user_agent.clone());
         self.respond(now, question, response);
     }

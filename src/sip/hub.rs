@@ -103,6 +103,13 @@ impl Hub {
         Bytes::from(format!("<sip:{user}@{host}{port}{transport}>"))
     }
 
+    /// Our Contact where the gateway speaks and no call of it: whoever knows us by a name knows the name alone.
+    pub(super) fn own_contact(&self, manners: &Manners, to: &Destination) -> Bytes {
+        let Some((host, port)) = &manners.name else { return self.contact(manners, to) };
+        let transport = to.transport.param().map(|name| format!(";transport={name}")).unwrap_or_default();
+        Bytes::from(format!("<sip:{host}:{port}{transport}>"))
+    }
+
     /// A fresh branch with its Via.
     pub(super) fn via(&mut self, manners: &Manners, to: &Destination) -> (u64, Via) {
         let branch = self.random.bits();

@@ -716,23 +716,23 @@ impl Way {
     }
 
     /// RFC 3261 section 12.2.1.1: the address of the first route or of the target, when it is one.
-    fn to(&self, hub: &Hub, dialog: &Dialog) -> Destination {
+    fn to(&self, hub: &Hub, now: Instant, dialog: &Dialog) -> Destination {
         match self.next_hop {
             NextHop::Pinned => self.flow,
             NextHop::Follow => self.follow(dialog.next_hop()),
             NextHop::ByRoute => {
-                dialog.first_route().and_then(|route| self.by_route(hub, route)).unwrap_or(self.flow)
+                dialog.first_route().and_then(|route| self.by_route(hub, now, route)).unwrap_or(self.flow)
             }
         }
     }
 
     /// The address behind the name of a route. `None` while nobody knows it.
-    fn by_route(&self, hub: &Hub, route: &Uri) -> Option<Destination> {
+    fn by_route(&self, hub: &Hub, now: Instant, route: &Uri) -> Option<Destination> {
         let (host, transport) = (route.host()?, self.flow.transport);
         let port = route.port().unwrap_or(transport.default_port());
         let remote = match host.ip() {
             Some(ip) => std::net::SocketAddr::new(ip, port),
-            None => hub.resolver.0.as_ref()?(&host, port, transport)?,
+            None => hub.resolver.0.as_ref()?(now, &host, port, transport)?,
         };
         if self.flow.connection.is_some() && self.flow.remote == remote {
             return Some(self.flow);

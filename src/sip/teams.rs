@@ -78,6 +78,12 @@ pub fn from(trunk: &Trunk, port: u16, number: &str, name: Option<&str>) -> Optio
     })
 }
 
+/// Our From where nobody calls: the paired name alone.
+pub fn ourselves(trunk: &Trunk, port: u16) -> Option<NameAddr> {
+    let host = Host::Name(trunk.fqdn.as_ref()?.as_ref().into());
+    Uri::sip(None, &host, Some(port)).ok().map(NameAddr::new)
+}
+
 /// What to call the target of a transfer in records: a number, or Microsoft's name of a person.
 pub fn target_name(uri: &Uri) -> String {
     let person = uri.param("x-m").flatten().map(str::to_owned);

@@ -349,6 +349,7 @@ impl Switchboard {
             return Err(Refusal::Denied(denial));
         }
         self.draining = true;
+        self.doors.drain();
         tracing::info!(calls = self.calls.len(), "draining");
         Ok(Answer::Draining { calls: self.calls.len() })
     }

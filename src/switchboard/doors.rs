@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use sbc_config::{Config, Reach};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::call::door::{Order, Origin};
 use crate::call::{Address, LegId, Target};
@@ -12,6 +12,8 @@ use crate::call::{Address, LegId, Target};
 pub(super) struct Doors {
     sip: mpsc::Sender<Order>,
     acs: Option<mpsc::Sender<Order>>,
+    /// Whether calls are wanted elsewhere.
+    draining: watch::Sender<bool>,
     /// Every other leg is at the SIP door.
     at_acs: HashSet<LegId>,
 }
@@ -20,8 +22,17 @@ pub(super) struct Doors {
 pub(super) struct Shut;
 
 impl Doors {
-    pub(super) fn new(sip: mpsc::Sender<Order>, acs: Option<mpsc::Sender<Order>>) -> Doors {
-        Doors { sip, acs, at_acs: HashSet::new() }
+    pub(super) fn new(
+        sip: mpsc::Sender<Order>,
+        acs: Option<mpsc::Sender<Order>>,
+        draining: watch::Sender<bool>,
+    ) -> Doors {
+        Doors { sip, acs, draining, at_acs: HashSet::new() }
+    }
+
+    /// No new calls are taken from now on, which peers are to notice before they send one.
+    pub(super) fn drain(&self) {
+        self.draining.send_replace(true);
     }
 
     /// A leg has come in.

@@ -71,6 +71,8 @@ pub struct Lines {
     pub sip: mpsc::Sender<Order>,
     /// Orders to the ACS door, if there is one.
     pub acs: Option<mpsc::Sender<Order>>,
+    /// Turns true when no new calls are taken any more.
+    pub draining: watch::Sender<bool>,
     /// What the API asks.
     pub asked: mpsc::Receiver<Asked>,
     /// What the bridge tells.
@@ -126,9 +128,19 @@ struct Closing {
 
 /// Runs the switchboard until it is stopped or the doors are gone.
 pub async fn run(lines: Lines) {
-    let Lines { mut reports, sip, acs, mut asked, mut bridge_events, bridge, journal, config, mut stop } =
-        lines;
-    let mut board = Switchboard::new(Doors::new(sip, acs), bridge, journal, config);
+    let Lines {
+        mut reports,
+        sip,
+        acs,
+        draining,
+        mut asked,
+        mut bridge_events,
+        bridge,
+        journal,
+        config,
+        mut stop,
+    } = lines;
+    let mut board = Switchboard::new(Doors::new(sip, acs, draining), bridge, journal, config);
     let mut stopping = false;
     let mut announce: Option<Instant> = None;
     loop {
@@ -210,6 +222,7 @@ impl Switchboard {
     /// The process stops: nobody is let in any more, and nobody is left in a call that is dead.
     fn stop(&mut self, now: Instant) {
         self.draining = true;
+        self.doors.drain();
         for id in self.calls.keys().copied().collect::<Vec<_>>() {
             // One that is over already needs no ending.
             let _over = self.command(now, id, Command::HangUp(Cause::ShuttingDown));

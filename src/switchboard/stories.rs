@@ -148,6 +148,7 @@ impl Journal for Notebook {
 struct House {
     board: Switchboard,
     orders: mpsc::Receiver<Order>,
+    draining: watch::Sender<bool>,
     bridge_events: mpsc::Receiver<BridgeEvent>,
     bridge: Bridge,
     notebook: Arc<Notebook>,
@@ -189,9 +190,15 @@ impl House {
         let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
         let notebook = Arc::new(Notebook::default());
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let board =
-            Switchboard::new(Doors::new(orders_in, None), bridge.clone(), notebook.clone(), config.clone());
-        House { board, orders, bridge_events, bridge, notebook, config, now: Instant::now(), legs: 0 }
+        let (draining, _) = watch::channel(false);
+        let board = Switchboard::new(
+            Doors::new(orders_in, None, draining.clone()),
+            bridge.clone(),
+            notebook.clone(),
+            config.clone(),
+        );
+        let now = Instant::now();
+        House { board, orders, draining, bridge_events, bridge, notebook, config, now, legs: 0 }
     }
 
     fn configure(&self, config: Config) {
@@ -410,7 +417,9 @@ async fn a_draining_gateway_takes_no_calls_and_still_lets_supervisors_join_the_r
     assert!(matches!(denied, Err(Refusal::Denied(Denial::RoleForbids))));
     assert_eq!(house.audited(), [("drain", "role_forbids".into())]);
     let operator = Principal { token: "ops".into(), actor: Actor::Operator };
+    assert!(!*house.draining.borrow());
     assert!(matches!(house.asked(&operator, Request::Drain), Ok(Answer::Draining { calls: 1 })));
+    assert!(*house.draining.borrow(), "the doors know");
 
     let late = house.customer_calls("+15550100");
     house.assert_turned_away(late, Cause::ShuttingDown, "draining");

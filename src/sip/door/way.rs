@@ -119,14 +119,7 @@ impl Door {
         to: &Destination,
         caller: Option<&str>,
     ) -> Arc<Manners> {
-        let Some(trunk) = trunk else { return Manners::plain() };
-        if teams::is_teams(trunk) {
-            return Arc::new(teams::manners(trunk, self.our_port(to), caller));
-        }
-        match trunk.transfer {
-            TransferStyle::Refer => Arc::new(Manners::referring()),
-            TransferStyle::Hidden => Manners::plain(),
-        }
+        manners_of(trunk, self.our_port(to), caller)
     }
 
     /// The port at which we are reached by way of this.
@@ -298,13 +291,21 @@ impl Door {
     }
 
     pub(super) fn ask_trunks(&mut self, now: Instant) {
+        if self.draining {
+            return; // who hears nothing of us for a while sends its calls elsewhere
+        }
         let config = self.config.load_full();
         for (trunk, destination) in self.trunks.due(now, &config, &mut self.random) {
             let asked = self.resolve(now, Some(&trunk), &destination).and_then(|to| {
                 let uri = at_destination(None, &destination, to.transport)?;
                 let known = config.trunk(&trunk);
-                let from = self.from(&to, known, &Caller { number: "sidetone".into(), name: None })?;
-                self.endpoint.options(now, &uri, &from, to).map_err(internal)
+                let from = match known.filter(|known| teams::is_teams(known)) {
+                    Some(known) => teams::ourselves(known, self.our_port(&to))
+                        .ok_or_else(|| not_there("the trunk has no name for us"))?,
+                    None => self.from(&to, known, &Caller { number: "sidetone".into(), name: None })?,
+                };
+                let manners = self.manners(known, &to, None);
+                self.endpoint.options(now, &uri, &from, to, &manners).map_err(internal)
             });
             match asked {
                 Ok(id) => self.trunks.asked(id, &trunk, &destination),
@@ -322,6 +323,18 @@ impl Door {
             Heard::NoWay => "the transport cannot reach it".to_owned(),
         };
         self.heard_of(now, &trunk, &destination, heard, &detail);
+    }
+}
+
+/// How the peer of a trunk is spoken to, and anybody else. `port` is where it finds us.
+pub(super) fn manners_of(trunk: Option<&Trunk>, port: u16, caller: Option<&str>) -> Arc<Manners> {
+    let Some(trunk) = trunk else { return Manners::plain() };
+    if teams::is_teams(trunk) {
+        return Arc::new(teams::manners(trunk, port, caller));
+    }
+    match trunk.transfer {
+        TransferStyle::Refer => Arc::new(Manners::referring()),
+        TransferStyle::Hidden => Manners::plain(),
     }
 }
 

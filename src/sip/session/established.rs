@@ -132,12 +132,11 @@ impl Ack {
         common: &Common,
         hub: &mut Hub,
         dialog: &Dialog,
-        way: &Way,
+        to: Destination,
         login: &mut Option<Box<Login>>,
         cseq: u32,
         sdp: Option<Bytes>,
     ) -> Option<Ack> {
-        let to = way.to(hub, dialog);
         let (_, via) = hub.via(&common.manners, &to);
         let request = dialog.request(Method::Ack, cseq, |request| request.via(&via));
         let mut request = signed(login, &mut hub.random, &Method::Ack, dialog.request_uri(), request);
@@ -173,8 +172,16 @@ impl Established {
         }
     }
 
-    fn send_ack(&mut self, common: &Common, hub: &mut Hub, cseq: u32, sdp: Option<Bytes>) -> Option<Ack> {
-        Ack::send(common, hub, &self.dialog, &self.way, &mut self.login, cseq, sdp)
+    fn send_ack(
+        &mut self,
+        common: &Common,
+        hub: &mut Hub,
+        now: Instant,
+        cseq: u32,
+        sdp: Option<Bytes>,
+    ) -> Option<Ack> {
+        let to = self.way.to(hub, now, &self.dialog);
+        Ack::send(common, hub, &self.dialog, to, &mut self.login, cseq, sdp)
     }
 
     pub(super) fn acked(&mut self, ack: Option<Ack>) {
@@ -251,7 +258,7 @@ impl Established {
                 Next::Stay
             }
             Method::Options => {
-                hub.answer_options(now, &question, &tag);
+                hub.answer_options(now, &question, &tag, &common.manners);
                 Next::Stay
             }
             method @ (Method::Refer | Method::Update | Method::Info) if !common.manners.takes(method) => {
@@ -419,7 +426,7 @@ impl Established {
     ) -> Result<(), CommandError> {
         let pending = self.referral.ok_or(CommandError::WrongState)?;
         let cseq = self.dialog.next_cseq();
-        let to = self.way.to(hub, &self.dialog);
+        let to = self.way.to(hub, now, &self.dialog);
         let contact = hub.contact(&common.manners, &to);
         let (dialog, login, errand) = (&self.dialog, &mut self.login, Errand::Session(common.id));
         let sent = hub.request(now, Kind::Other, to, errand, &common.manners, |via, random| {
@@ -490,7 +497,7 @@ impl Established {
         }
         let Some(wanted) = self.wanted.take() else { return };
         let cseq = self.dialog.next_cseq();
-        let to = self.way.to(hub, &self.dialog);
+        let to = self.way.to(hub, now, &self.dialog);
         let contact = hub.contact(&common.manners, &to);
         let (dialog, refresh, timers, login) = (&self.dialog, self.refresh, self.timers, &mut self.login);
         let offer = wanted.offer.clone();
@@ -548,7 +555,7 @@ impl Established {
                 let is_answer = ours.wanted.offer.is_some();
                 if is_answer {
                     self.local_sdp = ours.wanted.offer.map(|sdp| Bytes::copy_from_slice(&sdp));
-                    self.ack = self.send_ack(common, hub, ours.cseq, None);
+                    self.ack = self.send_ack(common, hub, now, ours.cseq, None);
                 } else {
                     self.owed_ack = Some(ours.cseq);
                 }
@@ -638,11 +645,11 @@ impl Established {
         if !known && self.strays.len() == MAX_FORKS {
             return;
         }
-        Ack::send(common, hub, &stray, &self.way, &mut self.login, cseq, None);
+        let to = self.way.to(hub, now, &stray);
+        Ack::send(common, hub, &stray, to, &mut self.login, cseq, None);
         if !known {
             self.strays.push(Text::from(&*tag));
             let cseq = stray.next_cseq();
-            let to = self.way.to(hub, &stray);
             let login = &mut self.login;
             hub.request(now, Kind::Other, to, Errand::Nobody, &common.manners, |via, random| {
                 let bye = stray.request(Method::Bye, cseq, |request| request.via(via));
@@ -660,7 +667,7 @@ impl Established {
         sdp: Bytes,
     ) -> Result<(), CommandError> {
         let cseq = self.owed_ack.take().ok_or(CommandError::WrongState)?;
-        self.ack = self.send_ack(common, hub, cseq, Some(sdp.clone()));
+        self.ack = self.send_ack(common, hub, now, cseq, Some(sdp.clone()));
         self.local_sdp = Some(Bytes::copy_from_slice(&sdp));
         self.go_on(common, hub, now);
         if self.ack.is_some() { Ok(()) } else { Err(CommandError::Unwritable) }
@@ -804,7 +811,7 @@ impl Established {
         }
         if let Some(cseq) = self.owed_ack.take() {
             // The callee's offer will get no answer any more; its 2xx still gets an ACK before the BYE.
-            self.ack = self.send_ack(common, hub, cseq, None);
+            self.ack = self.send_ack(common, hub, now, cseq, None);
         }
         self.local_sdp = None;
         self.wanted = None;
@@ -866,7 +873,7 @@ impl Leaving {
     fn send_bye(&mut self, common: &Common, hub: &mut Hub, now: Instant) -> bool {
         let (dialog, login) = (&mut self.was.dialog, &mut self.was.login);
         let cseq = dialog.next_cseq();
-        let to = self.was.way.to(hub, dialog);
+        let to = self.was.way.to(hub, now, dialog);
         let reasons = &self.reasons;
         let errand = Errand::Session(common.id);
         self.bye = hub.request(now, Kind::Other, to, errand, &common.manners, |via, random| {
@@ -899,7 +906,7 @@ impl Leaving {
         }
         if let Some(ours) = self.was.ours.take_if(|ours| ours.id == id && response.status().is_final()) {
             if response.status().is_success() {
-                self.was.ack = self.was.send_ack(common, hub, ours.cseq, None);
+                self.was.ack = self.was.send_ack(common, hub, now, ours.cseq, None);
             }
         } else if response.status().is_success() && id.kind == Kind::Invite {
             self.was.on_success_again(common, hub, now, id, response);

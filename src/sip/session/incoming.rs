@@ -308,7 +308,7 @@ impl Incoming {
                 self.on_cancel(common, hub, now, question.headers())
             }
             Method::Options => {
-                hub.answer_options(now, &question, &tag);
+                hub.answer_options(now, &question, &tag, &common.manners);
                 Next::Stay
             }
             Method::Invite => {

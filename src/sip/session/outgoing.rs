@@ -228,7 +228,7 @@ impl Outgoing {
         let rack = format!("{rseq} {} INVITE", self.cseq);
         let (dialog, login) = (&mut self.forks[fork].dialog, &mut self.login);
         let cseq = dialog.next_cseq();
-        let to = way.to(hub, dialog);
+        let to = way.to(hub, now, dialog);
         hub.request(now, Kind::Other, to, Errand::Session(common.id), &common.manners, |via, random| {
             let prack = dialog.request(Method::Prack, cseq, |request| request.via(via));
             signed(login, random, &Method::Prack, dialog.request_uri(), prack.header(Name::RAck, rack))
@@ -269,7 +269,8 @@ impl Outgoing {
             common.tell(hub, SessionEvent::Answered { sdp, is_answer: false, fork });
             return Next::Become(Box::new(State::Established(established)));
         }
-        let ack = Ack::send(common, hub, &opening.dialog, &opening.way, &mut opening.login, self.cseq, None);
+        let to = opening.way.to(hub, now, &opening.dialog);
+        let ack = Ack::send(common, hub, &opening.dialog, to, &mut opening.login, self.cseq, None);
         let mut established = Established::new(opening);
         established.acked(ack);
         if cancelled {
@@ -353,7 +354,7 @@ impl Outgoing {
     ) -> Next {
         let status = match question.request.method() {
             Method::Options => {
-                hub.answer_options(now, &question, &common.tag_text());
+                hub.answer_options(now, &question, &common.tag_text(), &common.manners);
                 return Next::Stay;
             }
             Method::Invite => StatusCode::REQUEST_PENDING,

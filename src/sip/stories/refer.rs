@@ -167,7 +167,7 @@ fn pitfall_5_requests_in_the_dialog_name_the_contact_byte_for_byte_and_go_to_the
 fn the_route_is_looked_up_and_the_contact_never() {
     let mut solo = Solo::new();
     let at: std::net::SocketAddr = "203.0.113.44:5061".parse().unwrap();
-    let lookup: Arc<crate::sip::endpoint::Lookup> = Arc::new(move |host: &Host, port, _| {
+    let lookup: Arc<crate::sip::endpoint::Lookup> = Arc::new(move |_, host: &Host, port, _| {
         let host = host.to_string();
         assert!(!host.starts_with("api-du"), "nobody listens at the Contact");
         (host == "sip-du-a-eu.pstnhub.microsoft.com" && port == 5061).then_some(at)

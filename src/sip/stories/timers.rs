@@ -116,7 +116,7 @@ fn a_broken_transport_ends_the_call_at_once() {
 fn a_peers_sign_of_life_is_measured_and_its_silence_told() {
     let mut wire = Wire::new(Transport::Udp);
     let (from, to, now) = (NameAddr::new(uri("sip:us@example.com")), wire.destination(Alice), wire.now);
-    let lives = wire.alice.options(now, &uri("sip:192.0.2.2"), &from, to).unwrap();
+    let lives = wire.alice.options(now, &uri("sip:192.0.2.2"), &from, to, &Manners::default()).unwrap();
     wire.collect();
     wire.now += Duration::from_millis(30);
     wire.settle();
@@ -127,12 +127,12 @@ fn a_peers_sign_of_life_is_measured_and_its_silence_told() {
     );
 
     let now = wire.now;
-    let silent = wire.alice.options(now, &uri("sip:192.0.2.2"), &from, to).unwrap();
+    let silent = wire.alice.options(now, &uri("sip:192.0.2.2"), &from, to, &Manners::default()).unwrap();
     wire.pass_in_silence(Duration::from_secs(33));
     assert_eq!(wire.outcomes[1], (silent, OptionsOutcome::TimedOut));
 
     let now = wire.now;
-    let broken = wire.alice.options(now, &uri("sip:192.0.2.2"), &from, to).unwrap();
+    let broken = wire.alice.options(now, &uri("sip:192.0.2.2"), &from, to, &Manners::default()).unwrap();
     wire.alice.transport_failed(now, to);
     wire.lose();
     assert_eq!(wire.outcomes[2], (broken, OptionsOutcome::Unreachable));

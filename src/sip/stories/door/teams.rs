@@ -1,0 +1,290 @@
+//! Direct Routing at the door, in virtual time: Microsoft's proxy speaks by hand, over TLS.
+
+use super::*;
+use crate::call::{Opaque, Referral};
+use crate::sip::refer::Asked;
+use crate::sip::tls::Verified;
+
+const TEAMS: &str = r#"
+[[certificate]]
+id = "sbc1"
+certificate_file = "sbc1.pem"
+key_file = "sbc1.key"
+[[trunk]]
+id = "teams"
+tenant = "acme"
+profile = "teams_direct_routing"
+fqdn = "sbc1.example.com"
+certificate = "sbc1"
+"#;
+
+/// Where Microsoft's three proxies are, in this story.
+const NAMES: &str = r#"
+[dns.overrides]
+"sip.pstnhub.microsoft.com" = ["52.112.0.7"]
+"sip2.pstnhub.microsoft.com" = ["52.112.1.7"]
+"sip3.pstnhub.microsoft.com" = ["52.112.2.7"]
+"#;
+
+const MICROSOFT: &str = "52.112.0.7:5061";
+const ELSEWHERE: &str = "52.120.9.9:44123";
+
+const OFFER: &str = "v=0\r\no=- 7 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 52.112.0.8\r\nt=0 0\r\n\
+    m=audio 50000 RTP/SAVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
+    a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkw|2^31\r\na=sendrecv\r\n";
+
+/// The target as seen, but for an address in place of the name: byte for byte is what counts.
+const REFER_TO: &str = "sip:52.112.0.7:5061;transport=tls;x-m=8:orgid:0F1E2D3C-aaaa-bbbb-cccc-0123456789ab";
+const REFERRED_BY: &str = "<sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:77-Bb;x-t=11-22;x-ti=33-44;x-tt=aHR0cHM6Ly9hL2I_Yz0x%3D%3d>";
+const MS_CONTACT: &str =
+    "CONTACT: <sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=0f1e-2d;x-c=aA/d/8/00ff>\n";
+const ROUTE: &str = "RECORD-ROUTE: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061;transport=tls;lr>\n";
+
+fn tls(remote: &str, connection: u64) -> Peer {
+    let (remote, local) = (remote.parse().unwrap(), "192.0.2.2:5061".parse().unwrap());
+    let connection = Some(ConnectionId(connection));
+    Peer { transport: Transport::Tls, remote, local, connection, tls: None }
+}
+
+/// A connection of Microsoft's whose certificate proved it.
+fn microsoft(house: &mut House, remote: &str, connection: u64) -> Peer {
+    let trunk = TrunkId::new("teams").unwrap();
+    let peer = tls(remote, connection);
+    let verified = Verified { trunks: vec![trunk.clone()], likely: Some(trunk), names: Vec::new() };
+    house.door.secured(peer, verified);
+    peer
+}
+
+fn ms(method: &str, branch: &str, call_id: &str, tag: &str, cseq: u32, more: &str, body: &str) -> String {
+    let tag = if tag.is_empty() { String::new() } else { format!(";tag={tag}") };
+    let head = format!(
+        "{method} sip:+15550100@sbc1.example.com:5061;user=phone;transport=tls SIP/2.0\n\
+         FROM: Jane Q Doe<sip:+15550111@sip.pstnhub.microsoft.com:5061;user=phone>;tag=6dfc92be\n\
+         TO: <sip:+15550100@sbc1.example.com:5061;user=phone>{tag}\nCSEQ: {cseq} {method}\n\
+         CALL-ID: {call_id}\nMAX-FORWARDS: 70\n\
+         VIA: SIP/2.0/TLS 52.112.0.7:5061;branch=z9hG4bK{branch}\n{MS_CONTACT}{more}"
+    );
+    with_body(head, body)
+}
+
+impl House {
+    fn with_teams() -> House {
+        let text = CONFIG.replace("PRACK", "supported").replace("OPTIONS", "");
+        let text = text.replace("[sip]\n", "[sip]\ntls = \"192.0.2.2:5061\"\n");
+        let text = text.replace("[media]\n", &format!("{NAMES}[media]\n"));
+        match Config::parse(&format!("{text}{TEAMS}"), &Files) {
+            Ok(config) => House::with(config),
+            Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
+        }
+    }
+
+    /// A call from Microsoft that is up: its leg and our To tag.
+    fn teams_is_answered(&mut self) -> (LegId, String) {
+        let peer = microsoft(self, MICROSOFT, 1);
+        self.hears(peer, &ms("INVITE", "a", "19233e6b", "", 1, ROUTE, OFFER));
+        let came = self.came();
+        assert_eq!(
+            came.from.name.as_deref(),
+            Some("Jane Q Doe"),
+            "unquoted, and no space before the bracket"
+        );
+        let said = self.order(came.leg, LegAction::Answer, &[]);
+        let ok = said.into_iter().find(|said| said.line() == "SIP/2.0 200 OK").unwrap();
+        assert!(ok.get("Contact").contains("@sbc1.example.com:"), "{}", ok.get("Contact"));
+        let tag = ok.tag("To");
+        self.hears(peer, &ms("ACK", "a-ack", "19233e6b", &tag, 1, "", ""));
+        (came.leg, tag)
+    }
+}
+
+struct Files;
+
+impl SecretSource for Files {
+    fn file(&self, _: &str) -> Result<String, SecretError> {
+        Ok("secret".into())
+    }
+
+    fn env(&self, _: &str) -> Result<String, SecretError> {
+        Ok("secret-of-alice".into())
+    }
+}
+
+fn refers(house: &mut House, tag: &str) -> (LegId, Target, Vec<Said>) {
+    // From another datacentre, on a connection of its own.
+    let peer = microsoft(house, ELSEWHERE, 2);
+    let more = format!("REFER-TO: <{REFER_TO}>\nREFERRED-BY: {REFERRED_BY}\n");
+    house.told();
+    let said = house.hears(peer, &ms("REFER", "r", "19233e6b", tag, 2, &more, ""));
+    let told = house.told();
+    let referred = told.into_iter().find_map(|report| match report {
+        Report::Leg(leg, LegEvent::Referred(target)) => Some((leg, target)),
+        _ => None,
+    });
+    let (leg, target) = referred.expect("the switchboard is told");
+    (leg, target, said)
+}
+
+#[test]
+fn pitfall_10_a_referred_target_is_called_at_microsoft_in_the_very_words() {
+    let mut house = House::with_teams();
+    let (leg, tag) = house.teams_is_answered();
+    let (asker, target, said) = refers(&mut house, &tag);
+    assert_eq!(said[0].line(), "SIP/2.0 202 Accepted");
+    assert_eq!(said[1].body(), "SIP/2.0 100 Trying\r\n");
+    assert_eq!(asker, leg);
+    assert_eq!(target.name, "8:orgid:0F1E2D3C-aaaa-bbbb-cccc-0123456789ab");
+
+    let said = house.order(LegId(99), LegAction::Dial(target), &[]);
+    let invite = said.iter().find(|said| said.line().starts_with("INVITE ")).unwrap();
+    assert_eq!(invite.line(), format!("INVITE {REFER_TO} SIP/2.0"));
+    assert_eq!(invite.get("To"), format!("<{REFER_TO}>"));
+    assert_eq!(invite.get("Referred-By"), REFERRED_BY);
+    assert!(invite.get("From").contains("<sip:+15550001@sbc1.example.com:5061;user=phone>"));
+    assert!(invite.get("Contact").starts_with("<sip:+15550001@sbc1.example.com:"));
+    assert!(invite.get("Contact").contains("transport=tls"));
+    assert!(invite.get("X-MS-SBC").starts_with("Sidetone/"));
+    assert_ne!(invite.get("Call-ID"), "19233e6b");
+    for never in ["Replaces:", "Record-Route", "100rel", "sips:"] {
+        assert!(!invite.0.contains(never), "{never}");
+    }
+    assert!(invite.body().contains("a=sendrecv"), "pitfall 13: {}", invite.body());
+    assert!(invite.body().contains("a=crypto:"), "keys of its own: {}", invite.body());
+}
+
+#[test]
+fn the_transferor_is_told_of_ringing_and_then_of_the_targets_own_status() {
+    let mut house = House::with_teams();
+    let (leg, tag) = house.teams_is_answered();
+    let (_, target, _) = refers(&mut house, &tag);
+    let invite = house.order(LegId(99), LegAction::Dial(target), &[]).remove(0);
+    let said = house.order(leg, LegAction::Refer(Referral::Ringing), &[]);
+    assert_eq!(said[0].body(), "SIP/2.0 180 Ringing\r\n");
+    let peer = microsoft(&mut house, MICROSOFT, 3);
+    house.hears(peer, &invite.answered("600 Busy Everywhere", "t", "REASON: Q.850;cause=34\n"));
+    let ends = house.events();
+    let end = ends.iter().find_map(|event| match event {
+        LegEvent::Ended(end) => Some(end),
+        _ => None,
+    });
+    // Pitfall 19: 34 would have a carrier dial again; towards it, busy is 17.
+    assert_eq!(end.unwrap().cause, Cause::Busy);
+    assert_eq!(Cause::Busy.q850(), 17);
+    let said = house.order(leg, LegAction::Refer(Referral::Failed(Cause::Busy)), &[]);
+    assert_eq!(said[0].body(), "SIP/2.0 600 Busy Everywhere\r\n");
+    assert_eq!(said[0].get("Subscription-State"), "terminated;reason=noresource");
+}
+
+#[test]
+fn pitfall_14_microsoft_is_held_by_inactive_with_a_true_address() {
+    let mut house = House::with_teams();
+    let (leg, _) = house.teams_is_answered();
+    let said = house.order(leg, LegAction::Hold, &[]);
+    let invite = said.iter().find(|said| said.line().starts_with("INVITE ")).unwrap();
+    assert!(invite.body().contains("a=inactive"), "{}", invite.body());
+    assert!(!invite.body().contains("0.0.0.0"));
+}
+
+#[test]
+fn pitfall_17_replaces_is_matched_before_any_route_and_never_sent() {
+    let mut house = House::with_teams();
+    let (leg, tag) = house.teams_is_answered();
+    let peer = microsoft(&mut house, ELSEWHERE, 4);
+    let replaces = |tag: &str, more: &str| {
+        format!("REQUIRE: replaces\nREPLACES: 19233e6b;to-tag={tag};from-tag=6dfc92be{more}\n")
+    };
+    let unknown = replaces("0123456789abcdef", "");
+    let said = house.hears(peer, &ms("INVITE", "u", "other-1", "", 1, &unknown, OFFER));
+    assert_eq!(said.last().unwrap().line(), "SIP/2.0 481 Call/Transaction Does Not Exist");
+    let early = replaces(&tag, ";early-only");
+    let said = house.hears(peer, &ms("INVITE", "e", "other-2", "", 1, &early, OFFER));
+    assert_eq!(said.last().unwrap().line(), "SIP/2.0 486 Busy Here");
+    house.told();
+    house.hears(peer, &ms("INVITE", "k", "other-3", "", 1, &replaces(&tag, ""), OFFER));
+    assert_eq!(house.came().replaces, Some(leg));
+}
+
+#[test]
+fn another_trunk_takes_nobodys_place() {
+    let mut house = House::with_teams();
+    let (_, tag) = house.teams_is_answered();
+    house.told();
+    let replaces = format!("Replaces: 19233e6b;to-tag={tag};from-tag=6dfc92be\n");
+    house.hears(udp(CARRIER), &invite("x", &replaces, &offer("0", "")));
+    assert_eq!(house.came().replaces, None, "an ordinary call: this trunk may not transfer");
+    let insists = invite("y", &format!("Require: replaces\n{replaces}"), &offer("0", ""));
+    let said = house.hears(udp(CARRIER), &insists.replace("by-hand", "insists"));
+    let no = said.last().unwrap();
+    assert_eq!((no.line(), no.get("Unsupported")), ("SIP/2.0 420 Bad Extension", "replaces"));
+}
+
+#[test]
+fn what_is_carried_to_the_core_is_what_came() {
+    let mut house = House::with_teams();
+    let (_, tag) = house.teams_is_answered();
+    let (_, target, _) = refers(&mut house, &tag);
+    let Address::Referred { to: Opaque(octets), .. } = &target.address else { panic!("{target:?}") };
+    let asked = Asked::unpacked(octets);
+    assert_eq!((&asked.to[..], asked.by.as_deref()), (REFER_TO.as_bytes(), Some(REFERRED_BY.as_bytes())));
+    assert!(!format!("{target:?}").contains("x-tt"), "opaque in logs as well");
+}
+
+/// The OPTIONS among these messages that goes to the first of Microsoft's proxies, with what is drawn at random named.
+fn asked(said: &[Said]) -> Option<String> {
+    let options =
+        said.iter().find(|said| said.line().starts_with("OPTIONS sip:sip.pstnhub.microsoft.com:5061"))?;
+    let branch = options.get("Via").split(';').find_map(|param| param.strip_prefix("branch="))?.to_owned();
+    let (tag, call_id) = (options.tag("From"), options.get("Call-ID").to_owned());
+    Some(options.0.replace(&branch, "BRANCH").replace(&tag, "TAG").replace(&call_id, "CALL"))
+}
+
+/// Octet for octet as the documentation shows it: a Contact with the paired name and no user, Allow with REFER and NOTIFY, and no
+/// Record-Route, which would be looked at first.
+const OPTIONS: &str = "OPTIONS sip:sip.pstnhub.microsoft.com:5061;transport=tls SIP/2.0\r\n\
+    Via: SIP/2.0/TLS sbc1.example.com:5061;branch=BRANCH;rport\r\n\
+    Max-Forwards: 70\r\n\
+    From: <sip:sbc1.example.com:5061>;tag=TAG\r\n\
+    To: <sip:sip.pstnhub.microsoft.com:5061>\r\n\
+    Call-ID: CALL\r\n\
+    CSeq: 1 OPTIONS\r\n\
+    Contact: <sip:sbc1.example.com:5061;transport=tls>\r\n\
+    Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, UPDATE, INFO\r\n\
+    Supported: replaces, timer\r\n\
+    User-Agent: Sidetone/VERSION\r\n\
+    X-MS-SBC: Sidetone/gateway/VERSION\r\n\
+    Content-Length: 0\r\n\r\n";
+
+#[test]
+fn microsoft_is_asked_in_the_very_words_of_its_documentation() {
+    let mut house = House::with_teams();
+    let said = house.pass(Duration::from_secs(61));
+    assert_eq!(asked(&said).unwrap(), OPTIONS.replace("VERSION", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn microsofts_question_is_answered_with_the_name_it_asked_for() {
+    let mut house = House::with_teams();
+    let peer = microsoft(&mut house, ELSEWHERE, 1);
+    let ok = house.hears(peer, &ms("OPTIONS", "o", "77", "", 1, "", "")).remove(0);
+    assert_eq!(ok.line(), "SIP/2.0 200 OK");
+    assert_eq!(ok.get("Contact"), "<sip:sbc1.example.com:5061;transport=tls>");
+    assert_eq!(ok.get("Allow"), "INVITE, ACK, CANCEL, BYE, OPTIONS, REFER, NOTIFY, UPDATE, INFO");
+    assert_eq!((ok.get("Supported"), ok.get("Accept")), ("replaces, timer", "application/sdp"));
+    assert!(!ok.tag("To").is_empty());
+
+    // A carrier gets nothing of it.
+    let plain = house.hears(udp(CARRIER), &inside("OPTIONS", "o", "", 1, "", "")).remove(0);
+    assert!(!plain.get("Contact").contains("sbc1"), "{}", plain.get("Contact"));
+    assert!(!plain.get("Allow").contains("REFER"));
+}
+
+#[test]
+fn a_draining_house_asks_nobody_and_answers_everybody() {
+    let mut house = House::with_teams();
+    house.door.take_no_more();
+    let said = house.pass(Duration::from_secs(600));
+    // What was under way is finished: the last questions are repeated for half a minute, and no new ones put.
+    assert!(house.pass(Duration::from_secs(600)).is_empty(), "{said:?}");
+    let peer = microsoft(&mut house, ELSEWHERE, 1);
+    let ok = house.hears(peer, &ms("OPTIONS", "o", "77", "", 1, "", "")).remove(0);
+    assert_eq!(ok.line(), "SIP/2.0 200 OK");
+}
