@@ -4,13 +4,10 @@ use super::{Row, SCENE_PACKETS};
 use crate::sim::ear::{Clip, Ear};
 use crate::sim::stage::Person;
 use crate::sim::stage::levels::{HEARD_DBFS, Heard, Limit, UNHEARD_DBFS, WrongLevel};
-use crate::sim::teams::{House, HouseError, NUMBER, ProxyError, Stage};
+use crate::sim::teams::{House, HouseError, NUMBER, ProxyError, Stage, USER};
 use crate::sim::{Hung, phone::PhoneError};
 
 use thiserror::Error;
-
-/// The user's own number in Teams.
-const USER: &str = "+15550111";
 
 /// Why the step was not played to its end.
 #[derive(Debug, Error)]

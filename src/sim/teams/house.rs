@@ -1,9 +1,11 @@
-//! A gateway paired with the proxy: a Teams trunk, an agent with a telephone, certificates of an authority of its own.
+//! A gateway paired with the proxy: a Teams trunk, a carrier, an agent and her supervisor with their telephones, and
+//! certificates of an authority of its own.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
 use super::{Options, Proxy, SITES};
@@ -11,13 +13,23 @@ use crate::config;
 use crate::gateway::{Gateway, Source};
 use crate::sim::authority::{Authority, Usage, Wanted};
 use crate::sim::phone::{self, Phone};
-use crate::sim::stage::{Folder, media_ports};
+use crate::sim::stage::api::Api;
+use crate::sim::stage::{CARRIER_IP, Folder, media_ports};
 use crate::sim::voice::Voice;
+use crate::sip::uri::{Uri, UriError};
 
 /// The name that is paired.
 pub const FQDN: &str = "sbc1.example.com";
-/// The number that Teams users call.
+/// The agent's number.
 pub const NUMBER: &str = "+15550100";
+/// The number of a user of Teams, whom the carrier's customers call.
+pub const USER: &str = "+15550111";
+/// The number of the customer behind the carrier.
+pub const CUSTOMER: &str = "+15550199";
+/// What the customer hums.
+pub const CUSTOMER_HZ: f64 = 738.0;
+/// What the supervisor hums.
+pub const SUPERVISOR_HZ: f64 = 1281.0;
 
 /// The addresses of the three sites: of a range that is the trunk's alone.
 const SITES_AT: [&str; 3] = ["127.0.0.41", "127.0.0.42", "127.0.0.43"];
@@ -29,7 +41,6 @@ database = "sqlite:STORE"
 [sip]
 udp = "127.0.0.1:0"
 tls = "127.0.0.1:0"
-advertised = "sbc1.example.com"
 [dns]
 overrides = { "sip.pstnhub.microsoft.com" = ["127.0.0.41"], "sip2.pstnhub.microsoft.com" = ["127.0.0.42"], "sip3.pstnhub.microsoft.com" = ["127.0.0.43"] }
 [media]
@@ -43,12 +54,30 @@ certificate_file = "sbc1.pem"
 key_file = "sbc1.key"
 [[tenant]]
 id = "acme"
+[[team]]
+id = "support"
+tenant = "acme"
+name = "Support"
 [[person]]
 id = "alice"
 tenant = "acme"
 role = "agent"
+teams = ["support"]
 extension = "100"
-register = { username = "alice", password_file = "alice.txt" }
+register = { username = "alice", password_file = "password.txt" }
+[[person]]
+id = "sam"
+tenant = "acme"
+role = "supervisor"
+teams = ["support"]
+extension = "200"
+register = { username = "sam", password_file = "password.txt" }
+[[token]]
+id = "sam"
+tenant = "acme"
+sha256 = "SHA256"
+role = "supervisor"
+person = "sam"
 [[trunk]]
 id = "teams"
 tenant = "acme"
@@ -58,19 +87,45 @@ certificate = "sbc1"
 sources = ["127.0.0.40/29"]
 destinations = [DESTINATIONS]
 tls = { roots_file = "root.pem" }
+[[trunk]]
+id = "carrier"
+tenant = "acme"
+sources = ["CARRIER_IP/32"]
+destination = "CARRIER_AT;transport=udp"
 [[route]]
 id = "line"
 tenant = "acme"
 number = "+15550100"
 targets = ["alice"]
+[[route]]
+id = "user"
+tenant = "acme"
+number = "+15550111"
+targets = ["trunk:teams"]
+ring_s = 60
+[[route]]
+id = "customer"
+tenant = "acme"
+number = "+15550199"
+targets = ["trunk:carrier"]
+ring_s = 60
 "#;
 
-/// The gateway, its agent and the proxy; all of it goes when it goes.
+const PASSWORD: &str = "their-password";
+const TOKEN: &str = "sams-token";
+
+/// The gateway, the people and the proxy; all of it goes when it goes.
 pub struct House {
     /// Microsoft's side.
     pub proxy: Proxy,
     /// An agent, registered over UDP and without encryption: the gateway stands between.
     pub alice: Phone,
+    /// Her supervisor, alike.
+    pub sam: Phone,
+    /// The customer, behind a carrier that speaks plain UDP.
+    pub customer: Phone,
+    /// The API, with Sam's token.
+    pub api: Api,
     /// The gateway.
     pub gateway: Gateway,
     _folder: Folder,
@@ -82,12 +137,25 @@ pub struct House {
 pub struct HouseError(#[source] Box<dyn Error + Send + Sync>);
 
 impl House {
-    /// A gateway that is paired and has its agent registered. Alice hums one tone, everybody behind Teams another.
+    /// A gateway that is paired and has its people registered. Alice hums one tone, everybody behind Teams another.
     ///
     /// # Errors
     /// [`HouseError`]
     pub async fn open(alice_hz: f64, teams_hz: f64) -> Result<House, HouseError> {
         Self::build(alice_hz, teams_hz).await.map_err(HouseError)
+    }
+
+    /// The customer calls a number through the carrier.
+    ///
+    /// # Errors
+    /// [`HouseError`]
+    pub async fn customer_dials(&self, number: &str) -> Result<(), HouseError> {
+        let target = || -> Result<Uri, UriError> {
+            let sip = self.gateway.sip_udp_addr().unwrap_or_else(|| ([127, 0, 0, 1], 1).into());
+            Uri::sip_at(Some(number), sip)
+        };
+        let target = target().map_err(|error| HouseError(error.into()))?;
+        self.customer.dial(target).await.map_err(|error| HouseError(error.into()))
     }
 
     async fn build(alice_hz: f64, teams_hz: f64) -> Result<House, Box<dyn Error + Send + Sync>> {
@@ -111,8 +179,18 @@ impl House {
         let destinations = SITES.iter().zip(proxy.addresses());
         let destinations: Vec<_> =
             destinations.map(|(name, at)| format!("\"{name}:{};transport=tls\"", at.port())).collect();
+        let customer = Phone::start(phone::Options {
+            ip: CARRIER_IP,
+            voice: Voice::tone(CUSTOMER_HZ),
+            ..phone::Options::new(CUSTOMER)
+        })
+        .await?;
+        let sha256: String = Sha256::digest(TOKEN).iter().map(|octet| format!("{octet:02x}")).collect();
         let ports = media_ports();
         let text = FILE
+            .replace("CARRIER_IP", &CARRIER_IP.to_string())
+            .replace("CARRIER_AT", &customer.address().to_string())
+            .replace("SHA256", &sha256)
             .replace("STORE", &folder.path().join("store.sqlite3").display().to_string())
             .replace("PORTS", &format!("{}-{}", ports.start(), ports.end()))
             .replace("DESTINATIONS", &destinations.join(", "));
@@ -121,7 +199,7 @@ impl House {
             ("sbc1.pem", &ours.chain),
             ("sbc1.key", &ours.key),
             ("root.pem", authority.root()),
-            ("alice.txt", "her-password"),
+            ("password.txt", PASSWORD),
         ] {
             std::fs::write(folder.path().join(name), content)?;
         }
@@ -129,14 +207,19 @@ impl House {
         let gateway = Gateway::start(config::load(&path)?, Source::File(path)).await?;
         proxy.pair(gateway.sip_tls_addr().ok_or("the gateway does not listen to TLS")?).await?;
 
-        let alice = Phone::start(phone::Options {
-            server: gateway.sip_udp_addr(),
-            password: Some("her-password".to_owned()),
-            voice: Voice::tone(alice_hz),
-            ..phone::Options::new("alice")
-        })
-        .await?;
-        alice.register(Duration::from_secs(300)).await?;
-        Ok(House { proxy, alice, gateway, _folder: folder })
+        let server = gateway.sip_udp_addr();
+        let with = |name: &str, hz: f64| phone::Options {
+            server,
+            password: Some(PASSWORD.to_owned()),
+            voice: Voice::tone(hz),
+            ..phone::Options::new(name)
+        };
+        let alice = Phone::start(with("alice", alice_hz)).await?;
+        let sam = Phone::start(with("sam", SUPERVISOR_HZ)).await?;
+        for phone in [&alice, &sam] {
+            phone.register(Duration::from_secs(300)).await?;
+        }
+        let api = Api::new(gateway.api_addr(), TOKEN)?;
+        Ok(House { proxy, alice, sam, customer, api, gateway, _folder: folder })
     }
 }

@@ -22,7 +22,7 @@ mod tests;
 mod wire;
 mod write;
 
-pub use house::{FQDN, House, HouseError, NUMBER};
+pub use house::{CUSTOMER, CUSTOMER_HZ, FQDN, House, HouseError, NUMBER, SUPERVISOR_HZ, USER};
 pub use machine::{
     Along, CallId, Connection, Goodbye, Machine, Manner, Media, Output, ReferTo, SITES, Seen, Site, Stage,
 };

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::machine::{
@@ -97,11 +97,14 @@ enum Command {
     Call { from: String, number: String, replacing: Option<CallId>, told: oneshot::Sender<CallId> },
     Ear(CallId, oneshot::Sender<Option<Ear>>),
     Pair(SocketAddr),
+    Voice(Voice),
+    Fall(Site),
+    Say(Site, Bytes),
 }
 
 enum Event {
     Received(Site, Connection, Message),
-    Opened(Connection, mpsc::Sender<Bytes>),
+    Opened(Site, Connection, mpsc::Sender<Bytes>),
     Closed(Connection),
     Failed(String),
 }
@@ -117,13 +120,15 @@ impl Proxy {
         let (commands, commanded) = mpsc::channel(QUEUE_MAX);
         let (told, state) = watch::channel(State::default());
         let mut tasks = JoinSet::new();
+        let mut listeners = Vec::new();
         let mut addresses = [options.sbc; 3];
         for (site, ip) in options.sites.into_iter().enumerate() {
             let listener = TcpListener::bind((ip, 0)).await?;
             if let Some(address) = addresses.get_mut(site) {
                 *address = listener.local_addr()?;
             }
-            tasks.spawn(accept(site, listener, TlsAcceptor::from(server.clone()), to_actor.clone()));
+            let acceptor = TlsAcceptor::from(server.clone());
+            listeners.push(tasks.spawn(accept(site, listener, acceptor, to_actor.clone())));
         }
         let machine =
             Machine::new(&options.fqdn, options.sbc.port(), addresses.map(|address| address.port()));
@@ -133,6 +138,7 @@ impl Proxy {
             connector: TlsConnector::from(client),
             connections: HashMap::new(),
             usual: HashMap::new(),
+            listeners,
             sounds: HashMap::new(),
             to_actor,
             state: told,
@@ -179,6 +185,30 @@ impl Proxy {
     /// [`ProxyError::Gone`]
     pub async fn set_manner(&self, manner: Manner) -> Result<(), ProxyError> {
         self.act(move |machine| machine.manner = manner).await
+    }
+
+    /// What everybody says whose call begins from now on.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn set_voice(&self, voice: Voice) -> Result<(), ProxyError> {
+        self.commands.send(Command::Voice(voice)).await.map_err(|_| ProxyError::Gone)
+    }
+
+    /// A site falls: its connections break, and nobody listens there any more.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn fall(&self, site: Site) -> Result<(), ProxyError> {
+        self.commands.send(Command::Fall(site)).await.map_err(|_| ProxyError::Gone)
+    }
+
+    /// Says octets of any kind to the gateway, on a new connection from a site.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn say(&self, site: Site, octets: Bytes) -> Result<(), ProxyError> {
+        self.commands.send(Command::Say(site, octets)).await.map_err(|_| ProxyError::Gone)
     }
 
     /// Calls a number through the gateway.
@@ -274,7 +304,9 @@ struct Actor {
     machine: Machine,
     options: Options,
     connector: TlsConnector,
-    connections: HashMap<Connection, mpsc::Sender<Bytes>>,
+    connections: HashMap<Connection, (Site, mpsc::Sender<Bytes>)>,
+    /// Each site's listener, that it may fall.
+    listeners: Vec<AbortHandle>,
     /// Each site's own connection to the gateway.
     usual: HashMap<Site, Connection>,
     sounds: HashMap<CallId, Sound>,
@@ -288,7 +320,7 @@ impl Actor {
             tokio::select! {
                 Some(event) = events.recv() => self.event(event),
                 command = commands.recv() => match command {
-                    Some(command) => self.command(command),
+                    Some(command) => self.command(command).await,
                     None => return,
                 },
             }
@@ -302,8 +334,8 @@ impl Actor {
     fn event(&mut self, event: Event) {
         match event {
             Event::Received(site, connection, message) => self.machine.receive(site, connection, message),
-            Event::Opened(connection, out) => {
-                self.connections.insert(connection, out);
+            Event::Opened(site, connection, out) => {
+                self.connections.insert(connection, (site, out));
                 self.state.send_modify(|state| state.accepted += 1);
             }
             Event::Closed(connection) => {
@@ -314,7 +346,7 @@ impl Actor {
         }
     }
 
-    fn command(&mut self, command: Command) {
+    async fn command(&mut self, command: Command) {
         match command {
             Command::Act(act) => act(&mut self.machine),
             Command::Call { from, number, replacing, told } => {
@@ -333,6 +365,15 @@ impl Actor {
                 self.options.sbc = sbc;
                 self.machine.pair(sbc.port());
             }
+            Command::Voice(voice) => self.options.voice = voice,
+            Command::Fall(site) => {
+                if let Some(listener) = self.listeners.get(site) {
+                    listener.abort();
+                }
+                self.connections.retain(|_, (at, _)| *at != site);
+                self.usual.remove(&site);
+            }
+            Command::Say(site, octets) => self.send(site, Along::Fresh, octets).await,
             Command::Ear(call, told) => {
                 let _ = told.send(self.sounds.get(&call).map(|sound| sound.ear.clone()));
             }
@@ -377,7 +418,8 @@ impl Actor {
             Along::Usual => self.usual.get(&site).copied(),
             Along::Fresh => None,
         };
-        let out = known.and_then(|connection| self.connections.get(&connection)).cloned();
+        let out = known.and_then(|connection| self.connections.get(&connection));
+        let out = out.map(|(_, out)| out.clone());
         let out = match out {
             Some(out) => Some(out),
             None => self.dial(site).await,
@@ -408,7 +450,7 @@ impl Actor {
         let stream = self.connector.connect(name, stream).await?;
         let connection = crate::sim::random();
         let (out, to_send) = mpsc::channel(QUEUE_MAX);
-        self.connections.insert(connection, out.clone());
+        self.connections.insert(connection, (site, out.clone()));
         self.usual.insert(site, connection);
         carry(site, connection, stream, to_send, self.to_actor.clone());
         Ok(out)
@@ -425,7 +467,7 @@ async fn accept(site: Site, listener: TcpListener, acceptor: TlsAcceptor, to_act
                 Ok(stream) => {
                     let connection = crate::sim::random();
                     let (out, to_send) = mpsc::channel(QUEUE_MAX);
-                    if to_actor.send(Event::Opened(connection, out)).await.is_ok() {
+                    if to_actor.send(Event::Opened(site, connection, out)).await.is_ok() {
                         carry(site, connection, stream, to_send, to_actor);
                     }
                 }
