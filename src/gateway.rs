@@ -27,7 +27,7 @@ use crate::observe::{
 use crate::prereq::Engine;
 use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
-use crate::sip::names::ask::{self as dns, Asker, DOUBTS_MAX};
+use crate::sip::names::ask::{self as dns, Asker, WORDS_MAX, Word};
 use crate::sip::names::{Names, wanted};
 use crate::sip::tls::{Tls, files};
 use crate::sip::transport::{BindError, Limits, Listen, Wires};
@@ -204,9 +204,9 @@ impl Gateway {
 
         let mut tasks = JoinSet::new();
         tasks.spawn(writer.run());
-        let (doubts_in, doubts) = mpsc::channel(DOUBTS_MAX);
+        let (words_in, words) = mpsc::channel(WORDS_MAX);
         let (drains, draining) = watch::channel(false);
-        let door = door::run(door, wires, orders, reports_in, doubts_in.clone(), draining);
+        let door = door::run(door, wires, orders, reports_in, words_in.clone(), draining);
         tasks.spawn(taking_calls("the SIP door", readiness.clone(), door));
         let acs_orders = acs.map(|(acs, orders_in)| {
             tasks.spawn(taking_calls("the ACS door", readiness.clone(), acs.run()));
@@ -230,7 +230,7 @@ impl Gateway {
         };
         tasks.spawn(taking_calls("the switchboard", readiness.clone(), switchboard));
         tasks.spawn(until_stopped(tell_of_store(ledger.clone(), config.clone()), stopped.clone()));
-        let keeper = dns::keep(config.clone(), dns_names.clone(), asker.clone(), doubts);
+        let keeper = dns::keep(config.clone(), dns_names.clone(), asker.clone(), words);
         tasks.spawn(until_stopped(keeper, stopped.clone()));
         let state = ApiState::new(
             desk.clone(),
@@ -255,7 +255,7 @@ impl Gateway {
         if let Source::File(path) = source {
             let (reloaded, reloads) = mpsc::channel(1);
             tasks.spawn(until_stopped(config::follow(path, config.clone(), reloaded), stopped.clone()));
-            let applied = apply_reloads(reloads, config, tokens, webhooks.clone(), doubts_in);
+            let applied = apply_reloads(reloads, config, tokens, webhooks.clone(), words_in);
             tasks.spawn(until_stopped(applied, stopped));
         }
         readiness.set_listeners_up(true);
@@ -406,14 +406,14 @@ async fn apply_reloads(
     config: Arc<ArcSwap<Config>>,
     tokens: SharedTokens,
     webhooks: Arc<Webhooks>,
-    renew_names: mpsc::Sender<Arc<str>>,
+    renew_names: mpsc::Sender<Word>,
 ) {
     while reloads.recv().await.is_some() {
         let config = config.load_full();
         tokens.store(Arc::new(Tokens::from(&config.tokens[..])));
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
         // The keeper of names looks at the configuration whenever it wakes; a full queue wakes it, too.
-        let _woken = renew_names.try_send("".into());
+        let _woken = renew_names.try_send(Word::Changed);
     }
 }
 

@@ -23,6 +23,8 @@ use super::flow::{ConnectionId, Destination, Peer};
 use super::header::Name;
 use super::leg::{Leg, end_of};
 use super::message::Request;
+use super::names::ask::Word;
+use super::names::met::Met;
 use super::names::{Names, Place};
 use super::people::People;
 use super::random::Random;
@@ -53,8 +55,8 @@ pub enum Wanted {
     Report(Report),
     /// The framing of this connection is lost and all is said: close it.
     Close(ConnectionId),
-    /// Nobody answers at the addresses of this name: ask for them anew.
-    Doubt(Arc<str>),
+    /// The keeper of names is to hear this.
+    Tell(Word),
 }
 
 /// The SIP door. See the module.
@@ -69,7 +71,8 @@ pub struct Door {
     wire: VecDeque<(Destination, Bytes)>,
     reports: VecDeque<Report>,
     closing: VecDeque<ConnectionId>,
-    doubted: VecDeque<Arc<str>>,
+    words: VecDeque<Word>,
+    met: Met,
     draining: bool,
     random: Random,
 }
@@ -131,7 +134,8 @@ impl Door {
             wire: VecDeque::new(),
             reports: VecDeque::new(),
             closing: VecDeque::new(),
-            doubted: VecDeque::new(),
+            words: VecDeque::new(),
+            met: Met::default(),
             draining: false,
             random,
         }
@@ -201,8 +205,8 @@ impl Door {
         if let Some(report) = self.reports.pop_front() {
             return Some(Wanted::Report(report));
         }
-        if let Some(host) = self.doubted.pop_front() {
-            return Some(Wanted::Doubt(host));
+        if let Some(word) = self.words.pop_front() {
+            return Some(Wanted::Tell(word));
         }
         self.closing.pop_front().map(Wanted::Close)
     }
@@ -335,6 +339,9 @@ impl Door {
     /// Tells that the leg is answered, and if it came up on hold, of that.
     fn answered(&mut self, now: Instant, id: LegId) {
         self.was_taken(now, id);
+        if let Some(leg) = self.legs.get(&id) {
+            self.meet_route(now, leg.session);
+        }
         self.report(Report::Leg(id, LegEvent::Answered));
         let hold = self.legs.get_mut(&id).and_then(Leg::hold_change);
         self.reports.extend(hold.map(|event| Report::Leg(id, event)));
@@ -345,6 +352,19 @@ impl Door {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         if !std::mem::replace(&mut leg.rang, true) {
             self.report(Report::Leg(id, LegEvent::Ringing));
+        }
+    }
+
+    /// The way into this session's dialog leads by a name: it is asked for now, so that it is known when we go there.
+    fn meet_route(&mut self, now: Instant, session: SessionId) {
+        let Some((host, port, transport)) = self.endpoint.way_back(session) else { return };
+        if host.ip().is_some() {
+            return;
+        }
+        let host = host.to_string().to_ascii_lowercase().into();
+        let place = Place { host, port: Some(port), transport: Some(transport) };
+        if self.met.meet(now, &place) {
+            self.words.push_back(Word::Met(place));
         }
     }
 
@@ -515,6 +535,7 @@ impl Door {
             Err(refusal) => return self.refuse(now, incoming.session, &refusal),
         };
         self.endpoint.set_manners(incoming.session, manners);
+        self.meet_route(now, incoming.session);
         let offer = incoming.offer.as_ref();
         let mut leg = match Leg::incoming(incoming.session, self.random.bits(), codecs, offer) {
             Ok(leg) => leg,
@@ -636,7 +657,7 @@ pub async fn run(
     mut wires: super::transport::Wires,
     mut orders: tokio::sync::mpsc::Receiver<Order>,
     reports: tokio::sync::mpsc::Sender<Report>,
-    doubts: tokio::sync::mpsc::Sender<Arc<str>>,
+    words: tokio::sync::mpsc::Sender<Word>,
     mut draining: tokio::sync::watch::Receiver<bool>,
 ) {
     let mut drained = false;
@@ -645,9 +666,10 @@ pub async fn run(
             match wanted {
                 Wanted::Transmit(to, octets) => wires.send(to, door.outward(&to), octets),
                 Wanted::Close(connection) => wires.close(connection),
-                Wanted::Doubt(host) => {
-                    // A full queue holds the same doubt, or will be looked at within the half minute anyway.
-                    let _looked_into = doubts.try_send(host);
+                Wanted::Tell(word) => {
+                    // A full queue means that somebody is at it. A doubt is looked into within the half minute anyway, and
+                    // without the address of a name requests go where their dialog began.
+                    let _heard = words.try_send(word);
                 }
                 // Waiting here slows the sockets down, which is what a full switchboard needs.
                 Wanted::Report(report) => {

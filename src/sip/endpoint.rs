@@ -404,6 +404,12 @@ impl Endpoint {
         Some((dialog.call_id(), dialog.target()))
     }
 
+    /// Where requests inside this session's dialog are to go by its first Route, where the peer's manners say that they go
+    /// there alone.
+    pub(super) fn way_back(&self, id: SessionId) -> Option<(Host, u16, Transport)> {
+        self.sessions.get(&id)?.way_back()
+    }
+
     /// Looks names of routes up with this.
     pub fn with_lookup(mut self, lookup: Arc<Lookup>) -> Endpoint {
         self.hub.resolver = Resolver(Some(lookup));

@@ -1,7 +1,8 @@
 //! Names of peers and the addresses behind them (RFC 3263), as a table that never waits.
 //!
 //! The door is pure and cannot ask a name server. It looks names up here; [`ask`] keeps the table fresh
-//! for every name in the configuration, ahead of time, so that no call ever waits for DNS.
+//! for every name in the configuration, ahead of time, so that no call ever waits for DNS. Names that peers give as the way back into a
+//! dialog are [`met`], and asked for from then on.
 //!
 //! ```text
 //!   place without port or transport ──NAPTR──> services, by order and preference
@@ -14,6 +15,7 @@
 //! there is no such name is believed, briefly.
 
 pub mod ask;
+pub mod met;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};

@@ -431,6 +431,21 @@ impl Session {
         }
     }
 
+    /// The first Route, where requests go there and nowhere else.
+    pub(super) fn way_back(&self) -> Option<(Host, u16, Transport)> {
+        let (dialog, way) = match &*self.state {
+            State::Outgoing(_) => return None,
+            State::Incoming(state) => (&state.dialog, &state.way),
+            State::Established(state) => (&state.dialog, &state.way),
+            State::Leaving(state) => (&state.was.dialog, &state.was.way),
+        };
+        if way.next_hop != NextHop::ByRoute {
+            return None;
+        }
+        let route = dialog.first_route()?;
+        Some((route.host()?, route.port().unwrap_or(way.flow.transport.default_port()), way.flow.transport))
+    }
+
     /// Whether the session is over for its user.
     pub(super) fn is_over(&self) -> bool {
         self.common.ended

@@ -13,6 +13,7 @@ use super::{Door, not_there};
 use crate::call::door::Order;
 use crate::call::{Cause, LegEnd, LegId, Target};
 use crate::sip::flow::Destination;
+use crate::sip::names::ask::Word;
 use crate::sip::session::{By, Ended, How};
 use crate::sip::trunk::Heard;
 
@@ -162,7 +163,7 @@ impl Door {
         detail: &str,
     ) {
         if let (sbc_config::Host::Name(name), Heard::NoWay | Heard::Silence) = (&destination.host, heard) {
-            self.doubted.push_back(name.clone());
+            self.words.push_back(Word::Doubted(name.clone()));
         }
         let report = self.trunks.hear(now, trunk, destination, heard, detail);
         self.reports.extend(report);

@@ -8,9 +8,12 @@ use sbc_config::{Host as ConfigHost, Trunk};
 use super::{Door, not_there};
 use crate::call::door::{Origin, Report};
 use crate::call::{Address, LegEnd, LegEvent, LegId, Opaque, Referral, Target};
+use crate::sip::flow::{Destination, Transport};
 use crate::sip::header::Name;
 use crate::sip::manners::Manners;
 use crate::sip::message::Request;
+use crate::sip::names::Place;
+use crate::sip::names::ask::Word;
 use crate::sip::refer::Asked;
 use crate::sip::session::Refusal;
 use crate::sip::teams;
@@ -92,6 +95,30 @@ impl Door {
             // Nobody here gives a call away that has not been answered.
             (false, _) => Err(unknown),
         }
+    }
+
+    /// The address of a referral's target. A name of Microsoft's that is not known yet is met, and any of its proxies will take the call
+    /// meanwhile: the Request-URI says to whom it is.
+    pub(super) fn resolve_referred(
+        &mut self,
+        now: Instant,
+        trunk: &Trunk,
+        uri: &Uri,
+    ) -> Result<Destination, LegEnd> {
+        let named = self.referred_to(trunk, uri)?;
+        let found = self.resolve(now, Some(&trunk.id), &named);
+        if found.is_ok() {
+            return found;
+        }
+        if let ConfigHost::Name(host) = &named.host {
+            let place = Place { host: host.clone(), port: named.port, transport: Some(Transport::Tls) };
+            if self.met.meet(now, &place) {
+                self.words.push_back(Word::Met(place));
+            }
+        }
+        let usual = self.trunks.candidates(now, trunk);
+        let mut others = usual.iter().filter_map(|usual| self.resolve(now, Some(&trunk.id), usual).ok());
+        others.next().map_or(found, Ok)
     }
 
     /// Where the target of a referral is called: at the host that its URI names, the way its trunk is spoken to.

@@ -190,7 +190,7 @@ impl Door {
                 let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
                 let asked = Asked::unpacked(&to.0);
                 let uri = uri(&asked.to)?;
-                let destination = self.resolve(now, Some(&known.id), &self.referred_to(known, &uri)?)?;
+                let destination = self.resolve_referred(now, known, &uri)?;
                 // RFC 3892: on whose behalf, in the words it came in.
                 let said = asked.by.map(|said| (Name::ReferredBy.as_str().to_owned(), said));
                 Ok(Way {
@@ -248,7 +248,7 @@ impl Door {
     }
 
     /// The first address of a destination, dialled as this trunk.
-    fn resolve(
+    pub(super) fn resolve(
         &mut self,
         now: Instant,
         trunk: Option<&TrunkId>,

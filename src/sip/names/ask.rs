@@ -13,6 +13,7 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use sbc_config::{Config, Dns};
 use tokio::sync::mpsc;
 
+use super::met::Met;
 use super::{Heard, Kind, Names, Place, Question, Record, wanted};
 
 /// Questions that are under way at one time: more would look like an attack to a name server.
@@ -27,8 +28,19 @@ const LOOK_MIN: Duration = Duration::from_secs(1);
 /// Nothing is left alone longer: the configuration may have changed.
 const LOOK_MAX: Duration = Duration::from_secs(30);
 
-/// Doubts waiting to be looked into. One more of the same name changes nothing. An empty name only wakes the keeper.
-pub const DOUBTS_MAX: usize = 64;
+/// Words waiting to be heard. They come seldom, and none that is lost is missed for long.
+pub const WORDS_MAX: usize = 64;
+
+/// What the keeper of names is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Word {
+    /// Nobody answers at the addresses of this name.
+    Doubted(Arc<str>),
+    /// A peer that is trusted has named this as the way back to it.
+    Met(Place),
+    /// The configuration is another one.
+    Changed,
+}
 
 /// Somebody to ask.
 #[derive(Clone)]
@@ -142,13 +154,14 @@ pub async fn refresh(places: &[Place], names: &ArcSwap<Names>, asker: &Asker) ->
     names.load().next(places)
 }
 
-/// Keeps the table fresh for the configuration in force. `doubts` brings names at whose addresses nobody answered.
+/// Keeps the table fresh for the configuration in force, and for names that were met.
 pub async fn keep(
     config: Arc<ArcSwap<Config>>,
     names: Arc<ArcSwap<Names>>,
     asker: Asker,
-    mut doubts: mpsc::Receiver<Arc<str>>,
+    mut words: mpsc::Receiver<Word>,
 ) {
+    let mut met = Met::default();
     let mut settings = config.load().dns.clone();
     loop {
         let current = config.load_full();
@@ -158,19 +171,24 @@ pub async fn keep(
             configured.configure(&settings);
             names.store(Arc::new(configured));
         }
-        let next = refresh(&wanted(&current), &names, &asker).await;
+        let mut places = wanted(&current);
+        places.extend(met.places(Instant::now()).cloned());
+        let next = refresh(&places, &names, &asker).await;
         let now = Instant::now();
         let pause = next.map_or(LOOK_MAX, |at| at.saturating_duration_since(now)).clamp(LOOK_MIN, LOOK_MAX);
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            doubt = doubts.recv() => {
-                let Some(host) = doubt else { return };
-                if host.is_empty() {
-                    continue; // the configuration is another one
+            word = words.recv() => match word {
+                None => return,
+                Some(Word::Changed) => {}
+                Some(Word::Met(place)) => {
+                    met.meet(Instant::now(), &place);
                 }
-                let mut doubted = Names::clone(&names.load());
-                doubted.doubt(Instant::now(), &host);
-                names.store(Arc::new(doubted));
+                Some(Word::Doubted(host)) => {
+                    let mut doubted = Names::clone(&names.load());
+                    doubted.doubt(Instant::now(), &host);
+                    names.store(Arc::new(doubted));
+                }
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::sip::transaction::{T1, T1_TIMES_64, T2};
 #[derive(Debug)]
 pub(super) struct Established {
     pub(super) dialog: Dialog,
-    way: Way,
+    pub(super) way: Way,
     we_called: bool,
     /// What we last described, to repeat in a refresh.
     local_sdp: Option<Bytes>,

@@ -32,7 +32,7 @@ const MAX_WAITING: usize = 8;
 pub(super) struct Incoming {
     invite: Question,
     pub(super) dialog: Dialog,
-    way: Way,
+    pub(super) way: Way,
     /// The caller left the offer to us.
     no_offer: bool,
     /// The last unreliable provisional response, said again every minute.

@@ -15,6 +15,7 @@ use crate::sip::digest::Challenge;
 use crate::sip::door::{Door, Wanted};
 use crate::sip::header::{AuthValue, Method};
 use crate::sip::names::Names;
+use crate::sip::names::ask::Word;
 
 pub(super) const CARRIER: &str = "192.0.2.1:5060";
 const PHONE: &str = "198.51.100.7:61234";
@@ -96,7 +97,9 @@ pub(super) struct House {
     pub(super) door: Door,
     reports: Vec<Report>,
     closed: Vec<ConnectionId>,
-    pub(super) doubted: Vec<Arc<str>>,
+    pub(super) words: Vec<Word>,
+    sent_to: Vec<Destination>,
+    names: Arc<ArcSwap<Names>>,
     config: Arc<ArcSwap<Config>>,
 }
 
@@ -116,9 +119,9 @@ impl House {
         let names = Arc::new(ArcSwap::from_pointee(Names::new(&config.load().dns)));
         let us = (crate::sip::uri::Host::from(std::net::IpAddr::from([192, 0, 2, 2])), 5060);
         let endpoint = EndpointConfig { advertised_udp: Some(us), ..EndpointConfig::default() };
-        let door = Door::new(config.clone(), names, endpoint, [7; 32], now);
-        let mut house =
-            House { now, door, reports: Vec::new(), closed: Vec::new(), doubted: Vec::new(), config };
+        let door = Door::new(config.clone(), names.clone(), endpoint, [7; 32], now);
+        let (reports, closed, words) = (Vec::new(), Vec::new(), Vec::new());
+        let mut house = House { now, door, reports, closed, words, sent_to: Vec::new(), names, config };
         house.pass(Duration::ZERO);
         house
     }
@@ -127,10 +130,13 @@ impl House {
         let mut fresh = Vec::new();
         while let Some(wanted) = self.door.poll() {
             match wanted {
-                Wanted::Transmit(_, octets) => fresh.push(Said(text(&octets))),
+                Wanted::Transmit(to, octets) => {
+                    self.sent_to.push(to);
+                    fresh.push(Said(text(&octets)));
+                }
                 Wanted::Report(report) => self.reports.push(report),
                 Wanted::Close(connection) => self.closed.push(connection),
-                Wanted::Doubt(host) => self.doubted.push(host),
+                Wanted::Tell(word) => self.words.push(word),
             }
         }
         fresh

@@ -6,6 +6,7 @@ use super::door::{House, Secrets, beyond_the_trunk, udp};
 use super::*;
 use crate::call::door::Report;
 use crate::call::{Cause, LegAction, LegEvent, LegId};
+use crate::sip::names::ask::Word;
 
 const FIRST: &str = "192.0.2.1:5060";
 const SECOND: &str = "192.0.2.11:5060";
@@ -232,7 +233,7 @@ fn a_broken_connection_moves_a_call_on_and_the_name_is_asked_for_anew() {
     house.door.unreachable(house.now, tcp(FIRST));
     let again = house.collect();
     assert_eq!(again[0].line(), said[0].line(), "the same name, at its other address");
-    assert_eq!(house.doubted, ["sip.example.net".into()]);
+    assert_eq!(house.words, [Word::Doubted("sip.example.net".into())]);
     assert!(house.events().is_empty());
     house.door.unreachable(house.now, tcp(SECOND));
     house.collect();

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::call::{Opaque, Referral};
+use crate::sip::names::{Heard, Kind, Place, Question, Record};
 use crate::sip::refer::Asked;
 use crate::sip::tls::Verified;
 
@@ -287,4 +288,35 @@ fn a_draining_house_asks_nobody_and_answers_everybody() {
     let peer = microsoft(&mut house, ELSEWHERE, 1);
     let ok = house.hears(peer, &ms("OPTIONS", "o", "77", "", 1, "", "")).remove(0);
     assert_eq!(ok.line(), "SIP/2.0 200 OK");
+}
+
+#[test]
+fn pitfall_5_requests_go_to_the_route_of_the_datacentre_once_its_name_is_known() {
+    let mut house = House::with_teams();
+    let (leg, _) = house.teams_is_answered();
+    let place = Place {
+        host: "sip-du-a-eu.pstnhub.microsoft.com".into(),
+        port: Some(5061),
+        transport: Some(Transport::Tls),
+    };
+    assert_eq!(house.words, [Word::Met(place)], "asked for as soon as the call comes in, and once");
+
+    // Nobody has said where that is: the request goes where the dialog began, not to the Contact's port 443.
+    house.order(leg, LegAction::Hold, &[]);
+    assert_eq!(house.sent_to.last().unwrap().remote, MICROSOFT.parse().unwrap());
+
+    // Hours later than the door was opened, the name server has answered.
+    let mut house = House::with_teams();
+    let (leg, _) = house.teams_is_answered();
+    house.now += Duration::from_secs(7200);
+    let question = Question { name: "sip-du-a-eu.pstnhub.microsoft.com".into(), kind: Kind::A };
+    let answer = Heard::Records(vec![Record::Ip([52, 114, 0, 9].into())], Duration::from_secs(60));
+    let mut names = Names::clone(&house.names.load());
+    names.learn(house.now, question, answer);
+    house.names.store(Arc::new(names));
+    let said = house.order(leg, LegAction::Hold, &[]);
+    let contact = "sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=0f1e-2d;x-c=aA/d/8/00ff";
+    assert_eq!(said[0].line(), format!("INVITE {contact} SIP/2.0"));
+    assert_eq!(house.sent_to.last().unwrap().remote, "52.114.0.9:5061".parse().unwrap());
+    assert!(house.sent_to.last().unwrap().transport.is_secure());
 }
