@@ -1,24 +1,13 @@
 //! Calls from Teams: encrypted sound both ways, hold as Microsoft holds, keys that change.
 
-use sidetone::sim::teams::{House, NUMBER, Rule, Stage};
+use sidetone::sim::teams::{Rule, Stage};
 
-use crate::Test;
-
-/// What the agent hums, and what the people behind Teams hum.
-const AGENT_HZ: f64 = 440.0;
-const TEAMS_HZ: f64 = 1000.0;
-/// Packets that are listened to at a time: 600 ms.
-const A_WHILE: usize = 30;
-/// A tone of -20 dBFS that arrives is louder than this after any codec; one that does not is far below.
-const HEARD_DBFS: f64 = -26.0;
-const NOT_HEARD_DBFS: f64 = -60.0;
+use crate::{A_WHILE, AGENT_HZ, HEARD_DBFS, NOT_HEARD_DBFS, TEAMS_HZ, Test, open, teams_reaches_alice};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp() -> Test {
-    let house = House::open(AGENT_HZ, TEAMS_HZ).await?;
-    let call = house.proxy.call("+15550111", NUMBER).await?;
-    house.proxy.until("the call is up", |state| state.stages == [Some(Stage::Up)]).await?;
-    house.alice.talking().await?;
+    let house = open().await?;
+    let call = teams_reaches_alice(&house).await?;
 
     let teams = house.proxy.ear(call).await?.ok_or("the proxy has an ear")?;
     let alice = house.alice.ear().await?;
@@ -45,10 +34,8 @@ async fn a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp() -> 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hold_by_inactive_is_answered_inactive_and_sound_comes_back_with_a_new_key() -> Test {
-    let house = House::open(AGENT_HZ, TEAMS_HZ).await?;
-    let call = house.proxy.call("+15550111", NUMBER).await?;
-    house.proxy.until("the call is up", |state| state.stages == [Some(Stage::Up)]).await?;
-    house.alice.talking().await?;
+    let house = open().await?;
+    let call = teams_reaches_alice(&house).await?;
     let alice = house.alice.ear().await?;
     alice.listen(A_WHILE).await?;
 

@@ -123,6 +123,8 @@ pub struct Seen {
     pub answers: Vec<(String, u16)>,
     /// First line of each NOTIFY's body, and its Subscription-State.
     pub notified: Vec<(String, String)>,
+    /// Which site each call from the gateway came to, in order.
+    pub invites_at: Vec<Site>,
     /// The last INVITE from the gateway, whole.
     pub last_invite: Option<Bytes>,
     /// Descriptions of the gateway's, in order.
@@ -158,8 +160,8 @@ pub struct Machine {
     sbc: (String, u16),
     /// Where our three sites listen.
     ports: [u16; 3],
-    /// What calls from the gateway meet.
-    pub manner: Manner,
+    /// What calls from the gateway meet, by site.
+    manners: [Manner; 3],
     counter: u64,
     calls: Vec<Call>,
     out: VecDeque<Output>,
@@ -197,7 +199,7 @@ impl Machine {
             known: Known { paired: vec![fqdn.to_ascii_lowercase()], referred: HashMap::new() },
             sbc: (fqdn.to_owned(), port),
             ports,
-            manner: Manner::Answer,
+            manners: [Manner::Answer; 3],
             counter: 0,
             calls: Vec::new(),
             out: VecDeque::new(),
@@ -208,6 +210,15 @@ impl Machine {
     /// Pairs the name with another port.
     pub fn pair(&mut self, port: u16) {
         self.sbc.1 = port;
+    }
+
+    /// What calls from the gateway meet from now on: at one site, or at all.
+    pub fn set_manner(&mut self, site: Option<Site>, manner: Manner) {
+        for (at, known) in self.manners.iter_mut().enumerate() {
+            if site.is_none_or(|site| site == at) {
+                *known = manner;
+            }
+        }
     }
 
     /// The next thing to do.
@@ -300,7 +311,8 @@ impl Machine {
         if let Some(call) = self.calls.get_mut(id) {
             call.media = Some(description);
         }
-        match self.manner {
+        let site = self.calls.get(id).map_or(0, |call| call.site);
+        match self.manners.get(site).copied().unwrap_or(Manner::Answer) {
             Manner::Answer => {
                 self.respond(id, 180, None, "", &[]);
                 self.answer(id);

@@ -126,7 +126,7 @@ fn each_rule_is_refused_with_its_status() {
 #[test]
 fn a_good_call_rings_with_forks_and_is_answered_with_a_tag_nobody_saw() {
     let mut proxy = machine();
-    proxy.manner = Manner::Forks;
+    proxy.set_manner(None, Manner::Forks);
     proxy.receive(0, 1, request("INVITE", USER, GOOD_SDP, |text| text));
     assert!(proxy.seen.broken.is_empty(), "{:?}", proxy.seen.broken);
     assert_eq!(status(&sent(&mut proxy)[0].2), "100");

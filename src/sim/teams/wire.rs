@@ -184,7 +184,15 @@ impl Proxy {
     /// # Errors
     /// [`ProxyError::Gone`]
     pub async fn set_manner(&self, manner: Manner) -> Result<(), ProxyError> {
-        self.act(move |machine| machine.manner = manner).await
+        self.act(move |machine| machine.set_manner(None, manner)).await
+    }
+
+    /// What they meet at one of the sites.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn set_manner_at(&self, site: Site, manner: Manner) -> Result<(), ProxyError> {
+        self.act(move |machine| machine.set_manner(Some(site), manner)).await
     }
 
     /// What everybody says whose call begins from now on.

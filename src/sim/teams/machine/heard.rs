@@ -52,6 +52,7 @@ impl Machine {
     fn let_in(&mut self, site: Site, connection: Connection, request: Request) {
         let n = self.next();
         let text = |name: &str| header(request.headers(), name);
+        self.seen.invites_at.push(site);
         self.seen.last_invite = Some(request.bytes().clone());
         let offer = Theirs::read(request.body()).unwrap_or_default();
         let their_key = offer.key(SUITE).and_then(|crypto| crypto.key.clone()).unwrap_or_default();
