@@ -1,6 +1,6 @@
 //! Facts in, findings out.
 //!
-//! For each check the route needs: what counts of everything known ([`best`](super::evidence::best)), what that means
+//! For each check the route needs: what counts of everything known ([`best`]), what that means
 //! for this route, and what it does to it. Some checks are not observed but follow from others: whether our resource
 //! is on the tenant's list, whether the number is international, whether two numbers agree.
 
