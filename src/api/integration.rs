@@ -23,7 +23,7 @@ use crate::prereq::gather::{Account, Options};
 use crate::prereq::read::Phone;
 use crate::prereq::rule::{self, target};
 use crate::prereq::{
-    About, Check, Evidence, Finding, Remedy, Route, Source, Subject, Verdict, Weight, clear, collect,
+    About, Check, Evidence, Finding, Need, Remedy, Route, Source, Subject, Verdict, Weight, clear, collect,
 };
 
 /// People who can be enabled one by one; more are enabled by leaving the list out.
@@ -239,7 +239,7 @@ pub(super) struct FindingView {
 /// Evidence.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EvidenceView {
-    /// `graph`, `arm`, `entra`, `sip`, `import`, `attested`, `call_outcome` or `config`.
+    /// `graph`, `arm`, `entra`, `acs`, `sip`, `import`, `attested`, `call_outcome` or `config`.
     pub source: &'static str,
     /// When it was seen.
     #[schema(value_type = String, format = DateTime)]
@@ -448,6 +448,9 @@ pub(super) async fn evidence(
 fn attested(word: Attestation, caller: &Caller, now: SystemTime) -> Result<Evidence, Problem> {
     let wrong = |detail: &'static str| Problem::invalid("body_invalid", detail);
     let check: Check = word.check.parse().map_err(|_| wrong("`check` is T01 to T13 or U01 to U13"))?;
+    if Route::ALL.iter().all(|route| check.need(*route) == Need::Not) {
+        return Err(wrong("no route needs this check, so nobody's word on it would count"));
+    }
     let verdict = match &*word.verdict {
         "pass" => Verdict::Pass,
         "fail" => Verdict::Fail,

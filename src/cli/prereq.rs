@@ -84,6 +84,11 @@ fn preflight_inner(asked: &Preflight) -> Result<ExitCode, String> {
         engine.configure(&config.integrations.iter().map(patient).collect::<Vec<_>>());
         let store = Store::open(config.server.database.expose()).await.map_err(chain)?;
         recall(&engine, &store).await.map_err(chain)?;
+        let acs = config.acs.iter().find(|acs| acs.tenant == tenant);
+        if let Some(mut answer) = acs.and_then(|acs| engine.try_acs(&tenant, &acs.endpoint)) {
+            // The other end is dropped when there is an answer, or none.
+            let _ = answer.changed().await;
+        }
         let mut any = false;
         for route in routes {
             any |= report(&engine, &tenant, &whom, *route).await;

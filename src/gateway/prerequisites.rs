@@ -85,6 +85,10 @@ pub(super) async fn keep(
             if let Some(up) = trunk.and_then(|trunk| trunks.get(trunk.as_str())) {
                 engine.note(&account.tenant, [trunk_state(*up)]);
             }
+            if let Some(acs) = in_force.acs.iter().find(|acs| acs.tenant == account.tenant) {
+                // Its answer is evidence; nobody here waits for it.
+                let _ = engine.try_acs(&account.tenant, &acs.endpoint);
+            }
             notice(&engine, &ledger, &account.tenant, &mut told);
         }
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::check::{Check, Route};
 use super::evidence::{Evidence, Source, Subject, Verdict};
 use super::gather::{Account, Options};
+use super::http::{Reply, Unreachable};
 use super::read::{Answer, is_guid};
 use super::rule::Policy;
 use super::token::{self, AccessToken, TokenError};
@@ -16,20 +17,32 @@ use super::token::{self, AccessToken, TokenError};
 /// A credential that ends within this is worth a notice.
 pub const NOTICE: Duration = Duration::from_secs(15 * 24 * 3600);
 
-/// The permissions the checks read with; of the alternatives any one will do.
-const NEEDED: [(&str, &[&str]); 4] = [
-    ("User.Read.All", &["User.Read.All", "Directory.Read.All"]),
-    ("LicenseAssignment.Read.All", &["LicenseAssignment.Read.All", "User.Read.All", "Directory.Read.All"]),
-    ("TeamsUserConfiguration.Read.All", &["TeamsUserConfiguration.Read.All"]),
-    ("Presence.Read.All", &["Presence.Read.All"]),
-];
-/// The ids of these permissions in Graph's own application.
-const ROLE_IDS: [(&str, &str); 4] = [
+/// The ids of permissions in Graph's own application.
+const ROLE_IDS: [(&str, &str); 5] = [
     ("df021288-bdef-4463-88db-98f22de89214", "User.Read.All"),
     ("7ab1d382-f21e-4acd-a863-ba3e13f7da61", "Directory.Read.All"),
+    ("98830695-27a2-44f7-8c18-0c3ebc9698f6", "GroupMember.Read.All"),
     ("a91eadaf-2c3c-4362-908b-fb172d208fc6", "TeamsUserConfiguration.Read.All"),
     ("a70e0c2d-e793-494c-94c4-118fa0a67f42", "Presence.Read.All"),
 ];
+
+/// The permissions the checks of this account read with; of the alternatives any one will do.
+fn needed(settings: &Integration) -> Vec<&'static [&'static str]> {
+    let mut all: Vec<&[&str]> = vec![&["User.Read.All", "Directory.Read.All"]];
+    if settings.cloud.has_teams_admin() {
+        all.push(&["TeamsUserConfiguration.Read.All"]);
+    }
+    if settings.cloud.has_teams_admin() && settings.direct_routing_trunk.is_some() {
+        all.push(&["TeamsTelephoneNumber.Read.All"]);
+    }
+    if settings.cloud.has_presence() {
+        all.push(&["Presence.Read.All"]);
+    }
+    if settings.agent_group.is_some() || settings.supervisor_group.is_some() {
+        all.push(&["GroupMember.Read.All", "Group.Read.All", "Directory.Read.All"]);
+    }
+    all
+}
 
 fn say(check: Check, verdict: Verdict, code: &'static str, source: Source, at: SystemTime) -> Evidence {
     Evidence::new(check, Subject::Tenant, verdict, code, source, at)
@@ -157,9 +170,14 @@ fn moment(text: &str) -> Option<SystemTime> {
 }
 
 /// What was granted: the assignments when they may be read, else what the token carries.
-pub(super) fn roles(granted: &Answer, token: Option<&AccessToken>, at: SystemTime) -> Evidence {
+pub(super) fn roles(
+    settings: &Integration,
+    granted: Option<&Answer>,
+    token: Option<&AccessToken>,
+    at: SystemTime,
+) -> Evidence {
     let mut names: Vec<String> = match granted {
-        Answer::Got(body) => {
+        Some(Answer::Got(body)) => {
             let list = body.get("value").and_then(Value::as_array);
             let ids = list.into_iter().flatten().filter_map(|one| one.get("appRoleId")?.as_str());
             let name = |id: &str| ROLE_IDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(id));
@@ -171,10 +189,10 @@ pub(super) fn roles(granted: &Answer, token: Option<&AccessToken>, at: SystemTim
         return say(Check::Roles, Verdict::Unknown, "no_token", Source::Entra, at);
     };
     names.extend(token.roles.iter().cloned());
-    let missing: Vec<&str> = NEEDED
-        .iter()
-        .filter(|(_, any)| !any.iter().any(|one| names.iter().any(|name| name == one)))
-        .map(|(name, _)| *name)
+    let missing: Vec<&str> = needed(settings)
+        .into_iter()
+        .filter(|any| !any.iter().any(|one| names.iter().any(|name| name == one)))
+        .filter_map(|any| any.first().copied())
         .collect();
     if missing.is_empty() {
         say(Check::Roles, Verdict::Pass, "granted", Source::Entra, at)
@@ -194,6 +212,19 @@ pub(super) fn acs_id(answer: &Answer, at: SystemTime) -> Evidence {
     match id {
         Some(id) => say(Check::AcsId, Verdict::Pass, "known", Source::Arm, at).with_value(id.to_lowercase()),
         None => say(Check::AcsId, Verdict::Unknown, "not_said", Source::Arm, at),
+    }
+}
+
+/// Whether the endpoint of the ACS resource answers. Without a signature it refuses, and that is an answer.
+pub(super) fn acs_reachable(answer: &Result<Reply, Unreachable>, at: SystemTime) -> Evidence {
+    let check = Check::AcsReachable;
+    match answer {
+        Ok(reply) if reply.unavailable() => {
+            say(check, Verdict::Unknown, "source_unavailable", Source::Acs, at)
+                .saying(format!("status {}", reply.status.as_u16()))
+        }
+        Ok(_) => say(check, Verdict::Pass, "answers", Source::Acs, at),
+        Err(error) => say(check, Verdict::Fail, "unreachable", Source::Acs, at).saying(error.to_string()),
     }
 }
 

@@ -123,6 +123,8 @@ pub enum Source {
     Arm,
     /// Entra's token endpoint.
     Entra,
+    /// The endpoint of the ACS resource.
+    Acs,
     /// A trunk's answer to OPTIONS.
     Sip,
     /// A file of the collector.
@@ -147,6 +149,7 @@ impl Source {
             Source::Graph => "graph",
             Source::Arm => "arm",
             Source::Entra => "entra",
+            Source::Acs => "acs",
             Source::Sip => "sip",
             Source::Import => "import",
             Source::Attested { .. } => "attested",

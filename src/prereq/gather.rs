@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
-use sbc_config::{EvidenceLives, Integration, TenantId};
+use sbc_config::{AppCredential, EvidenceLives, Integration, TenantId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -38,6 +38,8 @@ const RETRY_MIN: Duration = Duration::from_secs(2);
 /// The longest pause.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 
+/// Somebody may be mending what failed, and looks again: it is read anew after this.
+const LACKING_LIFE: Duration = Duration::from_secs(60);
 /// How long an API caller may wait until their groups are known.
 const GROUPS_WAIT: Duration = Duration::from_secs(3);
 
@@ -88,6 +90,8 @@ enum Resource {
     Groups(Subject),
     Application,
     AcsId,
+    /// The endpoint of an ACS resource.
+    AcsEndpoint(Arc<str>),
 }
 
 #[derive(Default)]
@@ -250,6 +254,11 @@ impl Engine {
         }
     }
 
+    /// Asks the endpoint of an ACS resource, unless its last answer is fresh. The receiver ends with the answer.
+    pub fn try_acs(&self, tenant: &TenantId, endpoint: &Arc<str>) -> Option<watch::Receiver<()>> {
+        self.start(&self.account(tenant)?, Resource::AcsEndpoint(endpoint.clone()))
+    }
+
     /// What is fresh needs no read; what is being read is joined. None when there is nothing to wait for.
     fn start(&self, account: &Arc<Account>, resource: Resource) -> Option<watch::Receiver<()>> {
         let now = Instant::now();
@@ -334,14 +343,27 @@ impl Engine {
             }
             Resource::Application => {
                 let at = SystemTime::now();
-                let Some(client) = &account.settings.client_id else { return Vec::new() };
-                let (application, granted) =
-                    account.graph.application(client, account.settings.object_id.as_deref()).await;
+                let settings = &account.settings;
+                // A machine's identity has no application object, and no credential that could end.
+                let registered = !matches!(settings.credential, AppCredential::ManagedIdentity { .. });
+                let read = match &settings.client_id {
+                    Some(client) if registered => {
+                        Some(account.graph.application(client, settings.object_id.as_deref()).await)
+                    }
+                    _ => None,
+                };
                 let token = account.graph.tokens.token(account.graph.resource()).await;
                 let mut all = vec![account::token(&token, at)];
-                all.extend(account::application(&account.settings, &application, at));
-                all.push(account::roles(&granted, token.as_ref().ok(), at));
+                let granted = read.map(|(application, granted)| {
+                    all.extend(account::application(settings, &application, at));
+                    granted
+                });
+                all.push(account::roles(settings, granted.as_ref(), token.as_ref().ok(), at));
                 all
+            }
+            Resource::AcsEndpoint(endpoint) => {
+                let answer = super::http::fetch(self.0.http.get(&**endpoint), endpoint).await;
+                vec![account::acs_reachable(&answer, SystemTime::now())]
             }
             Resource::AcsId => match &account.settings.acs_resource {
                 Some(resource) => {
@@ -487,7 +509,9 @@ impl Landing {
         } else {
             flight.failures = 0;
             flight.not_before = None;
-            flight.fresh_until = Some(now + self.resource.life(lives));
+            let life = self.resource.life(lives);
+            let lacking = evidence.iter().any(|one| one.verdict == Verdict::Fail);
+            flight.fresh_until = Some(now + if lacking { life.min(LACKING_LIFE) } else { life });
         }
         drop(known);
         self.landed = None;
@@ -511,6 +535,8 @@ impl Resource {
             Resource::Groups(_) => lives.groups,
             Resource::Application => lives.expiry.min(Duration::from_secs(3600)),
             Resource::AcsId => lives.acs_id,
+            // Half of what the evidence holds, so that there is always some.
+            Resource::AcsEndpoint(_) => Check::AcsReachable.life() / 2,
         }
     }
 }

@@ -114,10 +114,11 @@ impl Graph {
             }
             answers
         };
-        let unasked = if self.cloud.has_teams_admin() {
-            Answer::Failed("the person is not known yet".into())
-        } else {
-            Answer::NotHere
+        let unasked = match answers.get("user") {
+            _ if !self.cloud.has_teams_admin() => Answer::NotHere,
+            // Whom the directory does not know, Teams does not know either.
+            Some(Answer::NotFound) => Answer::NotFound,
+            _ => Answer::Failed("the person is not known yet".into()),
         };
         let mut take = |id| answers.remove(id).unwrap_or_else(|| unasked.clone());
         Answers {

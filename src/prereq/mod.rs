@@ -7,9 +7,12 @@
 //! does [`clear`] make a [`Clearance`], and without one no leg to a Teams user can be dialled:
 //!
 //! ```compile_fail
-//! use sidetone::prereq::{Address, Clearance, Route};
+//! use std::time::SystemTime;
+//! use sidetone::prereq::{Address, Clearance, Route, Subject};
 //! // Its fields are private, and `clear` is the only place that makes one.
-//! let forged = Clearance { route: Route::Voip, address: Address::Number("+15550100".into()) };
+//! let now = SystemTime::now();
+//! let address = Address::Number("+15550100".into());
+//! let forged = Clearance { subject: Subject::Tenant, route: Route::Pstn, address, at: now, until: now };
 //! ```
 //!
 //! Invariants:

@@ -290,7 +290,7 @@ impl TokenSource {
         }
         let request =
             self.http.post(&url).header("Content-Type", "application/x-www-form-urlencoded").body(form);
-        understand(&fetch(request, &url).await, &self.authority)
+        understand(&fetch(request, &url).await, &self.authority, From::Entra)
     }
 
     async fn ask_machine(
@@ -303,7 +303,7 @@ impl TokenSource {
             url.push_str(&format!("&client_id={}", escaped(client)));
         }
         let request = self.http.get(&url).header("Metadata", "true");
-        understand(&fetch(request, endpoint).await, endpoint)
+        understand(&fetch(request, endpoint).await, endpoint, From::Machine)
     }
 
     fn error(&self, hint: Hint) -> TokenError {
@@ -323,8 +323,21 @@ pub fn complete(account: &Integration) -> bool {
     }
 }
 
+/// Who gives the token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// The token endpoint of the tenant.
+    Entra,
+    /// The metadata service of the machine, whose refusals carry no numbers.
+    Machine,
+}
+
 /// What an answer of the token endpoint means.
-fn understand(reply: &Result<Reply, Unreachable>, base: &str) -> Result<(AccessToken, Duration), TokenError> {
+fn understand(
+    reply: &Result<Reply, Unreachable>,
+    base: &str,
+    from: From,
+) -> Result<(AccessToken, Duration), TokenError> {
     let error = |hint, correlation_id, retry_after| TokenError {
         hint,
         host: host(base).to_owned(),
@@ -359,7 +372,12 @@ fn understand(reply: &Result<Reply, Unreachable>, base: &str) -> Result<(AccessT
         "access_denied",
         "interaction_required",
     ];
-    if !text("error").is_some_and(|word| OAUTH.contains(&word)) {
+    // Another identity provider uses the same words. Entra signs its refusals with numbers of its own.
+    let signed = body.as_ref().is_some_and(|body| {
+        ["error_codes", "trace_id", "correlation_id"].iter().any(|mark| body.get(*mark).is_some())
+    });
+    let refused = reply.status.is_client_error() && text("error").is_some_and(|word| OAUTH.contains(&word));
+    if !refused || !(signed || from == From::Machine) {
         return Err(error(Hint::Unreachable, correlation, None));
     }
     let codes = body.as_ref().and_then(|body| body.get("error_codes")).and_then(Value::as_array);
@@ -422,7 +440,11 @@ mod tests {
 
     fn said(status: u16, body: &str) -> Result<(AccessToken, Duration), TokenError> {
         let status = StatusCode::from_u16(status).unwrap();
-        understand(&Ok(Reply { status, retry_after: None, body: body.into() }), "https://login.example")
+        understand(
+            &Ok(Reply { status, retry_after: None, body: body.into() }),
+            "https://login.example",
+            From::Entra,
+        )
     }
 
     fn refusal(status: u16, error: &str, code: u64) -> Hint {
@@ -468,6 +490,8 @@ mod tests {
             (407, "", Hint::Unreachable),
             (401, r#"{"error":{"code":"Forbidden","message":"a gateway"}}"#, Hint::Unreachable),
             (400, r#"{"error":"proxy_denied"}"#, Hint::Unreachable),
+            (401, r#"{"error":"invalid_client","error_description":"another provider"}"#, Hint::Unreachable),
+            (302, r#"{"error":"invalid_client","error_codes":[7000215]}"#, Hint::Unreachable),
             (302, "", Hint::Unreachable),
             (401, "[]", Hint::Unreachable),
         ] {
@@ -476,7 +500,10 @@ mod tests {
             assert_eq!((error.hint.message(), error.hint.verdict()), (None, Verdict::Unknown));
         }
         let lost = Err(Unreachable { host: "login.example".into(), why: "connect" });
-        assert_eq!(understand(&lost, "https://login.example").unwrap_err().hint, Hint::Unreachable);
+        assert_eq!(
+            understand(&lost, "https://login.example", From::Entra).unwrap_err().hint,
+            Hint::Unreachable
+        );
     }
 
     #[test]

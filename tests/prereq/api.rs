@@ -159,6 +159,8 @@ async fn a_preflight_explains_and_evidence_mends() {
     assert_eq!(give(word).await.1["taken"], 1);
     let empty = json!({"attest": {"check": "T10", "verdict": "pass", "note": " "}});
     assert_eq!(give(empty).await.0, StatusCode::UNPROCESSABLE_ENTITY);
+    let of_no_use = json!({"attest": {"check": "T11", "verdict": "pass", "note": "seen"}});
+    assert_eq!(give(of_no_use).await.0, StatusCode::UNPROCESSABLE_ENTITY, "no route needs it");
 }
 
 #[tokio::test]
