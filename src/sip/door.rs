@@ -36,6 +36,7 @@ use super::transport::Arrival;
 pub(in crate::sip) mod failover;
 mod keys;
 mod private;
+mod registrar;
 mod transfer;
 mod way;
 
@@ -67,6 +68,7 @@ pub struct Door {
     legs: HashMap<LegId, Leg>,
     by_session: HashMap<SessionId, LegId>,
     trunks: super::trunk::Trunks,
+    registrations: super::trunk::Registrations,
     private: private::Private,
     wire: VecDeque<(Destination, Bytes)>,
     reports: VecDeque<Report>,
@@ -130,6 +132,7 @@ impl Door {
             legs: HashMap::new(),
             by_session: HashMap::new(),
             trunks: super::trunk::Trunks::new(now),
+            registrations: super::trunk::Registrations::new(now),
             private: private::Private::default(),
             wire: VecDeque::new(),
             reports: VecDeque::new(),
@@ -181,20 +184,23 @@ impl Door {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.endpoint.handle_timeout(now);
         self.ask_trunks(now);
+        self.register_trunks(now);
         self.drain(now);
     }
 
     /// When [`Door::handle_timeout`] is next wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let asks = (!self.draining).then(|| self.trunks.next());
+        let asks = (!self.draining).then(|| self.trunks.next().min(self.registrations.next()));
         self.endpoint.poll_timeout().into_iter().chain(asks).min()
     }
 
-    /// Calls are wanted elsewhere from now on: trunks are not asked whether they live any more, which is how those learn of
-    /// it that count our questions (Microsoft tries a gateway last that is silent for five minutes). Questions of theirs
-    /// are still answered. New calls are the switchboard's to refuse, which keeps a record of each.
-    pub fn take_no_more(&mut self) {
+    /// Calls are wanted elsewhere from now on. Registrations are ended, and trunks are not asked whether they live any more,
+    /// which is how those learn of it that count our questions (Microsoft tries a gateway last that is silent for five
+    /// minutes). Questions of theirs are still answered. New calls are the switchboard's to refuse, which keeps a record of
+    /// each.
+    pub fn take_no_more(&mut self, now: Instant) {
         self.draining = true;
+        self.leave_registrars(now);
     }
 
     /// The next thing to be done, messages first.
@@ -380,6 +386,7 @@ impl Door {
                 Output::Incoming(incoming) => self.incoming(now, *incoming),
                 Output::Event(session, event) => self.session_event(now, session, event),
                 Output::Outcome(id, outcome) => self.trunk_answered(now, id, outcome),
+                Output::Told(id, told) => self.registrar_told(now, id, &told),
                 Output::Registered(change) => {
                     tracing::debug!(user = change.user, contacts = change.bindings, "registered");
                 }
@@ -705,7 +712,7 @@ pub async fn run(
             // An error means that nobody is left who could say so; then the orders end as well.
             _ = draining.wait_for(|draining| *draining), if !drained => {
                 drained = true;
-                survive(|| door.take_no_more());
+                survive(|| door.take_no_more(Instant::now()));
             }
             () = sleep_until(wake) => survive(|| door.handle_timeout(Instant::now())),
         }

@@ -25,6 +25,7 @@ use super::hub::{Errand, Hub, MAX_FORWARDS, Question, Resolver, hop_by_hop};
 use super::layer::{ClientId, Kind, Notice};
 use super::manners::Manners;
 use super::message::{Message, ParseError, Rejected, Request, Response, StatusCode};
+use super::random::Random;
 use super::register::{Change, Registrar};
 use super::session::{
     CommandError, Dial, How, Refusal, Session, SessionEvent, SessionId, SessionTimers, sdp_of, supported,
@@ -107,6 +108,26 @@ impl Default for EndpointConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OptionsId(pub u64);
 
+/// A request that the door has written, by its number for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AskId(pub u64);
+
+impl AskId {
+    /// Of a request whose answer nobody waits for.
+    pub const NOBODYS: AskId = AskId(0);
+}
+
+/// What became of a request that the door has written.
+#[derive(Debug)]
+pub enum Told {
+    /// The final answer.
+    Answered(Response),
+    /// None within 32 s.
+    Silence,
+    /// The transport could not deliver it.
+    NoWay,
+}
+
 /// What the endpoint wants done.
 #[derive(Debug)]
 pub enum Output {
@@ -125,6 +146,8 @@ pub enum Output {
     Registered(Change),
     /// What became of an OPTIONS of ours.
     Outcome(OptionsId, OptionsOutcome),
+    /// What became of a request that the door has written.
+    Told(AskId, Told),
 }
 
 /// A call that has come.
@@ -464,6 +487,30 @@ impl Endpoint {
         Ok(id)
     }
 
+    /// Our Contact on the way to `to`, with these manners.
+    pub(super) fn contact(&self, manners: &Manners, to: &Destination) -> Bytes {
+        self.hub.contact(manners, to)
+    }
+
+    /// Sends a request outside of any dialog, which is written around its Via. What becomes of it is [`Output::Told`].
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        to: Destination,
+        id: AskId,
+        manners: &Manners,
+        write: impl FnOnce(&Via, &mut Random) -> RequestBuilder,
+    ) -> Result<(), CommandError> {
+        if self.hub.layer.len() >= self.hub.config.max_transactions {
+            return Err(CommandError::Limit);
+        }
+        let errand = if id == AskId::NOBODYS { Errand::Nobody } else { Errand::Ask(id) };
+        let agent = self.hub.config.user_agent.clone();
+        let write = |via: &Via, random: &mut Random| write(via, random).header(Name::UserAgent, agent);
+        let sent = self.hub.request(now, Kind::Other, to, errand, manners, write);
+        sent.map(|_| ()).ok_or(CommandError::Unwritable)
+    }
+
     /// Holds that nothing is kept: no call, no transaction, no tag, no timer, no message.
     #[cfg(test)]
     pub(super) fn assert_empty(&self) {
@@ -698,7 +745,10 @@ impl Endpoint {
                     self.hub.events.push_back(Output::Outcome(options, outcome));
                 }
             }
-            Errand::Options(_) | Errand::Nobody => {}
+            Errand::Ask(ask) if status >= 200 => {
+                self.hub.events.push_back(Output::Told(ask, Told::Answered(response.clone())));
+            }
+            Errand::Options(_) | Errand::Ask(_) | Errand::Nobody => {}
         }
     }
 
@@ -721,6 +771,10 @@ impl Endpoint {
                     };
                     self.hub.events.push_back(Output::Outcome(options, outcome));
                 }
+            }
+            Errand::Ask(ask) => {
+                let told = if how == How::Unreachable { Told::NoWay } else { Told::Silence };
+                self.hub.events.push_back(Output::Told(ask, told));
             }
             Errand::Nobody => {}
         }

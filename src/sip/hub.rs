@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::alarm::Alarms;
 use super::build::{RequestBuilder, ResponseBuilder};
-use super::endpoint::{EndpointConfig, Lookup, OptionsId, Output};
+use super::endpoint::{AskId, EndpointConfig, Lookup, OptionsId, Output};
 use super::flow::{Destination, Peer, Transport};
 use super::header::{self, MAGIC_COOKIE, Method, Name, Via};
 use super::layer::{ClientId, Kind, Layer, ServerId};
@@ -29,6 +29,8 @@ pub(super) enum Errand {
     Session(SessionId),
     /// An OPTIONS asked for by the door.
     Options(OptionsId),
+    /// A request that the door has written.
+    Ask(AskId),
     /// Nobody cares for the answer: the BYE to a fork that lost.
     Nobody,
 }

@@ -21,6 +21,7 @@ mod forks;
 mod limits;
 mod login;
 mod refer;
+mod registering;
 mod registrar;
 mod reinvite;
 mod reliable;
@@ -193,6 +194,7 @@ impl Wire {
                     Output::Event(id, event) => self.events.push((end, id, event)),
                     Output::Registered(change) => self.registered.push(change),
                     Output::Outcome(id, outcome) => self.outcomes.push((id, outcome)),
+                    Output::Told(..) => {} // only the door asks
                 }
             }
         }
@@ -413,7 +415,7 @@ impl Solo {
                 Output::Incoming(incoming) => self.incoming.push(*incoming),
                 Output::Event(id, event) => self.events.push((id, event)),
                 Output::Registered(change) => self.registered.push(change),
-                Output::Outcome(..) => {}
+                Output::Outcome(..) | Output::Told(..) => {}
             }
         }
         fresh

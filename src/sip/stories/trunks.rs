@@ -15,7 +15,7 @@ const THIRD: &str = "192.0.2.12:5060";
 const LEG: LegId = LegId(77);
 
 /// A house whose carrier has these destinations and settings.
-fn house(destinations: &str, more: &str) -> House {
+pub(super) fn house(destinations: &str, more: &str) -> House {
     let text = format!(
         r#"
 [server]

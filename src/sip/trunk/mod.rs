@@ -1,6 +1,7 @@
 //! Trunks as lists of destinations: which of them live, which are to be asked, and which a call tries in what order.
 
 mod health;
+mod register;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use crate::call::door::Report;
 use health::Health;
 
 pub(super) use health::{Heard, Standing};
+pub(super) use register::{Account, Registrations, Step};
 
 /// How often the configuration is looked at for trunks that are new.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -33,6 +35,8 @@ struct Known {
     /// What the switchboard was told.
     up: Option<bool>,
     lines: Vec<Line>,
+    /// Whether we are registered, where that is wanted; `None` inside is not known yet.
+    registered: Option<Option<bool>>,
     asked: bool,
     rest_max: Duration,
 }
@@ -121,12 +125,23 @@ impl Trunks {
         if before != after && after.is_some() {
             tracing::info!(%trunk, %destination, up = after, detail, "a destination of a trunk turned");
         }
-        let up = known.is_up(now)?;
-        if known.up == Some(up) {
-            return None;
+        known.turned(now, trunk, || format!("{destination}: {detail}"))
+    }
+
+    /// How a registration stands. Gives word when the trunk as a whole turns.
+    pub(super) fn registered(
+        &mut self,
+        now: Instant,
+        trunk: &TrunkId,
+        up: bool,
+        detail: &str,
+    ) -> Option<Report> {
+        let known = self.known.get_mut(trunk)?;
+        if !up {
+            tracing::warn!(%trunk, detail, "a trunk is not registered");
         }
-        known.up = Some(up);
-        Some(Report::Trunk { trunk: trunk.clone(), up, detail: format!("{destination}: {detail}") })
+        known.registered = Some(Some(up));
+        known.turned(now, trunk, || detail.to_owned())
     }
 
     /// The destinations a call tries, in order: those that live as the file has them, then those of which nobody knows
@@ -146,11 +161,12 @@ impl Trunks {
 
 impl Known {
     fn new() -> Known {
-        Known { up: None, lines: Vec::new(), asked: false, rest_max: Duration::ZERO }
+        Known { up: None, lines: Vec::new(), registered: None, asked: false, rest_max: Duration::ZERO }
     }
 
     fn configure(&mut self, now: Instant, trunk: &Trunk) {
         self.asked = trunk.options_interval.is_some();
+        self.registered = trunk.register.as_ref().map(|_| self.registered.flatten());
         self.rest_max = trunk.retry_after_max;
         self.lines.retain(|line| trunk.destinations.contains(&line.destination));
         for destination in &trunk.destinations {
@@ -168,9 +184,25 @@ impl Known {
         }
     }
 
-    /// Up when one of them is, down when all of them are.
+    /// Word of the trunk as a whole, if that is news.
+    fn turned(&mut self, now: Instant, trunk: &TrunkId, detail: impl FnOnce() -> String) -> Option<Report> {
+        let up = self.is_up(now)?;
+        (self.up.replace(up) != Some(up)).then(|| Report::Trunk {
+            trunk: trunk.clone(),
+            up,
+            detail: detail(),
+        })
+    }
+
+    /// Up when one of them is, down when all of them are. Where we register, nothing is up without that.
     fn is_up(&self, now: Instant) -> Option<bool> {
         let any = |is: Option<bool>| self.lines.iter().any(|line| line.health.is_up(now) == is);
-        if any(Some(true)) { Some(true) } else { (!any(None)).then_some(false) }
+        let lines = if any(Some(true)) { Some(true) } else { (!any(None)).then_some(false) };
+        match self.registered {
+            None => lines,
+            Some(None) => None,
+            Some(Some(false)) => Some(false),
+            Some(Some(true)) => lines.or(Some(true)),
+        }
     }
 }

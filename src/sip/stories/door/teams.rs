@@ -281,7 +281,7 @@ fn microsofts_question_is_answered_with_the_name_it_asked_for() {
 #[test]
 fn a_draining_house_asks_nobody_and_answers_everybody() {
     let mut house = House::with_teams();
-    house.door.take_no_more();
+    house.door.take_no_more(house.now);
     let said = house.pass(Duration::from_secs(600));
     // What was under way is finished: the last questions are repeated for half a minute, and no new ones put.
     assert!(house.pass(Duration::from_secs(600)).is_empty(), "{said:?}");
