@@ -162,6 +162,12 @@ impl Gateway {
             .map_err(|source| GatewayError::Http { at: config.api.listen, source })?;
         let api_addr = http.local_addr().unwrap_or(config.api.listen);
 
+        if !config.emergency.enabled {
+            tracing::warn!(
+                "emergency calls are not set up: 112, 911 and their like are ordinary calls here, with every limit on \
+                 them; whoever answers for the law of the place sets [emergency]"
+            );
+        }
         let tokens: SharedTokens = Arc::new(ArcSwap::from_pointee(Tokens::from(&config.tokens[..])));
         let webhooks =
             Arc::new(Webhooks::new(ledger.clone(), Patience::default()).map_err(GatewayError::Webhooks)?);

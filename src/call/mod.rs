@@ -207,6 +207,9 @@ pub enum CommandError {
     /// The call is ending.
     #[error("the call is over")]
     Over,
+    /// Somebody needs help: nothing comes between.
+    #[error("this is a call to an emergency service; nobody joins it and nobody is asked meanwhile")]
+    Emergency,
 }
 
 /// How a call begins.

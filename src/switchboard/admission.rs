@@ -17,10 +17,15 @@ use crate::observe::metrics as names;
 
 use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal};
 use super::live::{Leg, Live};
+use super::toll::{emergency_trunks, emergency_trunks_of};
 use super::{Switchboard, told};
 
 /// How long somebody is rung when no route says so.
 const RING: Duration = Duration::from_secs(30);
+
+/// How long an emergency service may ring before the next trunk is tried: no answering point lets anybody wait longer
+/// without a word, and a second call in parallel would take another person's line.
+const EMERGENCY_RING: Duration = Duration::from_secs(120);
 
 /// Calls of the last second, for the rate limit.
 #[derive(Debug, Default)]
@@ -60,6 +65,10 @@ impl Switchboard {
             return self.takes_place_of(now, old, incoming);
         }
         metrics::counter!(names::CALLS_OFFERED).increment(1);
+        let emergency = emergency_trunks(&config, &incoming);
+        if !emergency.is_empty() {
+            return self.emergency(now, &config, incoming, &emergency);
+        }
         let way = self.way(&config, &incoming);
         if let Some((cause, why)) = self.over_limit(now, &config, &incoming, &way) {
             return self.turn_away(&incoming, cause, why);
@@ -99,6 +108,7 @@ impl Switchboard {
                     direction: Direction::Inbound,
                     from: incoming.from,
                     to: incoming.to,
+                    emergency: false,
                     trunk: first_trunk.clone(),
                     started_at,
                     answered_at: None,
@@ -150,7 +160,55 @@ impl Switchboard {
         if !self.pace.admit(now, config.limits.calls_per_second_max) {
             return Some((Cause::Congestion, "calls_per_second_max"));
         }
-        None
+        self.over_limit_of_trunk(now, config, incoming)
+    }
+
+    /// A call to an emergency service: no limit holds it up, nobody is asked, every trunk that may carry it is tried.
+    fn emergency(&mut self, now: Instant, config: &Config, incoming: Incoming, trunks: &[TrunkId]) {
+        let id = new_call_id();
+        let (first_person, first_trunk) = match &incoming.origin {
+            Origin::Person(person) => (Some(person.clone()), None),
+            Origin::Trunk(trunk) => (None, Some(trunk.clone())),
+            Origin::Acs(_) => (None, None),
+        };
+        let started_at = SystemTime::now();
+        let mut first = Leg::new(incoming.leg, incoming.from.number.clone(), "agent", started_at);
+        first.person.clone_from(&first_person);
+        first.trunk.clone_from(&first_trunk);
+        first.offered = incoming.codecs;
+        let to = |trunk| Attempt { targets: vec![to_trunk(trunk, &incoming.to)], ring: EMERGENCY_RING };
+        let setup = Setup {
+            first: incoming.leg,
+            first_is: CallerIs::Agent,
+            first_person,
+            first_trunk: first_trunk.clone(),
+            attempts: trunks.iter().map(to).collect(),
+            when_exhausted: None,
+            takeover: takeover(config),
+            parties_max: config.limits.parties_per_call_max,
+            seed: random(),
+        };
+        let live = Live {
+            id,
+            call: Call::inbound(now, setup),
+            tenant: incoming.tenant,
+            direction: Direction::Inbound,
+            from: incoming.from,
+            to: incoming.to,
+            emergency: true,
+            trunk: first_trunk,
+            started_at,
+            answered_at: None,
+            legs: vec![first],
+            timer: None,
+            waiting: Vec::new(),
+            transferring: None,
+            applied: 0,
+        };
+        tracing::warn!(%id, "a call to an emergency service");
+        self.by_leg.insert(incoming.leg, id);
+        self.tell_emergency(&live);
+        self.begin(now, live);
     }
 
     fn way(&self, config: &Config, incoming: &Incoming) -> Way {
@@ -238,19 +296,21 @@ impl Switchboard {
                 detail: "the gateway takes no new calls".into(),
             });
         }
-        if self.calls.len() >= config.limits.calls_max {
+        let emergency = emergency_trunks_of(&config, &person.tenant, to).into_iter().next();
+        if emergency.is_none() && self.calls.len() >= config.limits.calls_max {
             return Err(Refusal::Unavailable {
                 code: "calls_max",
                 detail: format!("{} calls are up, as many as limits.calls_max allows", self.calls.len()),
             });
         }
-        if !self.pace.admit(now, config.limits.calls_per_second_max) {
+        if emergency.is_none() && !self.pace.admit(now, config.limits.calls_per_second_max) {
             return Err(Refusal::Unavailable {
                 code: "calls_per_second_max",
                 detail: "too many new calls in this second; try again in the next".into(),
             });
         }
-        let customer = dialled_target(&config, &person.tenant, to, trunk)?;
+        let is_emergency = emergency.is_some();
+        let customer = dialled_target(&config, &person.tenant, to, emergency.or(trunk))?;
         let id = new_call_id();
         let setup = Setup {
             first: LegId(0),
@@ -271,6 +331,7 @@ impl Switchboard {
             direction: Direction::Outbound,
             from: Caller { number, name: person.display_name.as_deref().map(str::to_owned) },
             to: to.to_owned(),
+            emergency: is_emergency,
             trunk: None,
             started_at: SystemTime::now(),
             answered_at: None,
@@ -280,6 +341,9 @@ impl Switchboard {
             transferring: None,
             applied: 0,
         };
+        if is_emergency {
+            self.tell_emergency(&live);
+        }
         self.begin(now, live);
         self.calls.get(&id).map(|live| Answer::Call(live.view())).ok_or(Refusal::Unavailable {
             code: "not_placed",

@@ -25,6 +25,8 @@ pub(super) struct Live {
     pub(super) direction: Direction,
     pub(super) from: Caller,
     pub(super) to: String,
+    /// Whether it is a call to an emergency service: then nothing limits it and nobody listens in.
+    pub(super) emergency: bool,
     /// The trunk the call came over or was placed by.
     pub(super) trunk: Option<TrunkId>,
     pub(super) started_at: SystemTime,
@@ -45,6 +47,14 @@ pub(super) struct Waiting {
     pub(super) generation: u64,
     pub(super) supervision: SupervisionId,
     pub(super) answer: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+impl Leg {
+    /// Whether this leg is a call that we placed to the trunk, and pay for.
+    pub(super) fn is_toll(&self, live: &Live, trunk: &TrunkId) -> bool {
+        let came = live.direction == Direction::Inbound && live.legs.first().is_some_and(|l| l.id == self.id);
+        !came && self.channel.as_ref() == Some(trunk)
+    }
 }
 
 /// What is known of a leg besides its part in the call. Stays after the leg's end, for the record.
@@ -176,6 +186,13 @@ impl Live {
         let inbound = matches!(self.direction, Direction::Inbound);
         let called_in = inbound && first != Some(transferor);
         Some(if called_in { self.from.clone() } else { Caller { number: self.to.clone(), name: None } })
+    }
+
+    /// The verified number that a call to an emergency service is placed from, towards the service.
+    pub(super) fn emergency_caller(&self, config: &Config, target: &Target) -> Option<Caller> {
+        let number =
+            config.emergency.caller_id.as_ref().filter(|_| self.emergency && target.trunk().is_some())?;
+        Some(Caller { number: number.to_string(), name: None })
     }
 
     /// Who may see and steer this call.

@@ -22,6 +22,7 @@ mod standby;
 mod stories;
 mod supervise;
 mod told;
+mod toll;
 mod transfer;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -108,6 +109,7 @@ pub struct Switchboard {
     /// Legs on each trunk, for its channel limit. None stands for no leg.
     channels: HashMap<TrunkId, usize>,
     pace: Pace,
+    tolls: toll::Tolls,
     draining: bool,
     doors: Doors,
     bridge: Bridge,
@@ -211,6 +213,7 @@ impl Switchboard {
             on_line: HashSet::new(),
             channels: HashMap::new(),
             pace: Pace::default(),
+            tolls: toll::Tolls::default(),
             draining: false,
             doors,
             bridge,
@@ -270,6 +273,7 @@ impl Switchboard {
         if matches!(event, LegEvent::Ended(_)) {
             self.by_leg.remove(&leg);
             self.bridge.close(call, leg);
+            self.note_toll(call, leg);
             let known = self.calls.get_mut(&call).and_then(|live| live.leg_mut(leg));
             let channel = known.and_then(|known| known.channel.take());
             self.leave_trunk(channel);
@@ -325,6 +329,10 @@ impl Switchboard {
 
     /// Carries out a command on a call and everything that follows from it.
     fn command(&mut self, now: Instant, call: CallId, command: Command) -> Result<(), CommandError> {
+        let joins = matches!(command, Command::Supervise(_) | Command::Consult(_));
+        if joins && self.calls.get(&call).is_some_and(|live| live.emergency) {
+            return Err(CommandError::Emergency);
+        }
         let mut done = Err(CommandError::Over);
         self.drive(now, call, |c| done = c.command(now, command));
         done
@@ -379,10 +387,10 @@ impl Switchboard {
             self.doors.goes(leg, target, &self.config.load());
             self.by_leg.insert(leg, id);
             if let Some(trunk) = target.trunk()
-                && !self.take_channel(id, leg, trunk)
+                && let Some((cause, reason)) = self.over_limit_to_trunk(now, id, leg, target, trunk)
             {
-                let detail = format!("channels_max of trunk {trunk} is reached");
-                return self.refuse_leg(now, leg, detail);
+                let detail = format!("{reason} of trunk {trunk}");
+                return self.refuse_leg(now, leg, cause, detail);
             }
         }
         let action = match action {
@@ -394,7 +402,7 @@ impl Switchboard {
         };
         let needs_media = matches!(action, LegAction::Dial(_) | LegAction::OpenEarly | LegAction::Answer);
         let media = match needs_media.then(|| self.media_end(id, leg)) {
-            Some(Err(detail)) => return self.refuse_leg(now, leg, detail),
+            Some(Err(detail)) => return self.refuse_leg(now, leg, Cause::Congestion, detail),
             Some(Ok(end)) => Some(end),
             None => None,
         };
@@ -403,7 +411,13 @@ impl Switchboard {
             leg,
             media,
             prefer: live.codecs_of_others(leg),
-            caller: matches!(action, LegAction::Dial(_)).then(|| live.caller_for(leg)),
+            caller: match &action {
+                LegAction::Dial(target) => {
+                    let fixed = live.emergency_caller(&self.config.load(), target);
+                    Some(fixed.unwrap_or_else(|| live.caller_for(leg)))
+                }
+                _ => None,
+            },
             action,
         };
         if self.doors.order(order).is_err() {
@@ -412,16 +426,50 @@ impl Switchboard {
         }
     }
 
+    /// Why a number may not be dialled over a trunk now. A call to an emergency service always may.
+    fn over_limit_to_trunk(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        leg: LegId,
+        target: &crate::call::Target,
+        trunk: &TrunkId,
+    ) -> Option<toll::Refused> {
+        let (tenant, emergency) = self.calls.get(&id).map(|live| (live.tenant.clone(), live.emergency))?;
+        if emergency {
+            self.occupy(id, leg, trunk);
+            return None;
+        }
+        let config = self.config.load_full();
+        let number = match &target.address {
+            crate::call::Address::Trunk { number, .. } => Some(number.as_str()),
+            _ => None,
+        };
+        let refused = number.and_then(|number| self.toll(now, &config, trunk, number));
+        let refused = refused.or_else(|| {
+            let full = !self.take_channel(id, leg, trunk);
+            full.then_some((Cause::Congestion, "channels_max"))
+        });
+        if let Some((_, reason)) = refused {
+            self.tell_toll("trunk.refused", &tenant, Some(id), trunk, reason);
+        }
+        refused
+    }
+
     /// Gives the leg a channel of its trunk. False when the trunk has none left.
     fn take_channel(&mut self, id: CallId, leg: LegId, trunk: &TrunkId) -> bool {
         if self.is_trunk_full(&self.config.load(), trunk) {
             return false;
         }
+        self.occupy(id, leg, trunk);
+        true
+    }
+
+    fn occupy(&mut self, id: CallId, leg: LegId, trunk: &TrunkId) {
         if let Some(known) = self.calls.get_mut(&id).and_then(|live| live.leg_mut(leg)) {
             known.channel = Some(trunk.clone());
             *self.channels.entry(trunk.clone()).or_default() += 1;
         }
-        true
     }
 
     fn is_trunk_full(&self, config: &Config, trunk: &TrunkId) -> bool {
@@ -453,19 +501,14 @@ impl Switchboard {
         Ok(end)
     }
 
-    /// A leg that cannot have media cannot be: it is ended here and at its door.
-    fn refuse_leg(&mut self, now: Instant, leg: LegId, detail: String) {
+    /// A leg that may not be, or cannot have media, is ended here and at its door.
+    fn refuse_leg(&mut self, now: Instant, leg: LegId, cause: Cause, detail: String) {
         tracing::warn!(%leg, detail, "a limit is reached; the leg is refused");
-        let hang_up = Order {
-            leg,
-            action: LegAction::HangUp(Cause::Congestion),
-            media: None,
-            prefer: Vec::new(),
-            caller: None,
-        };
+        let hang_up =
+            Order { leg, action: LegAction::HangUp(cause), media: None, prefer: Vec::new(), caller: None };
         // A door that takes no orders knows nothing of this leg, or is being stopped.
         let _unreachable = self.doors.order(hang_up);
-        self.leg_event(now, leg, LegEvent::Ended(LegEnd { cause: Cause::Congestion, detail }));
+        self.leg_event(now, leg, LegEvent::Ended(LegEnd { cause, detail }));
     }
 
     /// Ends a call whose handling failed: its people are let go, its ports and records closed.

@@ -49,7 +49,7 @@ impl Switchboard {
 
     /// An agent talks to a customer: followers join.
     pub(super) fn followers_join(&mut self, now: Instant, call: CallId) {
-        let Some(live) = self.calls.get(&call) else { return };
+        let Some(live) = self.calls.get(&call).filter(|live| !live.emergency) else { return };
         let agents: Vec<_> = live
             .call
             .parties()

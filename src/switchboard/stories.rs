@@ -145,6 +145,8 @@ impl Journal for Notebook {
     }
 }
 
+mod toll;
+
 struct House {
     board: Switchboard,
     orders: mpsc::Receiver<Order>,

@@ -127,6 +127,22 @@ impl Switchboard {
         });
     }
 
+    /// Somebody needs help: whoever watches the tenant is told at once.
+    pub(super) fn tell_emergency(&self, live: &Live) {
+        let config = self.config.load();
+        let mut audience = live.audience(&config);
+        audience.teams =
+            config.teams.iter().filter(|t| t.tenant == live.tenant).map(|t| t.id.clone()).collect();
+        self.journal.event(Event {
+            kind: "call.emergency",
+            tenant: live.tenant.clone(),
+            call: Some(live.id),
+            audience,
+            at: SystemTime::now(),
+            data: json!({ "from": live.from.number, "to": live.to }),
+        });
+    }
+
     pub(super) fn tell_denied(&self, who: &Principal, call: CallId, supervisor: &PersonId, role: Coaching) {
         let Some(live) = self.calls.get(&call) else { return };
         if who.actor.tenant() != Some(&live.tenant) {
@@ -294,6 +310,11 @@ impl Switchboard {
             Refusal::Busy => "busy",
         };
         self.audit(who, tenant, act, target, outcome.to_owned(), Value::Null);
+    }
+
+    /// A rule of a trunk was met.
+    pub(super) fn audit_toll(&self, who: &Principal, tenant: &TenantId, trunk: &TrunkId, reason: &str) {
+        self.audit(who, Some(tenant), "use_trunk", trunk.as_str(), reason.to_owned(), Value::Null);
     }
 
     fn audit(
@@ -483,6 +504,7 @@ pub(super) fn conflict(error: CommandError) -> Refusal {
         CommandError::SupervisedAlready => "supervised_already",
         CommandError::Full => "call_full",
         CommandError::Over => "call_over",
+        CommandError::Emergency => "emergency_call",
     };
     Refusal::Conflict { code, detail: error.to_string() }
 }

@@ -7,7 +7,9 @@ use super::support::program;
 use super::support::wav::VOICE_DBFS;
 
 const NUMBER: &str = "+15550100";
+const SECOND_NUMBER: &str = "+15550101";
 const CAROL_HZ: f64 = 440.0;
+const BOB_HZ: f64 = 1000.0;
 const ALICE_HZ: f64 = 700.0;
 
 /// G.711 and a jitter buffer cost next to nothing of a level.
@@ -40,5 +42,47 @@ fn a_customer_and_an_agent_on_softphones_hear_each_other() {
 
     carol.hang_up();
     alice.wait_until_silent();
+    gateway.comes_to_rest(rest);
+}
+
+#[test]
+fn softphones_with_srtp_over_tls_call_and_are_called_and_talk_to_one_in_clear() {
+    if program("baresip", "baresip-core").is_none() {
+        return;
+    }
+    let house = House::new()
+        .person_registers("alice", "agent")
+        .person_registers("sam", "supervisor")
+        .person_protected("bob", "agent")
+        .person_protected("carol", "customer")
+        .number("main", NUMBER, &["alice"], "")
+        .number("second", SECOND_NUMBER, &["bob"], "");
+    let gateway = Gateway::start(&house);
+    let alice = Baresip::register("alice", ALICE_HZ, gateway.sip, WhenCalled::Answers);
+    let bob = Baresip::register_protected("bob", BOB_HZ, &gateway, WhenCalled::Answers);
+    let carol = Baresip::register_protected("carol", CAROL_HZ, &gateway, WhenCalled::Rings);
+    let rest = gateway.holdings();
+
+    // SRTP to plain RTP, then SRTP to SRTP under other keys.
+    for (number, agent, hz) in [(NUMBER, &alice, ALICE_HZ), (SECOND_NUMBER, &bob, BOB_HZ)] {
+        carol.dial(number);
+        carol.wait_until_talking();
+        agent.wait_until_talking();
+
+        let at_carol = carol.listen(2);
+        let at_agent = agent.listen(2);
+        for (who, level) in [("carol", at_carol.level(hz)), ("the agent", at_agent.level(CAROL_HZ))] {
+            assert!(
+                (level - VOICE_DBFS).abs() < AS_SPOKEN_DB,
+                "{who} hears the other at {level:.1} dBFS instead of {VOICE_DBFS}"
+            );
+        }
+
+        // Whoever hangs up, both are told.
+        let (first, second) = if number == NUMBER { (&carol, agent) } else { (agent, &carol) };
+        first.hang_up();
+        second.wait_until_silent();
+        first.wait_until_silent();
+    }
     gateway.comes_to_rest(rest);
 }

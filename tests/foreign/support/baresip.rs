@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::gateway::Gateway;
 use super::patience::{PATIENCE, until, until_true};
 use super::ports;
 use super::wav::{self, Heard, RATE};
@@ -37,11 +38,33 @@ pub(crate) struct Baresip {
     user: &'static str,
     control: SocketAddr,
     gateway: SocketAddr,
+    /// How a URI says so.
+    transport: &'static str,
 }
 
 impl Baresip {
     /// Starts a softphone for `user` that hums `hz`, and waits until the gateway has taken its registration.
     pub(crate) fn register(user: &'static str, hz: f64, gateway: SocketAddr, called: WhenCalled) -> Baresip {
+        Baresip::start(user, hz, gateway, called, None)
+    }
+
+    /// The same over TLS, with SRTP by SDES and nothing less.
+    pub(crate) fn register_protected(
+        user: &'static str,
+        hz: f64,
+        gateway: &Gateway,
+        called: WhenCalled,
+    ) -> Baresip {
+        Baresip::start(user, hz, gateway.sip_tls, called, Some(&gateway.root))
+    }
+
+    fn start(
+        user: &'static str,
+        hz: f64,
+        gateway: SocketAddr,
+        called: WhenCalled,
+        root: Option<&str>,
+    ) -> Baresip {
         let dir = TempDir::new().expect("a temporary directory");
         wav::write_tone(&dir.path().join("voice.wav"), hz, VOICE_S);
         let control = SocketAddr::from(([127, 0, 0, 1], ports::free("127.0.0.1")));
@@ -49,7 +72,17 @@ impl Baresip {
         let write = |name: &str, text: String| {
             fs::write(dir.path().join(name), text).expect("a file of baresip is written")
         };
-        write("config", config(dir.path().to_str().expect("a plain path"), control.port(), media));
+        let path = dir.path().to_str().expect("a plain path");
+        let mut settings = config(path, control.port(), media);
+        let (transport, encryption) = match root {
+            Some(root) => {
+                write("root.pem", root.to_owned());
+                settings += &format!("sip_cafile {path}/root.pem\nmodule srtp.so\n");
+                (";transport=tls", ";mediaenc=srtp-mand")
+            }
+            None => ("", ""),
+        };
+        write("config", settings);
         let answer = match called {
             WhenCalled::Answers => "auto",
             WhenCalled::Rings => "manual",
@@ -57,7 +90,7 @@ impl Baresip {
         write(
             "accounts",
             format!(
-                "<sip:{user}@{gateway}>;auth_user={user};auth_pass={user}-trial-password;regint=300;answermode={answer};audio_codecs=PCMU\n"
+                "<sip:{user}@{gateway}{transport}>;auth_user={user};auth_pass={user}-trial-password;regint=300;answermode={answer};audio_codecs=PCMU{encryption}\n"
             ),
         );
         write("contacts", String::new());
@@ -71,7 +104,7 @@ impl Baresip {
             .stderr(log)
             .spawn()
             .expect("baresip starts");
-        let mut phone = Baresip { process, dir, user, control, gateway };
+        let mut phone = Baresip { process, dir, user, control, gateway, transport };
         phone.wait_until_registered();
         phone
     }
@@ -92,7 +125,7 @@ impl Baresip {
 
     /// Calls a number by way of the gateway.
     pub(crate) fn dial(&self, number: &str) {
-        self.tell("dial", &format!("sip:{number}@{}", self.gateway));
+        self.tell("dial", &format!("sip:{number}@{}{}", self.gateway, self.transport));
     }
 
     /// Presses a key during a call.

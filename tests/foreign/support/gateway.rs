@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
+use sidetone::sim::authority::{Authority, Wanted};
 use tempfile::TempDir;
 
 use super::house::{ADMIN, House, OPERATOR};
@@ -28,6 +29,10 @@ pub(crate) struct Gateway {
     dir: TempDir,
     /// Where SIP is spoken, UDP and TCP.
     pub(crate) sip: SocketAddr,
+    /// Where SIP is spoken over TLS, if it is.
+    pub(crate) sip_tls: SocketAddr,
+    /// Whose certificates are to be believed then, in PEM.
+    pub(crate) root: String,
     api: SocketAddr,
 }
 
@@ -70,13 +75,23 @@ impl Gateway {
 
     fn start_as(house: &House, command: &mut Command) -> Gateway {
         let dir = TempDir::new().expect("a temporary directory");
-        let (sip, api) = (ports::free("127.0.0.1"), ports::free("127.0.0.1"));
+        let [sip, sip_tls, api] = [(); 3].map(|()| ports::free("127.0.0.1"));
         let media = ports::block(MEDIA_PORTS);
         let database = dir.path().join("records.sqlite3");
-        let config = house.toml(sip, api, (media, media + MEDIA_PORTS - 1), &database.to_string_lossy());
+        let config =
+            house.toml(sip, sip_tls, api, (media, media + MEDIA_PORTS - 1), &database.to_string_lossy());
         for person in ["alice", "bob", "sam", "carol"] {
             fs::write(dir.path().join(format!("{person}.txt")), format!("{person}-trial-password"))
                 .expect("a secret is written");
+        }
+        let mut root = String::new();
+        if house.tls {
+            let authority = Authority::new("foreign").expect("an authority");
+            let leaf = authority.issue(&Wanted::new(["127.0.0.1"]).rsa()).expect("a certificate");
+            for (name, pem) in [("sbc.pem", &leaf.chain), ("sbc.key", &leaf.key)] {
+                fs::write(dir.path().join(name), pem).expect("a certificate is written");
+            }
+            authority.root().clone_into(&mut root);
         }
         let file = dir.path().join("sidetone.toml");
         fs::write(&file, config).expect("the configuration is written");
@@ -92,7 +107,7 @@ impl Gateway {
             .spawn()
             .expect("the gateway is built");
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let mut gateway = Gateway { process, dir, sip: at(sip), api: at(api) };
+        let mut gateway = Gateway { process, dir, sip: at(sip), sip_tls: at(sip_tls), root, api: at(api) };
         gateway.wait_until_ready();
         gateway
     }

@@ -23,6 +23,8 @@ pub(crate) struct House {
     people: String,
     routes: String,
     prack: Option<&'static str>,
+    /// Whether SIP is spoken over TLS, too.
+    pub(crate) tls: bool,
 }
 
 impl House {
@@ -40,6 +42,16 @@ impl House {
     /// Somebody whose telephone registers, with the password `ID-trial-password`.
     pub(crate) fn person_registers(mut self, id: &str, role: &str) -> House {
         self.person(id, role, &format!("register = {{ username = \"{id}\", password_file = \"{id}.txt\" }}"));
+        self
+    }
+
+    /// The same over TLS, with SRTP and nothing less.
+    pub(crate) fn person_protected(mut self, id: &str, role: &str) -> House {
+        let reach = format!(
+            "srtp = \"required\"\nregister = {{ username = \"{id}\", password_file = \"{id}.txt\" }}"
+        );
+        self.person(id, role, &reach);
+        self.tls = true;
         self
     }
 
@@ -70,7 +82,13 @@ impl House {
     }
 
     /// The file.
-    pub(crate) fn toml(&self, sip: u16, api: u16, media: (u16, u16), database: &str) -> String {
+    pub(crate) fn toml(&self, sip: u16, sip_tls: u16, api: u16, media: (u16, u16), database: &str) -> String {
+        let (tls, certificate) = if self.tls {
+            let files = "certificate_file = \"sbc.pem\"\nkey_file = \"sbc.key\"";
+            (format!("tls = \"127.0.0.1:{sip_tls}\""), format!("[[certificate]]\nid = \"sbc\"\n{files}\n"))
+        } else {
+            Default::default()
+        };
         let prack = self.prack.unwrap_or("supported");
         let House { people, routes, .. } = self;
         let (first, last) = media;
@@ -84,6 +102,7 @@ drain_s = 1
 [sip]
 udp = "127.0.0.1:{sip}"
 tcp = "127.0.0.1:{sip}"
+{tls}
 realm = "{REALM}"
 digest = ["MD5"]
 
@@ -101,6 +120,7 @@ monitor_prefix = "*41"
 whisper_prefix = "*42"
 barge_prefix = "*43"
 
+{certificate}
 [[tenant]]
 id = "demo"
 name = "Demo"
