@@ -144,13 +144,16 @@ fn options(config: &Config, trunk: &Trunk, destination: &Destination) -> String 
     let listens = listener.map(|listener| listener.ip().to_string());
     let us = trunk.fqdn.as_deref().map(str::to_owned).or(advertised).or(listens);
     let us = us.unwrap_or_else(|| "sidetone.invalid".to_owned());
-    let port = listener.map_or(transport.default_port(), |listener| listener.port());
+    // Port 0 is any that is free; which it will be is known to the running gateway alone.
+    let port = listener.map(|listener| listener.port()).filter(|port| *port != 0);
+    let port = port.unwrap_or(transport.default_port());
+    let named = trunk.x_ms_sbc.as_ref().map(|us| format!("X-MS-SBC: {us}\r\n")).unwrap_or_default();
     let mark = format!("check{:x}", std::process::id());
     format!(
         "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/{upper} {us}:{port};branch=z9hG4bK{mark};rport\r\nMax-Forwards: 70\r\n\
          From: <sip:{us}>;tag={mark}\r\nTo: <sip:{host}>\r\nCall-ID: {mark}@{us}\r\nCSeq: 1 OPTIONS\r\n\
          Contact: <sip:{us}:{port};transport={transport}>\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY\r\n\
-         Accept: application/sdp\r\nUser-Agent: {agent}\r\nContent-Length: 0\r\n\r\n",
+         Accept: application/sdp\r\nUser-Agent: {agent}\r\n{named}Content-Length: 0\r\n\r\n",
         host = destination.host,
         upper = transport.to_string().to_uppercase(),
         agent = config.sip.user_agent,

@@ -3,6 +3,7 @@
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -128,7 +129,7 @@ pub struct House {
     pub api: Api,
     /// The gateway.
     pub gateway: Gateway,
-    _folder: Folder,
+    folder: Folder,
 }
 
 /// Why the house does not stand.
@@ -143,6 +144,11 @@ impl House {
     /// [`HouseError`]
     pub async fn open(alice_hz: f64, teams_hz: f64) -> Result<House, HouseError> {
         Self::build(alice_hz, teams_hz).await.map_err(HouseError)
+    }
+
+    /// The gateway's configuration, with its certificates beside it.
+    pub fn file(&self) -> PathBuf {
+        self.folder.path().join("sidetone.toml")
     }
 
     /// The customer calls a number through the carrier.
@@ -220,6 +226,6 @@ impl House {
             phone.register(Duration::from_secs(300)).await?;
         }
         let api = Api::new(gateway.api_addr(), TOKEN)?;
-        Ok(House { proxy, alice, sam, customer, api, gateway, _folder: folder })
+        Ok(House { proxy, alice, sam, customer, api, gateway, folder })
     }
 }
