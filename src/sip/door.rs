@@ -543,6 +543,10 @@ impl Door {
         };
         self.endpoint.set_manners(incoming.session, manners);
         self.meet_route(now, incoming.session);
+        // Whoever it most likely was when the connection stood: now it is known.
+        if let Some(way) = trunk.and_then(|trunk| self.private.way_back(trunk, &incoming.peer)) {
+            self.endpoint.reopened_by(incoming.session, way);
+        }
         let offer = incoming.offer.as_ref();
         let mut leg = match Leg::incoming(incoming.session, self.random.bits(), codecs, offer) {
             Ok(leg) => leg,

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::build::{RequestBuilder, ResponseBuilder};
-use super::flow::{ConnectionId, Destination, Peer, Transport};
+use super::flow::{ConnectionId, Destination, Peer, TlsWay, Transport};
 use super::header::{MAGIC_COOKIE, Method, Name, NameAddr, Replaces, Via};
 use super::hub::{Errand, Hub, MAX_FORWARDS, Question, Resolver, hop_by_hop};
 use super::layer::{ClientId, Kind, Notice};
@@ -405,6 +405,13 @@ impl Endpoint {
         }
     }
 
+    /// As whom and to whom another TLS connection is opened for a call that came in, when the one it came on is gone.
+    pub(super) fn reopened_by(&mut self, id: SessionId, tls: TlsWay) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.reopened_by(&mut self.hub, tls);
+        }
+    }
+
     /// Tells the peer what has become of its REFER: 101 to 199 while it goes on, and the final status once.
     pub fn referral(&mut self, now: Instant, id: SessionId, status: u16) -> Result<(), CommandError> {
         let status = StatusCode::new(status).ok_or(CommandError::Unwritable)?;
@@ -529,7 +536,7 @@ impl Endpoint {
     fn on_request(&mut self, now: Instant, peer: Peer, request: Request) {
         let Some(keys) = Keys::of(&request) else { return };
         if *request.method() == Method::Ack {
-            return self.on_ack(now, &keys, &request);
+            return self.on_ack(now, &keys, &request, &peer);
         }
         if let Some(id) = self.hub.layer.server(&keys.transaction) {
             return self.hub.layer.repeated(id);
@@ -607,8 +614,13 @@ impl Endpoint {
     }
 
     fn on_request_inside(&mut self, now: Instant, question: Question, tag: &str) {
-        match self.find(tag, &question.request) {
-            Some(id) => self.with(id, |session, hub| session.on_request(hub, now, question)),
+        match self.find(tag, &question.request, &question.peer) {
+            Some(id) => self.with(id, |session, hub| {
+                if let Some(tls) = session.flow().tls {
+                    hub.layer.reopened_by(question.id, tls);
+                }
+                session.on_request(hub, now, question)
+            }),
             None => {
                 self.hub.answer(now, &question, StatusCode::CALL_OR_TRANSACTION_DOES_NOT_EXIST, tag);
             }
@@ -685,25 +697,29 @@ impl Endpoint {
         }
     }
 
-    fn on_ack(&mut self, now: Instant, keys: &Keys, request: &Request) {
+    fn on_ack(&mut self, now: Instant, keys: &Keys, request: &Request, peer: &Peer) {
         if let Some(id) = self.hub.layer.server(&keys.invite)
             && self.hub.layer.acknowledged(now, id)
         {
             return;
         }
         let Some(tag) = request.headers().to().ok().and_then(|to| to.tag()) else { return };
-        if let Some(id) = self.find(&tag, request) {
+        if let Some(id) = self.find(&tag, request, peer) {
             self.with(id, |session, hub| session.on_ack(hub, now, request.headers(), request.body()));
         }
     }
 
     /// The session of a request inside a dialog: found by our tag, checked by Call-ID and the peer's tag.
-    fn find(&self, our_tag: &str, request: &Request) -> Option<SessionId> {
+    ///
+    /// A dialog that began over TLS is not there for whoever asks in clear: its answers have keys in them.
+    fn find(&self, our_tag: &str, request: &Request, peer: &Peer) -> Option<SessionId> {
         let id = *self.hub.tags.get(&parse_hex(our_tag)?)?;
         let headers = request.headers();
         let remote_tag = headers.from().ok()?.tag().unwrap_or_default();
         let call_id = headers.call_id().ok()?;
-        self.sessions.get(&id)?.has_dialog(&call_id, &remote_tag).then_some(id)
+        let session = self.sessions.get(&id).filter(|session| session.has_dialog(&call_id, &remote_tag))?;
+        let downgraded = session.flow().transport.is_secure() && !peer.transport.is_secure();
+        (!downgraded).then_some(id)
     }
 
     // --- responses

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::alarm::Alarms;
-use super::flow::{ConnectionId, Destination};
+use super::flow::{ConnectionId, Destination, TlsWay};
 use super::slack::Slack;
 use super::transaction::{
     Class, Effect, Happened, InviteClient, InviteServer, Machine, OtherClient, OtherServer, Timer,
@@ -292,6 +292,13 @@ impl<C: Copy, S: Copy> Layer<C, S> {
     /// Where the responses of a transaction go.
     pub(super) fn response_path(&self, id: ServerId) -> Option<Destination> {
         self.servers.get(&id).map(|server| server.to)
+    }
+
+    /// As whom and to whom a TLS connection for the responses is opened when that of the request is gone.
+    pub(super) fn reopened_by(&mut self, id: ServerId, tls: TlsWay) {
+        if let Some(server) = self.servers.get_mut(&id) {
+            server.to.tls = Some(tls);
+        }
     }
 
     /// Our request as it was sent, while the transaction keeps it.

@@ -29,7 +29,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::dialog::Dialog;
-use super::flow::{Destination, Peer, Transport};
+use super::flow::{Destination, Peer, TlsWay, Transport};
 use super::header::{MediaType, NameAddr, Reason};
 use super::hub::{Hub, Question};
 use super::layer::ClientId;
@@ -515,6 +515,23 @@ impl Session {
         }
     }
 
+    /// Where the first request went or came from, or whoever showed up since.
+    pub(super) fn flow(&self) -> &Destination {
+        match &*self.state {
+            State::Outgoing(state) => state.flow(),
+            State::Incoming(state) => state.flow(),
+            State::Established(state) => state.flow(),
+            State::Leaving(state) => state.was.flow(),
+        }
+    }
+
+    /// As whom and to whom another TLS connection is opened for a call that came in: the caller is known now.
+    pub(super) fn reopened_by(&mut self, hub: &mut Hub, tls: TlsWay) {
+        if let State::Incoming(state) = &mut *self.state {
+            state.reopened_by(hub, tls);
+        }
+    }
+
     /// The ACK to a 2xx of ours.
     pub(super) fn on_ack(&mut self, hub: &mut Hub, now: Instant, headers: &Headers, body: &Bytes) -> bool {
         let next = match &mut *self.state {
@@ -726,7 +743,8 @@ impl Way {
         let by_flow = self.next_hop == NextHop::Pinned || self.flow.connection.is_some();
         if by_flow && peer.transport == self.flow.transport {
             let listens = Some(self.flow.remote.port());
-            self.flow = Destination { tls: peer.tls.or(self.flow.tls), ..Destination::back(peer, listens) };
+            // The dialog knows whose it is; of a connection that came to us only a guess is known.
+            self.flow = Destination { tls: self.flow.tls.or(peer.tls), ..Destination::back(peer, listens) };
         }
     }
 
@@ -744,7 +762,10 @@ impl Way {
     /// The address behind the name of a route. `None` while nobody knows it.
     fn by_route(&self, hub: &Hub, now: Instant, route: &Uri) -> Option<Destination> {
         let (host, transport) = (route.host()?, self.flow.transport);
-        let port = route.port().unwrap_or(transport.default_port());
+        // A port that is named for another transport is none where TLS is spoken.
+        let named = route.transport().and_then(Transport::from_param);
+        let elsewhere = transport.is_secure() && named.is_some_and(|named| named != transport);
+        let port = route.port().filter(|_| !elsewhere).unwrap_or(transport.default_port());
         let remote = match host.ip() {
             Some(ip) => std::net::SocketAddr::new(ip, port),
             None => hub.resolver.0.as_ref()?(now, &host, port, transport)?,
@@ -762,13 +783,20 @@ impl Way {
         if self.flow.connection.is_some() && self.flow.remote.ip() == ip {
             return self.flow;
         }
-        let transport = match uri.transport() {
-            // What began in secret goes on in secret, whatever a Contact says.
-            Some(_) if self.flow.transport.is_secure() => self.flow.transport,
-            Some(name) => Transport::from_param(name).unwrap_or(self.flow.transport),
-            None => self.flow.transport,
+        let named = uri.transport().and_then(Transport::from_param);
+        let (transport, port) = match (self.flow.transport, named) {
+            // What began in secret goes on in secret, whatever a Contact or a Route says (in the spirit of RFC 3261
+            // section 26.2). A port that is named for another transport is none where TLS is spoken.
+            (secure, Some(other)) if secure.is_secure() && other != secure => {
+                (secure, (self.flow.remote.ip() == ip).then_some(self.flow.remote.port()))
+            }
+            // A call in clear does not know whose certificate to believe: it goes on in clear.
+            (clear, Some(Transport::Tls)) if self.flow.tls.is_none() && !clear.is_secure() => {
+                return self.flow;
+            }
+            (flow, named) => (named.unwrap_or(flow), uri.port()),
         };
-        let remote = std::net::SocketAddr::new(ip, uri.port().unwrap_or(transport.default_port()));
+        let remote = std::net::SocketAddr::new(ip, port.unwrap_or(transport.default_port()));
         let same = transport == self.flow.transport;
         Destination {
             transport,

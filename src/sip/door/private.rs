@@ -72,12 +72,22 @@ impl Private {
         let Some(id) = peer.connection else { return };
         tracing::debug!(remote = %peer.remote, trunks = ?verified.trunks, "a TLS connection stands");
         let way = peer.tls.or_else(|| {
-            let trunk = verified.likely.clone()?;
-            let destination = config.trunk(&trunk).and_then(|trunk| trunk.destination());
-            let name = destination.map_or_else(|| peer.remote.ip().to_string(), |to| to.host.to_string());
-            self.way(Some(trunk), &name)
+            let trunk = config.trunk(verified.likely.as_ref()?)?;
+            self.way_back(trunk, &peer)
         });
         self.connections.insert(id, Far { verified, way });
+    }
+
+    /// The way by which another connection to a trunk's peer is opened.
+    pub(super) fn way_back(&mut self, trunk: &Trunk, peer: &Peer) -> Option<TlsWay> {
+        if !peer.transport.is_secure() {
+            return None;
+        }
+        let name = match trunk.destination() {
+            Some(destination) => destination.host.to_string(),
+            None => peer.remote.ip().to_string(),
+        };
+        self.way(Some(trunk.id.clone()), &name)
     }
 
     /// A connection is gone.

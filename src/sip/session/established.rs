@@ -184,6 +184,10 @@ impl Established {
         Ack::send(common, hub, &self.dialog, to, &mut self.login, cseq, sdp)
     }
 
+    pub(super) fn flow(&self) -> &Destination {
+        &self.way.flow
+    }
+
     pub(super) fn acked(&mut self, ack: Option<Ack>) {
         self.ack = ack;
     }

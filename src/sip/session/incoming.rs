@@ -12,7 +12,7 @@ use super::{
 };
 use crate::sip::build::ResponseBuilder;
 use crate::sip::dialog::{Dialog, Order};
-use crate::sip::flow::Destination;
+use crate::sip::flow::{Destination, TlsWay};
 use crate::sip::header::{Method, Name};
 use crate::sip::hub::{Hub, Question};
 use crate::sip::manners::Manners;
@@ -130,6 +130,16 @@ impl Incoming {
         if manners.by_route {
             self.way.next_hop = NextHop::ByRoute;
         }
+    }
+
+    pub(super) fn flow(&self) -> &Destination {
+        &self.way.flow
+    }
+
+    /// As whom and to whom another TLS connection to the caller is opened, for requests and answers alike.
+    pub(super) fn reopened_by(&mut self, hub: &mut Hub, tls: TlsWay) {
+        self.way.flow.tls = Some(tls);
+        hub.layer.reopened_by(self.invite.id, tls);
     }
 
     /// RFC 3262 section 3: only when the caller can, and always when it insists.

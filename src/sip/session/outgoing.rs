@@ -9,6 +9,7 @@ use super::{By, Common, Dial, Ended, How, Next, Reliable, Ring, SessionEvent, St
 use crate::sip::build::RequestBuilder;
 use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::MAX_FORKS;
+use crate::sip::flow::Destination;
 use crate::sip::header::{Method, Name, NameAddr, Refresher, SessionExpires, Via};
 use crate::sip::hub::{Errand, Hub, MAX_FORWARDS, Question, hop_by_hop};
 use crate::sip::layer::{ClientId, Kind};
@@ -426,6 +427,10 @@ impl Outgoing {
             let id = ClientId { branch: self.invite.branch, kind: Kind::Cancel };
             hub.layer.request(now, id, to, cancel, Errand::Session(common.id));
         }
+    }
+
+    pub(super) fn flow(&self) -> &Destination {
+        &self.dial.destination
     }
 
     fn way(&self) -> Way {

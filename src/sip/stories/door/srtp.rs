@@ -1,6 +1,8 @@
-//! Keys in descriptions, at the door: a trunk over TLS that wants its sound protected.
+//! Keys in descriptions, at the door: a trunk over TLS that wants its sound protected, and whose call is whose when a
+//! connection is gone.
 
 use super::*;
+use crate::sip::tls::Verified;
 
 const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 const OTHER_KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";
@@ -108,4 +110,54 @@ fn two_calls_never_have_the_same_key() {
         house.told();
     }
     assert_ne!(keys[0], keys[1]);
+}
+
+#[test]
+fn a_connection_that_seemed_one_trunks_is_reopened_as_the_trunk_whose_call_it_carried() {
+    // Two trunks share the range; without a name in the handshake, the first is the more likely.
+    let text = CONFIG
+        .replace("prack = \"PRACK\"\nOPTIONS", "")
+        .replace("destination = \"192.0.2.1:5060;transport=udp\"", "tls = { verify = \"off\" }")
+        .replace(
+            "[[route]]",
+            "[[trunk]]\nid = \"second\"\ntenant = \"acme\"\nsources = [\"192.0.2.0/24\"]\nfqdn = \"second.example.com\"\n\
+             tls = { verify = \"off\" }\n[[route]]",
+        );
+    let mut house = match Config::parse(&text, &Secrets) {
+        Ok(config) => House::with(config),
+        Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
+    };
+    let seems = Verified { likely: Some(TrunkId::new("carrier").unwrap()), ..Verified::default() };
+    house.door.secured(tls(CARRIER), seems.clone());
+    let first = invite("a", "", &offer("0", ""));
+    for (message, trunk) in [
+        (first.clone(), "carrier"),
+        (
+            first
+                .replace("by-hand", "other")
+                .replace("z9hG4bKa", "z9hG4bKb")
+                .replace("@192.0.2.2", "@second.example.com"),
+            "second",
+        ),
+    ] {
+        house.hears(tls(CARRIER), &message);
+        let came = house.came();
+        assert_eq!(came.origin, Origin::Trunk(TrunkId::new(trunk).unwrap()));
+        // What is sent while and after the connection breaks: our answer, and our BYE.
+        let media = Some(MediaEnd { rtp: OUR_RTP.parse().unwrap() });
+        let order =
+            Order { leg: came.leg, action: LegAction::Answer, media, prefer: Vec::new(), caller: None };
+        house.door.order(house.now, order);
+        let mut sent = 0;
+        while let Some(wanted) = house.door.poll() {
+            let Wanted::Transmit(to, octets) = wanted else { continue };
+            assert_eq!(to.transport, Transport::Tls);
+            let outward =
+                house.door.outward(&to).unwrap_or_else(|| panic!("no way: {}", super::text(&octets)));
+            assert_eq!(outward.trunk.as_ref().map(TrunkId::as_str), Some(trunk), "{}", super::text(&octets));
+            sent += 1;
+        }
+        assert!(sent > 0);
+        house.told();
+    }
 }
