@@ -62,3 +62,4 @@ foreign:
 	  command -v $${pair%%:*} >/dev/null || \
 	    echo "SKIPPING the stories of tests/foreign that need $${pair%%:*}: apt-get install $${pair##*:}"; \
 	done
+	@test -e "target/acs-sdk/.$(ACS_SDK)" || echo "SKIPPING the story of tests/acs that needs Microsoft's Python SDK: make acs-sdk"
