@@ -54,6 +54,8 @@ pub enum Report {
     Leg(LegId, LegEvent),
     /// The leg's media is agreed, for the first time or anew.
     Agreed(LegId, Box<AgreedMedia>),
+    /// By what the far end's support finds this leg.
+    Correlated(LegId, Correlation),
     /// A trunk changed between reachable and not.
     Trunk {
         /// The trunk.
@@ -63,6 +65,15 @@ pub enum Report {
         /// What it said, or what failed.
         detail: String,
     },
+}
+
+/// The keys by which a leg is found in another's records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Correlation {
+    /// What both sides call the connection: over SIP, the Call-ID.
+    pub connection: String,
+    /// The peer's own key, if it gives one.
+    pub peer_key: Option<String>,
 }
 
 /// A leg that reached us.

@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use sbc_config::{Codec, Config, DigestHash, HoldStyle, Prack};
 
-use crate::call::door::{AgreedMedia, Caller, Incoming, Order, Origin, Report};
+use crate::call::door::{AgreedMedia, Caller, Correlation, Incoming, Order, Origin, Report};
 use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId};
 
 use super::digest::Algorithm;
@@ -349,6 +349,12 @@ impl Door {
             self.meet_route(now, leg.session);
         }
         self.report(Report::Leg(id, LegEvent::Answered));
+        let session = self.legs.get(&id).filter(|leg| leg.trunk.is_some()).map(|leg| leg.session);
+        if let Some((call_id, contact)) = session.and_then(|session| self.endpoint.dialog(session)) {
+            let peer_key = super::teams::correlation(contact).map(|key| key.to_string());
+            let correlation = Correlation { connection: call_id.to_owned(), peer_key };
+            self.report(Report::Correlated(id, correlation));
+        }
         let hold = self.legs.get_mut(&id).and_then(Leg::hold_change);
         self.reports.extend(hold.map(|event| Report::Leg(id, event)));
     }
@@ -413,7 +419,7 @@ impl Door {
             SessionEvent::Provisional { status, sdp: Some(sdp), fork, .. } => {
                 // Early media nobody can play is no reason to end a call that may yet be answered.
                 let agreed = leg.early_answered(fork, &sdp);
-                if status == 180 {
+                if status == 180 || leg.early_means_ringing {
                     self.rings(id);
                 }
                 match agreed {

@@ -42,6 +42,8 @@ pub(super) struct Leg {
     pub(super) trunk: Option<TrunkId>,
     /// Whether it is held by silence both ways: `sendonly` is nothing it understands.
     pub(super) holds_inactive: bool,
+    /// Whether a description before the answer only says that it rings, until sound comes.
+    pub(super) early_means_ringing: bool,
     /// The leg whose far end asked for this one.
     pub(super) referred_by: Option<LegId>,
     /// The status with which the target that its far end asked for has refused.
@@ -99,6 +101,7 @@ impl Leg {
             session,
             trunk: None,
             holds_inactive: false,
+            early_means_ringing: false,
             referred_by: None,
             target_refused: None,
             signalled_from: None,

@@ -453,7 +453,11 @@ impl Switchboard {
 
     /// Whether the caller of this call gets its ringing tone from us.
     pub(super) fn wants_tone(&self, id: CallId) -> bool {
-        let Some(trunk) = self.calls.get(&id).and_then(|live| live.trunk.as_ref()) else { return false };
+        let Some(live) = self.calls.get(&id) else { return false };
+        if self.rings_teams(live) {
+            return true;
+        }
+        let Some(trunk) = live.trunk.as_ref() else { return false };
         self.config.load().trunk(trunk).is_some_and(|trunk| trunk.ringback == Ringback::Tone)
     }
 }

@@ -6,7 +6,7 @@ use sbc_config::{Codec, Config, PersonId, PersonRole, TeamId, TenantId, TrunkId}
 use tokio::sync::oneshot;
 
 use crate::bridge::LegQuality;
-use crate::call::door::{AgreedMedia, Caller, MediaEnd};
+use crate::call::door::{AgreedMedia, Caller, Correlation, MediaEnd};
 use crate::call::rights::Scope;
 use crate::call::{
     Call, CallId, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId, Target,
@@ -73,8 +73,24 @@ pub(super) struct Leg {
     pub(super) started_at: SystemTime,
     pub(super) answered_at: Option<SystemTime>,
     pub(super) end: Option<LegEnd>,
+    /// What its early media is worth.
+    pub(super) early: Early,
+    /// By what the far end's support finds it.
+    pub(super) correlation: Option<Correlation>,
     /// Media figures, once its media is closed.
     pub(super) quality: Option<LegQuality>,
+}
+
+/// A description before the answer promises sound. Of some peers only the sound itself is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Early {
+    /// Neither has come.
+    #[default]
+    Silent,
+    /// Promised, and nothing has been heard.
+    Promised,
+    /// Packets have come.
+    Heard,
 }
 
 impl Leg {
@@ -92,6 +108,8 @@ impl Leg {
             started_at,
             answered_at: None,
             end: None,
+            early: Early::default(),
+            correlation: None,
             quality: None,
         }
     }

@@ -16,6 +16,7 @@ mod admission;
 mod consult;
 pub mod desk;
 mod doors;
+mod early;
 mod live;
 mod standby;
 #[cfg(test)]
@@ -259,6 +260,13 @@ impl Switchboard {
                     self.standby_agreed(leg, &media);
                 }
             }
+            Report::Correlated(leg, correlation) => {
+                let call = self.by_leg.get(&leg).copied();
+                let live = call.and_then(|call| self.calls.get_mut(&call));
+                if let Some(known) = live.and_then(|live| live.leg_mut(leg)) {
+                    known.correlation = Some(correlation);
+                }
+            }
             Report::Trunk { trunk, up, detail } => self.tell_trunk(&trunk, up, &detail),
         }
     }
@@ -269,6 +277,9 @@ impl Switchboard {
         };
         if let Some(live) = self.calls.get_mut(&call) {
             live.note(leg, &event);
+        }
+        if event == LegEvent::EarlyMedia && self.waits_for_sound(call, leg) {
+            return;
         }
         if matches!(event, LegEvent::Ended(_)) {
             self.by_leg.remove(&leg);
@@ -305,7 +316,7 @@ impl Switchboard {
                 self.fail(now, call, "its media failed");
             }
             BridgeEvent::CallFailed { call } => self.standby_failed(call),
-            BridgeEvent::FirstMedia { .. } => {}
+            BridgeEvent::FirstMedia { call, leg } => self.first_media(now, call, leg),
         }
     }
 

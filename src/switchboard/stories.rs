@@ -3,6 +3,8 @@
 //! The doors are played here, the bridge is a real one on loopback without a packet. Time is an
 //! argument, so nobody waits for it; only the bridge's threads are waited for, by their events.
 
+mod teams;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 

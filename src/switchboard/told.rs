@@ -244,6 +244,8 @@ impl Switchboard {
                     "answered_at": leg.answered_at.map(rfc3339),
                     "cause": leg.end.as_ref().map(|end| end.cause),
                     "detail": leg.end.as_ref().map(|end| end.detail.clone()),
+                    "connection": leg.correlation.as_ref().map(|known| known.connection.clone()),
+                    "peer_key": leg.correlation.as_ref().and_then(|known| known.peer_key.clone()),
                     "media": leg.quality.as_ref().map(quality_fields),
                     "ended_call": by == Some(leg.id),
                 })

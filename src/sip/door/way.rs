@@ -82,6 +82,7 @@ impl Door {
         leg.trunk = way.over.map(|trunk| trunk.id.clone());
         leg.referred_by = way.referred_by;
         leg.holds_inactive = way.over.is_some_and(|trunk| trunk.hold == HoldStyle::Inactive);
+        leg.early_means_ringing = way.over.is_some_and(teams::is_teams);
         leg.set_media(order.media);
         let protection = self.protection(&way.terms, way.destination.transport).map_err(internal)?;
         leg.protect(protection).map_err(internal)?;

@@ -190,7 +190,7 @@ impl House {
             match report {
                 Report::Leg(_, event) => events.push(event),
                 Report::Agreed(_, media) => agreed.push(*media),
-                Report::Incoming(_) | Report::Trunk { .. } => {}
+                Report::Incoming(_) | Report::Trunk { .. } | Report::Correlated(..) => {}
             }
         }
         (events, agreed)

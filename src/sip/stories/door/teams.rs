@@ -320,3 +320,47 @@ fn pitfall_5_requests_go_to_the_route_of_the_datacentre_once_its_name_is_known()
     assert_eq!(house.sent_to.last().unwrap().remote, "52.114.0.9:5061".parse().unwrap());
     assert!(house.sent_to.last().unwrap().transport.is_secure());
 }
+
+fn fork(invite: &Said, status: &str, tag: &str, body: &str) -> String {
+    let contact = format!("CONTACT: <sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i={tag}>\n{ROUTE}");
+    with_body(invite.answered(status, tag, &contact), body)
+}
+
+#[test]
+fn forks_as_microsoft_makes_them_are_one_call_and_the_one_that_answers_late_is_hung_up() {
+    let mut house = House::with_teams();
+    let address = Address::Trunk { trunk: TrunkId::new("teams").unwrap(), number: "+15550111".into() };
+    let target = Target { address, name: "+15550111".into() };
+    let invite = house.order(LegId(77), LegAction::Dial(target), &[]).remove(0);
+    let peer = microsoft(&mut house, MICROSOFT, 1);
+    house.told();
+    // Every telephone that rings has a tag of its own, and the description comes on yet another.
+    house.hears(peer, &fork(&invite, "183 Session Progress", "f1", OFFER));
+    let events = house.events();
+    assert!(
+        matches!(events[..], [LegEvent::Ringing, LegEvent::EarlyMedia]),
+        "silent or not, it rings: {events:?}"
+    );
+    house.hears(peer, &fork(&invite, "180 Ringing", "f2", ""));
+    house.hears(peer, &fork(&invite, "180 Ringing", "f3", ""));
+    assert!(house.events().is_empty(), "it rings already");
+
+    let said = house.hears(peer, &fork(&invite, "200 OK", "f4", OFFER));
+    let ack = &said[0];
+    assert_eq!(ack.line(), "ACK sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=f4 SIP/2.0");
+    assert_eq!(ack.tag("To"), "f4");
+    assert_eq!(ack.get("Route"), "<sip:sip-du-a-eu.pstnhub.microsoft.com:5061;transport=tls;lr>");
+    let told = house.told();
+    assert!(told.iter().any(|report| matches!(report, Report::Leg(_, LegEvent::Answered))), "{told:?}");
+    let keys = told.into_iter().find_map(|report| match report {
+        Report::Correlated(_, correlation) => correlation.peer_key,
+        _ => None,
+    });
+    assert_eq!(keys.as_deref(), Some("f4"), "the key in Microsoft's records");
+
+    let said = house.hears(peer, &fork(&invite, "200 OK", "f5", OFFER));
+    let lines: Vec<_> =
+        said.iter().map(|said| (said.line().split(' ').next().unwrap(), said.tag("To"))).collect();
+    assert_eq!(lines, [("ACK", "f5".to_owned()), ("BYE", "f5".to_owned())]);
+    assert!(house.events().is_empty(), "the call goes on with the first");
+}
