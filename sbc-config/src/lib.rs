@@ -90,8 +90,8 @@ pub use settings::{
     Supervision, SupervisionRole,
 };
 pub use trunk::{
-    CallerIdPolicy, CallerIdentity, Dialect, ForwardingHeaders, HeaderPattern, HoldStyle, Prack, Privacy,
-    Registration, Ringback, TransferStyle, Trunk, TrunkAuth,
+    CallerIdPolicy, CallerIdentity, Dialect, HoldStyle, Prack, Privacy, Registration, Ringback,
+    TransferStyle, Trunk, TrunkAuth,
 };
 
 use lookup::Lookup;

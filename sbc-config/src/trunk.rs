@@ -1,6 +1,5 @@
 //! Trunks: the SIP peers that calls come from and go to, told apart by their source address and our own name.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,23 +63,15 @@ pub struct Trunk {
     pub srtp_suites: Vec<SrtpSuite>,
     /// How it is put on hold.
     pub hold: HoldStyle,
-    /// A leg from which no packet came for this long is warned of; `None` warns of nothing.
-    pub media_inactive_warn: Option<Duration>,
 
     /// Which header carries the number that the network vouches for.
     pub caller_identity: CallerIdentity,
     /// What a caller who withholds the number shows to it.
     pub privacy: Privacy,
-    /// Which header tells of a forwarded call.
-    pub forwarding_headers: ForwardingHeaders,
     /// What is done to numbers that come from it.
     pub numbers_in: Vec<NumberRule>,
     /// What is done to numbers that go to it.
     pub numbers_out: Vec<NumberRule>,
-    /// Headers handed on to and from it; every other `X-` and `P-` header ends here.
-    pub headers_allowed: Vec<HeaderPattern>,
-    /// Whether a caller's location (RFC 6442) is handed on to it.
-    pub pidf_lo: bool,
     /// What we call ourselves in `X-MS-SBC`; `None` leaves the header out. Always set with [`Dialect::Microsoft`].
     pub x_ms_sbc: Option<Arc<str>>,
     /// How the peer may transfer calls.
@@ -105,47 +96,6 @@ impl Trunk {
     #[must_use]
     pub fn destination(&self) -> Option<&Destination> {
         self.destinations.first()
-    }
-
-    /// Whether a header of this name is handed on to and from it.
-    #[must_use]
-    pub fn hands_on(&self, header: &str) -> bool {
-        self.headers_allowed.iter().any(|pattern| pattern.covers(header))
-    }
-}
-
-/// Headers by name: one, or all that begin so.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HeaderPattern {
-    name: Arc<str>,
-    whole: bool,
-}
-
-impl HeaderPattern {
-    /// Reads `X-Account`, `X-MS-Custom-*` and `User-to-User`. Only headers that mean nothing to SIP itself can be
-    /// handed on; the others we write ourselves.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        let (name, whole) = text.strip_suffix('*').map_or((text, true), |name| (name, false));
-        let name = name.to_ascii_lowercase();
-        let token = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        let handed_on = name == "user-to-user"
-            || name.strip_prefix("x-").or(name.strip_prefix("p-")).is_some_and(|rest| !rest.is_empty());
-        (handed_on && name.bytes().all(token)).then(|| Self { name: name.into(), whole })
-    }
-
-    /// Whether it means the header of this name.
-    #[must_use]
-    pub fn covers(&self, header: &str) -> bool {
-        let fits = |header: &str| header.eq_ignore_ascii_case(&self.name);
-        if self.whole { fits(header) } else { header.get(..self.name.len()).is_some_and(fits) }
-    }
-}
-
-/// As in the file, in lower case.
-impl fmt::Display for HeaderPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.name, if self.whole { "" } else { "*" })
     }
 }
 
@@ -250,20 +200,6 @@ pub enum Privacy {
     Id,
     /// An anonymous `From`, and the number nowhere.
     Anonymous,
-}
-
-/// Which header tells a trunk of a forwarded call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ForwardingHeaders {
-    /// None.
-    Off,
-    /// `Diversion` (RFC 5806).
-    Diversion,
-    /// `History-Info` (RFC 7044).
-    HistoryInfo,
-    /// Both.
-    Both,
 }
 
 /// What becomes of a caller whose number is not allowed.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Paired, flag, quoted};
 use crate::Config;
-use crate::trunk::{CallerIdentity, ForwardingHeaders};
+use crate::trunk::CallerIdentity;
 
 /// International numbers: what the user dialled, after Microsoft's own dial plans.
 const ANY_NUMBER: &str = r"^\+\d{5,15}$";
@@ -41,12 +41,10 @@ pub(super) fn own_tenant(script: &mut String, config: &Config, trunks: &[&Paired
         let _ = writeln!(
             script,
             "New-CsOnlinePSTNGateway -Fqdn {} -SipSignalingPort {port} -MaxConcurrentSessions {sessions_max} -ForwardPai {} \
-             -ForwardCallHistory {} -SendSipOptions $true -MediaBypass $false -FailoverTimeSeconds {FAILOVER_S} \
-             -PidfLoSupported {} -Enabled $true",
+             -SendSipOptions $true -MediaBypass $false -FailoverTimeSeconds {FAILOVER_S} \
+             -Enabled $true",
             quoted(fqdn),
             flag(trunk.caller_identity != CallerIdentity::From),
-            flag(trunk.forwarding_headers != ForwardingHeaders::Off),
-            flag(trunk.pidf_lo),
         );
     }
     script.push_str(

@@ -19,7 +19,7 @@ use super::table::{Field, Section};
 use super::tenant::id;
 use super::unique::Unique;
 use super::words::{
-    CALLER_ID_POLICY, CALLER_IDENTITY, DIALECTS, FORWARDING, HOLD, PRACK, PRIVACY, RINGBACK, SRTP, TRANSFER,
+    CALLER_ID_POLICY, CALLER_IDENTITY, DIALECTS, HOLD, PRACK, PRIVACY, RINGBACK, SRTP, TRANSFER,
 };
 use crate::address::Destination;
 use crate::finding::Code;
@@ -29,8 +29,8 @@ use crate::secret::SecretSource;
 use crate::secure::SrtpPolicy;
 use crate::settings::Sip;
 use crate::trunk::{
-    CallerIdPolicy, CallerIdentity, Dialect, ForwardingHeaders, HeaderPattern, HoldStyle, Prack, Privacy,
-    Registration, Ringback, TransferStyle, Trunk,
+    CallerIdPolicy, CallerIdentity, Dialect, HoldStyle, Prack, Privacy, Registration, Ringback,
+    TransferStyle, Trunk,
 };
 
 /// Source ranges of one trunk. Large carriers publish a few dozen.
@@ -40,8 +40,6 @@ const WIDEST_V4_PREFIX: u8 = 8;
 const WIDEST_V6_PREFIX: u8 = 16;
 /// Places to try one after the other: a caller gives up long before the ninth.
 const MAX_DESTINATIONS: usize = 8;
-/// Headers handed on. Every one of them is written into each INVITE.
-const MAX_HEADERS: usize = 16;
 /// Ours in `X-MS-SBC`: vendor, model, version.
 const X_MS_SBC: &str = concat!("Sidetone/gateway/", env!("CARGO_PKG_VERSION"));
 
@@ -118,7 +116,6 @@ impl<'a> Trunks<'a> {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let optional =
             |key, range| section.field(key).and_then(|field: Field<'a>| number_or_off(&field, range));
-        let headers = section.field("headers_allowed").and_then(|field| field.list(MAX_HEADERS, header));
         let x_ms_sbc = section.field("x_ms_sbc").map(|field| field.parsed(Code::BadValue, SBC_REMEDY, sbc));
         let x_ms_sbc = match (x_ms_sbc, dialect) {
             (Some(written), _) => written,
@@ -150,14 +147,10 @@ impl<'a> Trunks<'a> {
             srtp: section.choice("srtp", SRTP, SrtpPolicy::Off),
             srtp_suites: srtp_suites.unwrap_or_else(default_suites),
             hold: section.choice("hold", HOLD, HoldStyle::Sendonly),
-            media_inactive_warn: optional("media_inactive_warn_s", 1..=3_600).map(seconds),
             caller_identity: section.choice("caller_identity", CALLER_IDENTITY, CallerIdentity::From),
             privacy: section.choice("privacy", PRIVACY, Privacy::Id),
-            forwarding_headers: section.choice("forwarding_headers", FORWARDING, ForwardingHeaders::Off),
             numbers_in: numbers::rules(section.field("numbers_in").as_ref()),
             numbers_out: numbers::rules(section.field("numbers_out").as_ref()),
-            headers_allowed: headers.unwrap_or_default(),
-            pidf_lo: section.field("pidf_lo").and_then(|field| field.flag()).unwrap_or_default(),
             x_ms_sbc,
             transfer: section.choice("transfer", TRANSFER, TransferStyle::Hidden),
             channels_max: optional("channels_max", 1..=100_000).and_then(|n| usize::try_from(n).ok()),
@@ -235,11 +228,6 @@ fn fqdn(text: &str) -> Result<Arc<str>, &'static str> {
     } else {
         Ok(name)
     }
-}
-
-fn header(field: &Field<'_>) -> Option<HeaderPattern> {
-    let parse = |text: &str| HeaderPattern::parse(text).ok_or("this is not a header that is handed on");
-    field.parsed(Code::BadValue, "write \"User-to-User\", or a name that begins with X- or P-", parse)
 }
 
 const SBC_REMEDY: &str = "write it as \"Vendor/Model/Version\"";

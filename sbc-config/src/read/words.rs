@@ -2,8 +2,7 @@
 
 use crate::secure::{SrtpPolicy, TlsVersion, VerifyPeer};
 use crate::trunk::{
-    CallerIdPolicy, CallerIdentity, Dialect, ForwardingHeaders, HoldStyle, Prack, Privacy, Ringback,
-    TransferStyle,
+    CallerIdPolicy, CallerIdentity, Dialect, HoldStyle, Prack, Privacy, Ringback, TransferStyle,
 };
 
 /// The word of a value. A table that forgot one would show here as an empty word, which no reader takes.
@@ -34,11 +33,5 @@ pub(crate) const CALLER_IDENTITY: &[(&str, CallerIdentity)] = &[
     ("remote_party_id", CallerIdentity::RemotePartyId),
 ];
 pub(crate) const PRIVACY: &[(&str, Privacy)] = &[("id", Privacy::Id), ("anonymous", Privacy::Anonymous)];
-pub(crate) const FORWARDING: &[(&str, ForwardingHeaders)] = &[
-    ("off", ForwardingHeaders::Off),
-    ("diversion", ForwardingHeaders::Diversion),
-    ("history_info", ForwardingHeaders::HistoryInfo),
-    ("both", ForwardingHeaders::Both),
-];
 pub(crate) const CALLER_ID_POLICY: &[(&str, CallerIdPolicy)] =
     &[("warn", CallerIdPolicy::Warn), ("reject", CallerIdPolicy::Reject)];
