@@ -222,7 +222,7 @@ impl Door {
             leg: id,
             tenant: acs.tenant.clone(),
             origin: Origin::Acs(resource.clone()),
-            from: Caller { number: grid::shown(&call.from), name: call.name },
+            from: Caller::shown(grid::shown(&call.from), call.name),
             to: answered.dialled.to_string(),
             codecs: vec![Codec::L16],
             replaces: None,

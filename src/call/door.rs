@@ -43,6 +43,17 @@ pub struct Caller {
     pub number: String,
     /// The display name, if the caller sent one.
     pub name: Option<String>,
+    /// The number that the network vouches for, if it does. Shown to nobody when `private`.
+    pub asserted: Option<String>,
+    /// Whether the caller withholds the number; `number` says nothing then.
+    pub private: bool,
+}
+
+impl Caller {
+    /// A caller who shows a number, with nobody vouching for it.
+    pub fn shown(number: impl Into<String>, name: Option<String>) -> Caller {
+        Caller { number: number.into(), name, asserted: None, private: false }
+    }
 }
 
 /// From a door to the switchboard.

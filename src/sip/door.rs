@@ -21,6 +21,7 @@ use super::digest::Algorithm;
 use super::endpoint::{self, Endpoint, EndpointConfig, Output};
 use super::flow::{ConnectionId, Destination, Peer};
 use super::header::Name;
+use super::identity;
 use super::leg::{Leg, end_of};
 use super::message::Request;
 use super::names::ask::Word;
@@ -578,9 +579,17 @@ impl Door {
         let report = Incoming {
             leg: id,
             tenant,
-            from: caller(&incoming.request, &origin),
+            from: match trunk {
+                Some(trunk) => identity::caller(&incoming.request, trunk),
+                None => caller(&incoming.request),
+            },
             origin,
-            to: dialled(&incoming.request),
+            to: match trunk {
+                Some(trunk) => {
+                    identity::dialled(&incoming.request, trunk, self.registrations.user(&trunk.id))
+                }
+                None => dialled(&incoming.request),
+            },
             codecs: leg.offered(),
             replaces,
         };
@@ -634,21 +643,12 @@ fn dialled(request: &Request) -> String {
     request.uri().user_unescaped().unwrap_or_default()
 }
 
-/// Who calls, as the trunk says it (RFC 3325), or whose telephone it is.
-fn caller(request: &Request, origin: &Origin) -> Caller {
-    let headers = request.headers();
-    let asserted = match origin {
-        Origin::Trunk(_) => {
-            headers.name_addrs(Name::PAssertedIdentity).ok().and_then(|all| all.into_iter().next())
-        }
-        Origin::Person(_) | Origin::Acs(_) => None,
-    };
-    let shown = asserted.or_else(|| headers.from().ok());
-    let number = shown.as_ref().and_then(|from| from.uri.user_unescaped());
-    Caller {
-        number: number.unwrap_or_else(|| "anonymous".to_owned()),
-        name: shown.and_then(|from| from.display_name()).map(|name| name.to_string()),
-    }
+/// Whose telephone calls.
+fn caller(request: &Request) -> Caller {
+    let from = request.headers().from().ok();
+    let number = from.as_ref().and_then(|from| from.uri.user_unescaped());
+    let name = from.and_then(|from| from.display_name()).map(|name| name.to_string());
+    Caller::shown(number.unwrap_or_else(|| "anonymous".to_owned()), name)
 }
 
 fn internal(error: impl std::fmt::Display) -> LegEnd {

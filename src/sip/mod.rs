@@ -22,6 +22,7 @@ pub mod door;
 pub mod endpoint;
 pub mod flow;
 mod hub;
+mod identity;
 mod layer;
 mod leg;
 pub mod login;

@@ -329,7 +329,7 @@ impl Switchboard {
             call: Call::outbound(now, setup, Attempt { targets: vec![customer], ring: RING * 2 }),
             tenant: person.tenant.clone(),
             direction: Direction::Outbound,
-            from: Caller { number, name: person.display_name.as_deref().map(str::to_owned) },
+            from: Caller::shown(number, person.display_name.as_deref().map(str::to_owned)),
             to: to.to_owned(),
             emergency: is_emergency,
             trunk: None,

@@ -191,7 +191,7 @@ impl Live {
         }
         let customer = self.party(leg).is_some_and(|party| party.seat().role == Role::Customer);
         match (self.direction, customer) {
-            (Direction::Outbound, false) => Caller { number: self.to.clone(), name: None },
+            (Direction::Outbound, false) => Caller::shown(self.to.clone(), None),
             _ => self.from.clone(),
         }
     }
@@ -203,14 +203,14 @@ impl Live {
         let first = self.legs.first().map(|leg| leg.id);
         let inbound = matches!(self.direction, Direction::Inbound);
         let called_in = inbound && first != Some(transferor);
-        Some(if called_in { self.from.clone() } else { Caller { number: self.to.clone(), name: None } })
+        Some(if called_in { self.from.clone() } else { Caller::shown(self.to.clone(), None) })
     }
 
     /// The verified number that a call to an emergency service is placed from, towards the service.
     pub(super) fn emergency_caller(&self, config: &Config, target: &Target) -> Option<Caller> {
         let number =
             config.emergency.caller_id.as_ref().filter(|_| self.emergency && target.trunk().is_some())?;
-        Some(Caller { number: number.to_string(), name: None })
+        Some(Caller::shown(number.to_string(), None))
     }
 
     /// Who may see and steer this call.

@@ -244,7 +244,7 @@ impl House {
             leg,
             tenant: TenantId::new("acme").unwrap(),
             origin,
-            from: Caller { number: "+15550001".into(), name: None },
+            from: Caller::shown("+15550001", None),
             to: to.into(),
             codecs: vec![sbc_config::Codec::Pcmu],
             replaces: None,

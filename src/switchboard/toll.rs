@@ -74,7 +74,8 @@ impl Switchboard {
             return Some((Cause::Congestion, "trunk_calls_per_second_max"));
         }
         let allowed = known.allowed_caller_ids.as_ref()?;
-        if allowed.iter().any(|pattern| pattern.allows(&incoming.from.number)) {
+        let number = incoming.from.asserted.as_ref().unwrap_or(&incoming.from.number);
+        if allowed.iter().any(|pattern| pattern.allows(number)) {
             return None;
         }
         match known.caller_id_policy {

@@ -18,6 +18,7 @@ use crate::call::{Address, Cause, LegEnd, LegId, Target};
 use crate::sip::endpoint::{OptionsId, OptionsOutcome};
 use crate::sip::flow::{Destination, Transport};
 use crate::sip::header::{Name, NameAddr};
+use crate::sip::identity;
 use crate::sip::leg::Leg;
 use crate::sip::login::Credentials;
 use crate::sip::manners::Manners;
@@ -74,8 +75,13 @@ impl Door {
         way: Way<'_>,
         order: &Order,
     ) -> Result<(), LegEnd> {
-        let caller = order.caller.clone().unwrap_or(Caller { number: "anonymous".into(), name: None });
+        let caller = order.caller.clone().unwrap_or(Caller::shown("anonymous", None));
         let from = self.from(&way.destination, way.over, &caller)?;
+        let mut headers = way.headers;
+        if let Some(trunk) = way.over {
+            let (host, port) = self.known_as(trunk, &way.destination);
+            headers.extend(identity::lines(trunk, &caller, &host, port));
+        }
         let manners = self.manners(way.over, &way.destination, Some(&caller.number));
         let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
         leg.signalled_from = way.behind_nat.then_some(way.destination.remote.ip());
@@ -96,7 +102,7 @@ impl Door {
             to: None,
             routes: Vec::new(),
             offer: Some(offer),
-            headers: way.headers,
+            headers,
             reliable: way.reliable,
             timers: way.timers,
             credentials: way.credentials,
@@ -128,8 +134,19 @@ impl Door {
         self.endpoint.address_for(to).1.unwrap_or(to.transport.default_port())
     }
 
+    /// Our host and port where we vouch for a number: the name that the trunk knows us by, or our address.
+    fn known_as(&self, trunk: &Trunk, to: &Destination) -> (Host, Option<u16>) {
+        match &trunk.fqdn {
+            Some(fqdn) => (Host::Name(fqdn.as_ref().into()), None),
+            None => self.endpoint.address_for(to),
+        }
+    }
+
     /// Our From towards `to`: the caller's number at our own address, or at the name a trunk knows us by.
     fn from(&self, to: &Destination, trunk: Option<&Trunk>, caller: &Caller) -> Result<NameAddr, LegEnd> {
+        if caller.private && trunk.is_some() {
+            return identity::anonymous().ok_or_else(|| internal("no From can be written"));
+        }
         if let Some(trunk) = trunk.filter(|trunk| teams::is_teams(trunk)) {
             let from = teams::from(trunk, self.our_port(to), &caller.number, caller.name.as_deref());
             return from.ok_or_else(|| internal("no From can be written"));
@@ -303,7 +320,7 @@ impl Door {
                 let from = match known.filter(|known| teams::is_teams(known)) {
                     Some(known) => teams::ourselves(known, self.our_port(&to))
                         .ok_or_else(|| not_there("the trunk has no name for us"))?,
-                    None => self.from(&to, known, &Caller { number: "sidetone".into(), name: None })?,
+                    None => self.from(&to, known, &Caller::shown("sidetone", None))?,
                 };
                 let manners = self.manners(known, &to, None);
                 self.endpoint.options(now, &uri, &from, to, &manners).map_err(internal)

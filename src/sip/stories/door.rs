@@ -62,6 +62,7 @@ id = "carrier"
 tenant = "acme"
 sources = ["192.0.2.1/32"]
 destination = "192.0.2.1:5060;transport=udp"
+caller_identity = "p_asserted_identity"
 prack = "PRACK"
 OPTIONS
 [[route]]
@@ -153,7 +154,7 @@ impl House {
 
     pub(super) fn order(&mut self, leg: LegId, action: LegAction, prefer: &[Codec]) -> Vec<Said> {
         let media = Some(MediaEnd { rtp: OUR_RTP.parse().unwrap() });
-        let caller = Some(Caller { number: "+15550001".into(), name: Some("Carol \"C\" Customer".into()) });
+        let caller = Some(Caller::shown("+15550001", Some("Carol \"C\" Customer".into())));
         let order = Order { leg, action, media, prefer: prefer.to_vec(), caller };
         self.door.order(self.now, order);
         self.collect()

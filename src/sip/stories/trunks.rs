@@ -4,7 +4,7 @@ use sbc_config::Config;
 
 use super::door::{House, Secrets, beyond_the_trunk, udp};
 use super::*;
-use crate::call::door::Report;
+use crate::call::door::{Caller, Report};
 use crate::call::{Cause, LegAction, LegEvent, LegId};
 use crate::sip::names::ask::Word;
 
@@ -280,4 +280,85 @@ fn a_password_is_told_to_the_realm_it_is_for_and_to_no_other() {
     let said = asked_by_a_stranger.hears(udp(FIRST), &first.answered("401 Unauthorized", "t", &no));
     assert_eq!(invited(&said), None, "no other realm gets anything to guess at");
     assert!(asked_by_a_stranger.ended().is_some());
+}
+
+/// A call from a trunk with these settings, with this From and these header lines.
+fn shows(more: &str, from: &str, headers: &str) -> Caller {
+    let mut house = house("\"192.0.2.1:5060\"", more);
+    let call = format!(
+        "INVITE sip:0205550100@192.0.2.2 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKc;rport\nMax-Forwards: 70\n\
+         From: {from};tag=c\nTo: <sip:0205550100@192.0.2.2>\nCall-ID: c\nCSeq: 1 INVITE\nContact: <sip:c@192.0.2.1>\n{headers}\
+         Content-Type: application/sdp\n\n{OFFER}"
+    );
+    house.told();
+    house.hears(udp(FIRST), &call);
+    let incoming = house.came();
+    if more.contains("numbers_in") {
+        assert_eq!(incoming.to, "+44205550100", "what was dialled, in our numbers");
+    }
+    incoming.from
+}
+
+/// The INVITE of a call to a trunk with these settings, from this caller.
+fn told_of(more: &str, caller: Caller) -> Said {
+    let mut house = house("\"192.0.2.1:5060\"", more);
+    let media = Some(crate::call::door::MediaEnd { rtp: "192.0.2.2:20000".parse().unwrap() });
+    let action = LegAction::Dial(beyond_the_trunk());
+    let order =
+        crate::call::door::Order { leg: LEG, action, media, prefer: Vec::new(), caller: Some(caller) };
+    house.door.order(house.now, order);
+    invite(house.collect())
+}
+
+const PAI: &str = "caller_identity = \"p_asserted_identity\"\n";
+
+const SHOWN: &str = "\"Carol\" <sip:0205550001@192.0.2.1>";
+
+#[test]
+fn a_number_is_vouched_for_where_the_trunk_says_and_nowhere_else() {
+    let asserted = "P-Asserted-Identity: \"Real\" <sip:0205550777@192.0.2.1>\n";
+    let stranger = shows("", SHOWN, asserted);
+    assert_eq!((stranger.number.as_str(), stranger.asserted), ("0205550001", None));
+    let british = format!("{PAI}numbers_in = [{{ national = {{ country = \"44\" }} }}]");
+    let known = shows(&british, SHOWN, asserted);
+    assert_eq!((known.number.as_str(), known.name.as_deref()), ("+44205550777", Some("Real")));
+    assert_eq!(known.asserted.as_deref(), Some("+44205550777"));
+    let rpid = "Remote-Party-ID: <sip:0205550777@192.0.2.1>;party=calling;privacy=full\n";
+    let old = shows("caller_identity = \"remote_party_id\"", SHOWN, rpid);
+    assert_eq!((old.number.as_str(), old.asserted.as_deref()), ("anonymous", Some("0205550777")));
+}
+
+#[test]
+fn a_withheld_number_is_shown_to_nobody_and_goes_on_to_networks_alone() {
+    let withheld = "P-Asserted-Identity: <sip:+15550777@192.0.2.1>\nPrivacy: id\n";
+    let caller = shows(PAI, "\"Anonymous\" <sip:anonymous@anonymous.invalid>", withheld);
+    assert_eq!((caller.number.as_str(), caller.name.as_deref()), ("anonymous", None));
+    assert_eq!(caller.asserted.as_deref(), Some("+15550777"));
+
+    let on = told_of(PAI, caller.clone());
+    assert!(on.get("From").starts_with("\"Anonymous\" <sip:anonymous@anonymous.invalid>"), "{}", on.0);
+    assert!(on.get("P-Asserted-Identity").contains("sip:+15550777@"), "{}", on.0);
+    assert_eq!(on.get("Privacy"), "id");
+    for nowhere in ["", "caller_identity = \"p_asserted_identity\"\nprivacy = \"anonymous\"\n"] {
+        let on = told_of(nowhere, caller.clone());
+        assert!(!on.0.contains("5550777"), "{}", on.0);
+    }
+}
+
+#[test]
+fn a_caller_is_vouched_for_in_the_header_that_the_trunk_wants() {
+    let caller = || Caller::shown("+15550001", Some("Carol".into()));
+    for (word, header) in [
+        ("p_asserted_identity", "P-Asserted-Identity"),
+        ("p_preferred_identity", "P-Preferred-Identity"),
+        ("remote_party_id", "Remote-Party-ID"),
+    ] {
+        let said = told_of(&format!("caller_identity = \"{word}\"\n"), caller());
+        assert!(said.get(header).contains("\"Carol\" <sip:+15550001@192.0.2.2"), "{word}: {}", said.0);
+        assert_eq!(said.get("Privacy"), "");
+    }
+    let said = told_of("", caller());
+    assert!(!said.0.contains("Identity") && !said.0.contains("Remote-Party"), "{}", said.0);
+    let inside = told_of(PAI, Caller::shown("alice", None));
+    assert_eq!(inside.get("P-Asserted-Identity"), "", "a name of ours is no number");
 }

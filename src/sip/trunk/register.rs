@@ -154,6 +154,11 @@ impl Registrations {
         Some((id, account))
     }
 
+    /// The name that calls over a trunk come to.
+    pub(in crate::sip) fn user(&self, trunk: &TrunkId) -> Option<&str> {
+        self.accounts.get(trunk)?.user()
+    }
+
     pub(in crate::sip) fn account(&mut self, trunk: &TrunkId) -> Option<&mut Account> {
         self.accounts.get_mut(trunk)
     }

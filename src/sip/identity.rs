@@ -1,0 +1,123 @@
+//! Who calls: what a trunk says of it, and what we say to a trunk (RFC 3323, RFC 3325).
+//!
+//! `From` is what the caller shows, and anybody may write anything there. The number that a network vouches for stands where
+//! `caller_identity` of the trunk says, and is read from there alone: without that setting it is a stranger's word.
+
+use bytes::Bytes;
+use sbc_config::{CallerIdentity, Direction, NumberRule, Privacy, Trunk};
+
+use super::header::{Name, NameAddr};
+use super::message::{Headers, Request};
+use super::uri::{Host, Uri};
+use crate::call::door::Caller;
+
+/// What stands in place of a number that is withheld.
+const ANONYMOUS: &str = "anonymous";
+
+/// RFC 3323 section 4.1.1.3, as RFC 3325 section 9.2 and everybody since write it.
+const ANONYMOUS_FROM: &str = "sip:anonymous@anonymous.invalid";
+
+/// `Remote-Party-ID`, which never became a standard.
+const REMOTE_PARTY_ID: &str = "Remote-Party-ID";
+
+/// Who calls over a trunk, in our numbers.
+pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
+    let headers = request.headers();
+    let ours = |number: String| NumberRule::apply_all(&trunk.numbers_in, Direction::In, &number);
+    let from = headers.from().ok();
+    let vouched = vouched(headers, trunk.caller_identity);
+    let asserted = vouched.as_ref().and_then(|said| said.uri.user_unescaped()).map(ours);
+    let from_number = from.as_ref().and_then(|from| from.uri.user_unescaped());
+    if is_withheld(headers, from.as_ref(), vouched.as_ref()) {
+        let asserted = asserted.or(from_number.filter(|n| !n.eq_ignore_ascii_case(ANONYMOUS)).map(ours));
+        return Caller { number: ANONYMOUS.to_owned(), name: None, asserted, private: true };
+    }
+    let name = |said: &Option<NameAddr>| Some(said.as_ref()?.display_name()?.to_string());
+    let number = asserted.clone().or(from_number.map(ours));
+    Caller {
+        number: number.unwrap_or_else(|| ANONYMOUS.to_owned()),
+        name: name(&vouched).or_else(|| name(&from)),
+        asserted,
+        private: false,
+    }
+}
+
+/// What was dialled over a trunk, in our numbers. `registered` is the name that calls come to where we register: behind it,
+/// the number that was dialled stands in To.
+pub(super) fn dialled(request: &Request, trunk: &Trunk, registered: Option<&str>) -> String {
+    let named = request.uri().user_unescaped().unwrap_or_default();
+    let to = request.headers().to().ok().and_then(|to| to.uri.user_unescaped());
+    let number = if registered == Some(&named) { to.unwrap_or(named) } else { named };
+    NumberRule::apply_all(&trunk.numbers_in, Direction::In, &number)
+}
+
+fn vouched(headers: &Headers, identity: CallerIdentity) -> Option<NameAddr> {
+    let first = |name| headers.name_addrs(name).ok()?.into_iter().next();
+    match identity {
+        CallerIdentity::From => None,
+        CallerIdentity::PAssertedIdentity => first(Name::PAssertedIdentity),
+        CallerIdentity::PPreferredIdentity => first(Name::PPreferredIdentity),
+        CallerIdentity::RemotePartyId => NameAddr::parse(headers.get_named(REMOTE_PARTY_ID)?).ok(),
+    }
+}
+
+/// Whether the caller is not to be shown.
+fn is_withheld(headers: &Headers, from: Option<&NameAddr>, vouched: Option<&NameAddr>) -> bool {
+    // RFC 3323 section 4.2: values are separated by semicolons, and `none` asks for nothing to be hidden.
+    let asked = headers.text(Name::Privacy).is_some_and(|privacy| {
+        let mut words = privacy.split([';', ',']).map(str::trim);
+        words.any(|word| ["id", "user", "header"].iter().any(|hides| word.eq_ignore_ascii_case(hides)))
+    });
+    let full = |said: &NameAddr| said.params.value("privacy").is_some_and(|p| p.eq_ignore_ascii_case("full"));
+    let nobody = |from: &NameAddr| {
+        let host = from.uri.host().map(|host| host.to_string());
+        host.is_some_and(|host| host.eq_ignore_ascii_case("anonymous.invalid"))
+            || from.uri.user().is_some_and(|user| user.eq_ignore_ascii_case(ANONYMOUS))
+    };
+    asked || vouched.is_some_and(full) || from.is_some_and(nobody)
+}
+
+/// The From of a caller who is not shown.
+pub(super) fn anonymous() -> Option<NameAddr> {
+    let uri = Uri::parse(Bytes::from_static(ANONYMOUS_FROM.as_bytes())).ok()?;
+    Some(NameAddr::new(uri).with_display("Anonymous"))
+}
+
+/// The header lines that tell a trunk the number behind a caller, with us as the network that vouches for it.
+pub(super) fn lines(trunk: &Trunk, caller: &Caller, host: &Host, port: Option<u16>) -> Vec<(String, Bytes)> {
+    let mut lines = Vec::new();
+    let told = !caller.private || trunk.privacy == Privacy::Id;
+    let number = caller.asserted.as_deref().unwrap_or(&caller.number);
+    if told && is_number(number) {
+        let identity = Uri::sip(Some(number), host, port).and_then(|uri| {
+            if number.starts_with('+') { uri.with_param("user", Some("phone")) } else { Ok(uri) }
+        });
+        let identity = identity.map(NameAddr::new).ok();
+        let identity = identity.map(|identity| match caller.name.as_deref().filter(|_| !caller.private) {
+            Some(name) => identity.with_display(name),
+            None => identity,
+        });
+        let line = |name: &str, identity: &NameAddr| (name.to_owned(), identity.to_bytes());
+        lines.extend(identity.and_then(|identity| match trunk.caller_identity {
+            CallerIdentity::From => None,
+            CallerIdentity::PAssertedIdentity => Some(line(Name::PAssertedIdentity.as_str(), &identity)),
+            CallerIdentity::PPreferredIdentity => Some(line(Name::PPreferredIdentity.as_str(), &identity)),
+            CallerIdentity::RemotePartyId => {
+                let privacy = if caller.private { "full" } else { "off" };
+                let identity = identity.with_param("party", Some("calling"));
+                let identity = identity.with_param("screen", Some("yes"));
+                Some(line(REMOTE_PARTY_ID, &identity.with_param("privacy", Some(privacy))))
+            }
+        }));
+    }
+    if caller.private && told {
+        lines.push((Name::Privacy.as_str().to_owned(), Bytes::from_static(b"id")));
+    }
+    lines
+}
+
+/// Whether it can be vouched for: extensions and names of people mean nothing outside the house.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    digits.len() > 2 && digits.bytes().all(|b| b.is_ascii_digit())
+}
