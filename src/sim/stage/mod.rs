@@ -388,9 +388,11 @@ impl Stage {
         role: &str,
     ) -> Result<Supervision, StageError> {
         let api = self.api_of(token);
+        // The end of an earlier call is not that of this one, which may not have rung yet.
+        let before = who.phone.status().talks;
         let asked = api.supervise(&call.id, json!({ "role": role })).await;
         let asked = asked.map_err(|source| StageError::Api { what: "supervise", source })?;
-        who.phone.talking().await.map_err(at(who))?;
+        who.phone.until("another call answered", |status| status.talks > before).await.map_err(at(who))?;
         self.until_supervision(&asked.id, "an active supervision", |seen| seen.state == "active").await
     }
 
