@@ -88,6 +88,26 @@ fn every_line_stays_whole_from_relay_to_mix_to_music_and_back() {
 }
 
 #[test]
+fn a_media_thread_that_was_late_catches_up_without_a_hole_in_the_music() {
+    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    stage.seats[CUSTOMER].hold = Hold::Held;
+    stage.apply();
+    stage.run(15);
+    let mark = stage.heard[CUSTOMER].len();
+    for stall_ms in [30, 55, 70, 90] {
+        stage.now += Duration::from_millis(stall_ms);
+        stage.pass(Duration::from_millis(1));
+        stage.run(10);
+    }
+    for pair in stage.heard[CUSTOMER][mark - 1..].windows(2) {
+        let (before, after) = (&pair[0].header, &pair[1].header);
+        assert_eq!(after.timestamp.distance_from(before.timestamp), 160, "what was late is sent, not skipped");
+    }
+    let caught_up = stage.heard[CUSTOMER].len() - mark;
+    assert_eq!(caught_up, 40 + (30 + 55 + 70 + 90 + 4) / 20, "and all of it");
+}
+
+#[test]
 fn no_switch_of_a_supervisor_or_of_hold_clicks() {
     // Tones lie below 1.5 kHz; what is above comes of the switch, or of G.711's own rounding.
     type Switch = fn(&mut Stage);

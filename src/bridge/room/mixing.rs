@@ -211,11 +211,12 @@ impl Leg {
         let ptime = ptime(agreed);
         let mut octets = [0; HEADER_BYTES + MAX_PAYLOAD];
         let mut payload = [0; MAX_PAYLOAD];
-        mixing.next_tick = match &main {
-            Some(main) => now + main.grace,
-            None if mixing.next_tick + TICK_LATE_MAX < now => now + ptime.duration(),
-            None => mixing.next_tick + ptime.duration(),
+        // A tick that is late makes the packet of its own time, so that what is caught up has no hole in it.
+        let due = match &main {
+            None if mixing.next_tick + TICK_LATE_MAX >= now => mixing.next_tick.min(now),
+            _ => now,
         };
+        mixing.next_tick = due + main.as_ref().map_or(ptime.duration(), |main| main.grace);
         mixing.stood_in = if main.is_none() { Some(now) } else { None };
         let said = main.as_ref().map(|main| (main.who, main.said));
         let in_step = main.filter(|main| {
@@ -248,7 +249,7 @@ impl Leg {
                 mixing.mix.gather(said, ptime.ms(), mouth);
                 while let Some(length) = mixing.mix.whole(ptime, &mut payload) {
                     if let Some(to) = target {
-                        let line = self.line.make(now, MADE_HERE, payload_type, units);
+                        let line = self.line.make(due, MADE_HERE, payload_type, units);
                         send(
                             &mut self.line,
                             line,
