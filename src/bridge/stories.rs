@@ -101,7 +101,11 @@ fn a_media_thread_that_was_late_catches_up_without_a_hole_in_the_music() {
     }
     for pair in stage.heard[CUSTOMER][mark - 1..].windows(2) {
         let (before, after) = (&pair[0].header, &pair[1].header);
-        assert_eq!(after.timestamp.distance_from(before.timestamp), 160, "what was late is sent, not skipped");
+        assert_eq!(
+            after.timestamp.distance_from(before.timestamp),
+            160,
+            "what was late is sent, not skipped"
+        );
     }
     let caught_up = stage.heard[CUSTOMER].len() - mark;
     assert_eq!(caught_up, 40 + (30 + 55 + 70 + 90 + 4) / 20, "and all of it");
