@@ -1,10 +1,10 @@
-//! Nobody at Teams is rung before this room says so.
+//! Whether somebody at Teams can be rung, and what is missing.
 //!
 //! Before a Teams user is dialled, a dozen things must be so: the tenant takes calls of our ACS resource, the person
 //! has a licence, the number begins with a plus. Each is a [`Check`]. Sources say what is so as [`Evidence`]: Graph and
 //! Azure ([`gather`]), a file an administrator collected ([`collect`]), an operator's word, a real call. [`rule`] turns
 //! all of it into [`Finding`]s, purely; each carries who can mend it and the exact command. Only when nothing refuses
-//! does [`clear`] make a [`Clearance`], and without one no leg to a Teams user can be dialled:
+//! does [`clear`] make a [`Clearance`], which nobody else can. Dialling does not demand one yet; preflights show it:
 //!
 //! ```compile_fail
 //! use std::time::SystemTime;
