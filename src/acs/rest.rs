@@ -461,6 +461,8 @@ impl Client {
         let lost = |source: reqwest::Error| {
             // A connection that was never made carried nothing.
             let retry = if source.is_connect() { Retry::Refused(None) } else { Retry::Lost };
+            // Its address may hold somebody's number, and an error is logged.
+            let source = source.without_url();
             Failed { error: RestError::Unreachable { operation, source }, retry }
         };
         let answer = sending.send().await.map_err(lost)?;
@@ -508,7 +510,7 @@ async fn limited(mut answer: reqwest::Response, operation: &'static str) -> Resu
     let mut body = Vec::new();
     loop {
         let piece = answer.chunk().await.map_err(|source| Failed {
-            error: RestError::Unreachable { operation, source },
+            error: RestError::Unreachable { operation, source: source.without_url() },
             retry: Retry::Lost,
         })?;
         let Some(piece) = piece else { return Ok(body) };
