@@ -1,4 +1,4 @@
-# One command for each chore; `make` alone lists them. A fresh machine needs Rust, a C compiler and make.
+# One command for each chore; `make` alone lists them. A fresh machine needs Rust, a C compiler, cmake and make.
 
 CARGO ?= cargo
 CONFIG ?= deploy/sidetone.example.toml
@@ -10,18 +10,18 @@ OUT ?= demo-out
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: need-cargo ## play a whole call on loopback: monitor, whisper, barge, takeover; who hears whom, measured
+demo: need-cargo need-cmake ## play a whole call on loopback: monitor, whisper, barge, takeover; who hears whom, measured
 	$(CARGO) run --locked -- demo --out $(OUT)
 
-run: need-cargo ## serve CONFIG (deploy/sidetone.example.toml), release build
+run: need-cargo need-cmake ## serve CONFIG (deploy/sidetone.example.toml), release build
 	$(CARGO) run --locked --release -- serve --config $(CONFIG)
 
-test: need-cargo ## everything CI runs: format, lints, documentation, all tests of all crates
+test: need-cargo need-cmake ## everything CI runs: format, lints, documentation, all tests of all crates
 	@$(MAKE) --no-print-directory check
 	@$(MAKE) --no-print-directory foreign
 	$(CARGO) test --locked --workspace
 
-check: need-cargo ## format, lints and documentation, warnings are errors; no tests
+check: need-cargo need-cmake ## format, lints and documentation, warnings are errors; no tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --document-private-items --quiet
@@ -29,10 +29,10 @@ check: need-cargo ## format, lints and documentation, warnings are errors; no te
 fmt: need-cargo ## format everything
 	$(CARGO) fmt --all
 
-bench: need-cargo ## the benches: SIP parsing, packet path, mixing, jitter buffer; the built gateway under load is `make load`
+bench: need-cargo need-cmake ## the benches: SIP parsing, packet path, mixing, jitter buffer; the built gateway under load is `make load`
 	$(CARGO) bench --locked --workspace
 
-load: need-cargo ## the built gateway under load: delay, CPU per packet and per call, memory; whether a whisper leaks
+load: need-cargo need-cmake ## the built gateway under load: delay, CPU per packet and per call, memory; whether a whisper leaks
 	$(CARGO) bench --locked --bench load -- all
 
 image: ## the container image
@@ -40,11 +40,15 @@ image: ## the container image
 
 # What is missing is named together with the way to get it.
 
-.PHONY: need-cargo foreign acs-sdk
+.PHONY: need-cargo need-cmake foreign acs-sdk
 
 need-cargo:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: https://rustup.rs (1.94 or later)"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc libc6-dev"; exit 1; }
+
+# libopus is built along by its own CMake files.
+need-cmake:
+	@command -v cmake >/dev/null || { echo "cmake is missing: apt-get install cmake"; exit 1; }
 
 # Microsoft's Python SDK for ACS, unmodified from PyPI: it judges the simulated ACS in tests/acs. Without it that one story is skipped,
 # except in CI.
