@@ -11,10 +11,11 @@ use sidetone::sip::digest::{Algorithm, Challenge, Ha1, Server};
 use sidetone::sip::frame::{Framed, Framer};
 use sidetone::sip::header::{AuthValue, Contacts, Method, NameAddr, Params, Replaces, Via, split_list};
 use sidetone::sip::message::{Headers, MAX_MESSAGE_BYTES, MAX_VIAS, Message, Name, ParseError};
-use sidetone::sip::offer::{AudioCodec, Capabilities, LocalSession, accept_answer, answer, offer};
+use sidetone::sip::offer::{Capabilities, LocalSession, accept_answer, answer, offer};
 use sidetone::sip::sdes::{Crypto, OwnKeys, Protection};
 use sidetone::sip::sdp::{Direction, Sdp};
 use sidetone::sip::uri::Uri;
+use sidetone_media::codec::Codec;
 use sidetone_media::srtp::{MAX_RTCP_TRAILER_BYTES, MasterKey, Open, Seal, Suite};
 
 /// Mutations per test; a few seconds for all of them on one slow core.
@@ -148,7 +149,7 @@ fn descriptions_gone_wrong_write_back_what_was_read() {
     ]);
     seeds.push(teams.body().clone());
     let capabilities = Capabilities {
-        codecs: AudioCodec::ALL.to_vec(),
+        codecs: Codec::ALL.to_vec(),
         telephone_event: Some(101),
         comfort_noise: true,
         ptime: 20,

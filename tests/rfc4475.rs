@@ -10,11 +10,10 @@ use bytes::Bytes;
 use sidetone::sip::build::ResponseBuilder;
 use sidetone::sip::header::Contacts;
 use sidetone::sip::message::{Headers, Message, Method, Name, ParseError, Request, Response};
-use sidetone::sip::offer::{
-    AudioCodec, Capabilities, LocalSession, OfferError, accept_answer, answer, offer,
-};
+use sidetone::sip::offer::{Capabilities, LocalSession, OfferError, accept_answer, answer, offer};
 use sidetone::sip::sdes::Protection;
 use sidetone::sip::sdp::{Direction, Sdp};
+use sidetone_media::codec::Codec;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -225,7 +224,7 @@ fn what_later_policy_needs_is_readable() {
 #[test]
 fn a_description_cannot_aim_our_packets_at_everybody() {
     let capabilities = Capabilities {
-        codecs: vec![AudioCodec::Pcma],
+        codecs: vec![Codec::Pcma],
         telephone_event: None,
         comfort_noise: false,
         ptime: 20,

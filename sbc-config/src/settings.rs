@@ -193,10 +193,6 @@ pub enum Codec {
     /// G.722, 16 kHz, payload type 9 (its RTP clock says 8000, RFC 3551 section 4.5.2).
     #[serde(rename = "G722")]
     G722,
-    /// Linear samples at 16 kHz. No setting names it and no offer holds it: it is what a leg speaks whose sound
-    /// reaches us over a WebSocket.
-    #[serde(rename = "L16")]
-    L16,
 }
 
 impl Codec {
@@ -207,7 +203,6 @@ impl Codec {
             Self::Pcma => "PCMA",
             Self::Pcmu => "PCMU",
             Self::G722 => "G722",
-            Self::L16 => "L16",
         }
     }
 }

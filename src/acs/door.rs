@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Codec, Config, Reach};
+use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Config, Reach};
+use sidetone_media::codec::Codec;
 
 use crate::call::door::{AgreedMedia, Caller, IN_PROCESS, Incoming, Order, Origin, Report};
 use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};

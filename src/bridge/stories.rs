@@ -28,7 +28,7 @@ const TONES_HZ: [f32; 3] = [310.0, 470.0, 650.0];
 
 #[test]
 fn the_customers_packets_are_the_agents_whether_or_not_somebody_whispers() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     for coaching in [None, Some(Coaching::Monitor), Some(Coaching::Whisper), None] {
         stage.coach(coaching);
         let (said, heard) = (stage.said[AGENT].len(), stage.heard[CUSTOMER].len());
@@ -42,7 +42,7 @@ fn the_customers_packets_are_the_agents_whether_or_not_somebody_whispers() {
 
 #[test]
 fn a_whisper_is_heard_by_the_agent_alone_and_at_once() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.coach(Some(Coaching::Monitor));
     stage.run(20);
     assert!(stage.level(AGENT, BOSS, 10) < -60.0);
@@ -62,7 +62,7 @@ fn a_whisper_is_heard_by_the_agent_alone_and_at_once() {
 
 #[test]
 fn every_line_stays_whole_from_relay_to_mix_to_music_and_back() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
     for coaching in [None, Some(Coaching::Whisper), Some(Coaching::Barge), Some(Coaching::Monitor), None] {
         stage.coach(coaching);
         stage.run(15);
@@ -89,7 +89,7 @@ fn every_line_stays_whole_from_relay_to_mix_to_music_and_back() {
 
 #[test]
 fn a_media_thread_that_was_late_catches_up_without_a_hole_in_the_music() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
     stage.seats[CUSTOMER].hold = Hold::Held;
     stage.apply();
     stage.run(15);
@@ -124,7 +124,7 @@ fn no_switch_of_a_supervisor_or_of_hold_clicks() {
         ("alone", |stage| stage.coach(None)),
     ];
     for ear in [CUSTOMER, AGENT] {
-        let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+        let mut stage = Stage::new([Codec::Pcma; 3]);
         stage.coach(Some(Coaching::Monitor));
         stage.run(30);
         let mut rounding = stage.rounding(ear);
@@ -152,7 +152,7 @@ fn no_switch_of_a_supervisor_or_of_hold_clicks() {
 
 #[test]
 fn the_first_packet_of_a_leg_is_relayed() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.run(1);
     assert_eq!(stage.heard[AGENT][0].payload, stage.said[CUSTOMER][0]);
     assert_eq!(stage.heard[CUSTOMER].last().map(|p| &p.payload), stage.said[AGENT].last());
@@ -161,7 +161,7 @@ fn the_first_packet_of_a_leg_is_relayed() {
 #[test]
 fn a_supervisor_who_speaks_just_after_the_customer_is_delayed_by_no_more_than_a_frame() {
     for after_us in [50, 500, 5_000, 10_000, 19_950] {
-        let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+        let mut stage = Stage::new([Codec::Pcma; 3]);
         stage.silence(CUSTOMER);
         stage.silence(BOSS);
         stage.coach(Some(Coaching::Whisper));
@@ -191,7 +191,7 @@ fn a_supervisor_who_speaks_just_after_the_customer_is_delayed_by_no_more_than_a_
 
 #[test]
 fn loss_and_reordering_leave_a_mix_whole() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.coach(Some(Coaching::Barge));
     stage.run(50);
     let (from, mut kept) = (stage.heard[AGENT].len(), None::<(usize, Vec<u8>)>);
@@ -219,10 +219,10 @@ fn loss_and_reordering_leave_a_mix_whole() {
 #[test]
 fn parties_of_different_packet_times_hear_each_other() {
     for (ear_ms, mouth_ms) in [(20, 30), (30, 20), (10, 60), (60, 10), (40, 20), (20, 20)] {
-        let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+        let mut stage = Stage::new([Codec::Pcmu; 3]);
         let mut wire = Sent::default();
         for (slot, ptime_ms) in [(AGENT, ear_ms), (CUSTOMER, mouth_ms)] {
-            let media = AgreedMedia { ptime_ms, ..agreed(slot, sbc_config::Codec::Pcmu) };
+            let media = AgreedMedia { ptime_ms, ..agreed(slot, Codec::Pcmu) };
             stage.room.agree(stage.now, slot, media, false, &stage.house, &mut wire);
             stage.ptime_ms[slot] = ptime_ms.into();
         }
@@ -243,9 +243,9 @@ fn parties_of_different_packet_times_hear_each_other() {
 #[test]
 fn a_companions_digits_are_passed_on_unless_they_steer() {
     for consumed in [false, true] {
-        let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+        let mut stage = Stage::new([Codec::Pcma; 3]);
         let mut wire = Sent::default();
-        let media = agreed(BOSS, sbc_config::Codec::Pcma);
+        let media = agreed(BOSS, Codec::Pcma);
         stage.room.agree(stage.now, BOSS, media, consumed, &stage.house, &mut wire);
         stage.coach(Some(Coaching::Whisper));
         stage.run(20);
@@ -269,9 +269,9 @@ fn a_companions_digits_are_passed_on_unless_they_steer() {
 
 #[test]
 fn a_pause_told_by_comfort_noise_leaves_no_gap_for_an_ear_that_knows_none() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     let mut wire = Sent::default();
-    let media = AgreedMedia { comfort_noise: true, ..agreed(CUSTOMER, sbc_config::Codec::Pcma) };
+    let media = AgreedMedia { comfort_noise: true, ..agreed(CUSTOMER, Codec::Pcma) };
     stage.room.agree(stage.now, CUSTOMER, media, false, &stage.house, &mut wire);
     for coaching in [None, Some(Coaching::Whisper)] {
         stage.coach(coaching);
@@ -288,7 +288,7 @@ fn a_pause_told_by_comfort_noise_leaves_no_gap_for_an_ear_that_knows_none() {
 
 #[test]
 fn a_leg_that_moves_to_another_call_keeps_its_line_and_fades_out_of_the_old_one() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.coach(Some(Coaching::Whisper));
     stage.run(30);
     let house = stage.house.clone();
@@ -313,7 +313,7 @@ fn a_leg_that_moves_to_another_call_keeps_its_line_and_fades_out_of_the_old_one(
 
 #[test]
 fn a_mouth_that_restarts_under_another_ssrc_is_heard_again() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.coach(Some(Coaching::Whisper));
     stage.run(30);
     (stage.ssrc[CUSTOMER], stage.sequence[CUSTOMER], stage.timestamp[CUSTOMER]) = (99, 40_000, 7);
@@ -325,7 +325,7 @@ fn a_mouth_that_restarts_under_another_ssrc_is_heard_again() {
 
 #[test]
 fn a_leg_whose_media_stops_is_told_of_once() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.run(10);
     stage.stopped[CUSTOMER] = true;
     stage.run(29 * 50);
@@ -341,7 +341,7 @@ fn a_leg_whose_media_stops_is_told_of_once() {
 
 #[test]
 fn when_the_main_mouth_falls_silent_the_whisper_goes_on() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.coach(Some(Coaching::Whisper));
     stage.run(20);
     stage.stopped[CUSTOMER] = true;
@@ -362,7 +362,7 @@ fn when_the_main_mouth_falls_silent_the_whisper_goes_on() {
 
 #[test]
 fn parties_of_different_codecs_hear_each_other() {
-    use sbc_config::Codec::{G722, Pcma, Pcmu};
+    use Codec::{G722, Pcma, Pcmu};
     for codecs in [[Pcmu, Pcma, G722], [G722, Pcmu, Pcma], [Pcma, G722, Pcmu]] {
         let mut stage = Stage::new(codecs);
         stage.coach(Some(Coaching::Barge));
@@ -378,7 +378,7 @@ fn parties_of_different_codecs_hear_each_other() {
 
 #[test]
 fn a_stranger_who_sprays_every_port_is_neither_heard_nor_answered() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.coach(Some(Coaching::Barge));
     stage.run(10);
     let stranger: SocketAddr = "203.0.113.66:9".parse().expect("an address");
@@ -391,7 +391,7 @@ fn a_stranger_who_sprays_every_port_is_neither_heard_nor_answered() {
     }
     assert!(stage.strayed.is_empty(), "sent to {:?}", stage.strayed);
     let clean = {
-        let mut quiet = Stage::new([sbc_config::Codec::Pcma; 3]);
+        let mut quiet = Stage::new([Codec::Pcma; 3]);
         quiet.coach(Some(Coaching::Barge));
         quiet.run(60);
         quiet.heard[CUSTOMER].iter().map(|p| p.payload.clone()).collect::<Vec<_>>()
@@ -402,7 +402,7 @@ fn a_stranger_who_sprays_every_port_is_neither_heard_nor_answered() {
 
 #[test]
 fn a_digit_is_passed_on_and_told_of_once_however_its_packets_fare() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.run(5);
     let timestamp = stage.timestamp[CUSTOMER];
     let mut last = Vec::new();
@@ -431,7 +431,7 @@ struct Stage {
     room: Room,
     seats: Vec<Seat>,
     generation: u64,
-    codecs: [sbc_config::Codec; 3],
+    codecs: [Codec; 3],
     encoders: Vec<Encoder>,
     tones: Vec<Option<Sine>>,
     ssrc: [u32; 3],
@@ -475,7 +475,7 @@ impl Wire for Sent {
 
 impl Stage {
     /// A customer and an agent who talk, and a supervisor who is there and has no part yet.
-    fn new(codecs: [sbc_config::Codec; 3]) -> Stage {
+    fn new(codecs: [Codec; 3]) -> Stage {
         let now = Instant::now();
         let house = House {
             media_timeout: Duration::from_secs(30),
@@ -495,11 +495,11 @@ impl Stage {
                 .collect(),
             generation: 0,
             codecs,
-            encoders: codecs.map(|codec| Encoder::new(media_codec(codec))).into(),
+            encoders: codecs.map(Encoder::new).into(),
             tones: TONES_HZ
                 .iter()
                 .zip(codecs)
-                .map(|(hz, codec)| Some(Sine::new(media_codec(codec).sample_rate(), *hz, -18.0)))
+                .map(|(hz, codec)| Some(Sine::new(codec.sample_rate(), *hz, -18.0)))
                 .collect(),
             ssrc: [1, 2, 3],
             ptime_ms: [20; 3],
@@ -592,7 +592,7 @@ impl Stage {
     }
 
     fn speak(&mut self, slot: usize) {
-        let codec = media_codec(self.codecs[slot]);
+        let codec = self.codecs[slot];
         let ptime_ms = self.ptime_ms[slot];
         let mut pcm = vec![0; codec.sample_rate().samples_in_ms(ptime_ms)];
         if let Some(tone) = &mut self.tones[slot] {
@@ -608,7 +608,7 @@ impl Stage {
             return;
         }
         self.said[slot].push(payload.clone());
-        let kind = codec.static_payload_type();
+        let kind = codec.payload_type();
         let mut octets = packet(kind, sequence, timestamp, self.ssrc[slot], &payload);
         if self.keep && slot == CUSTOMER {
             self.kept = Some((slot, octets));
@@ -653,7 +653,7 @@ impl Stage {
 
     /// What an ear has heard since its packet `from`.
     fn pcm(&self, ear: usize, from: usize) -> Vec<i16> {
-        let codec = media_codec(self.codecs[ear]);
+        let codec = self.codecs[ear];
         let mut decoder = Decoder::new(codec);
         let mut heard = Vec::new();
         for (at, packet) in self.heard[ear].iter().enumerate() {
@@ -676,7 +676,7 @@ impl Stage {
     /// How loud `mouth` was at `ear` over its last `packets`, in dB under full scale.
     fn level(&self, ear: usize, mouth: usize, packets: usize) -> f32 {
         let pcm = self.pcm(ear, self.heard[ear].len() - packets);
-        level_at(&pcm, media_codec(self.codecs[ear]).sample_rate(), TONES_HZ[mouth])
+        level_at(&pcm, self.codecs[ear].sample_rate(), TONES_HZ[mouth])
     }
 }
 
@@ -685,8 +685,8 @@ fn seat((slot, role): (usize, Role)) -> Seat {
     Seat { leg, role, presence: Presence::Talking, hold: Hold::None, muted: false }
 }
 
-fn agreed(slot: usize, codec: sbc_config::Codec) -> AgreedMedia {
-    let payload_type = media_codec(codec).static_payload_type();
+fn agreed(slot: usize, codec: Codec) -> AgreedMedia {
+    let payload_type = codec.payload_type();
     AgreedMedia {
         codec,
         send_payload_type: payload_type,
@@ -706,15 +706,6 @@ fn agreed(slot: usize, codec: sbc_config::Codec) -> AgreedMedia {
 
 fn address(slot: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, slot as u8 + 1], 4000))
-}
-
-fn media_codec(codec: sbc_config::Codec) -> Codec {
-    match codec {
-        sbc_config::Codec::Pcmu => Codec::Pcmu,
-        sbc_config::Codec::Pcma => Codec::Pcma,
-        sbc_config::Codec::G722 => Codec::G722,
-        sbc_config::Codec::L16 => Codec::L16,
-    }
 }
 
 fn packet(payload_type: u8, sequence: u16, timestamp: u32, ssrc: u32, payload: &[u8]) -> Vec<u8> {

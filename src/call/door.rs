@@ -5,7 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use sbc_config::{AcsId, Codec, PersonId, TenantId, TrunkId};
+use sbc_config::{AcsId, PersonId, TenantId, TrunkId};
+use sidetone_media::codec::Codec;
 use sidetone_media::srtp::MasterKey;
 
 use super::{LegAction, LegEvent, LegId};
@@ -23,6 +24,16 @@ pub struct Order {
     pub prefer: Vec<Codec>,
     /// Who is shown as calling, for [`LegAction::Dial`].
     pub caller: Option<Caller>,
+}
+
+/// The codecs that a configuration names.
+pub fn codecs(named: &[sbc_config::Codec]) -> Vec<Codec> {
+    let spoken = named.iter().map(|codec| match codec {
+        sbc_config::Codec::Pcmu => Codec::Pcmu,
+        sbc_config::Codec::Pcma => Codec::Pcma,
+        sbc_config::Codec::G722 => Codec::G722,
+    });
+    spoken.collect()
 }
 
 /// Stands in for the address of media that never touches the network: that of a leg whose packets come over a wire

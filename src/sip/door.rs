@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use sbc_config::{Codec, Config, DigestHash, HoldStyle, Prack};
+use sbc_config::{Config, DigestHash, HoldStyle, Prack};
+use sidetone_media::codec::Codec;
 
-use crate::call::door::{AgreedMedia, Caller, Correlation, Incoming, Order, Origin, Report};
+use crate::call::door::{AgreedMedia, Caller, Correlation, Incoming, Order, Origin, Report, codecs};
 use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId};
 
 use super::digest::Algorithm;
@@ -529,7 +530,7 @@ impl Door {
                 Ok(person) => (
                     person.tenant.clone(),
                     Origin::Person(person.id.clone()),
-                    config.media.codecs.clone(),
+                    codecs(&config.media.codecs),
                     Prack::Supported,
                     Terms::of_person(person),
                 ),

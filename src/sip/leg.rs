@@ -7,15 +7,15 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use sbc_config::{Codec, TrunkId};
+use sbc_config::TrunkId;
+use sidetone_media::codec::Codec;
 
 use crate::call::door::{AgreedMedia, MediaEnd};
 use crate::call::{Cause, LegEnd, LegEvent, LegId};
 
 use super::door::failover::Attempt;
 use super::offer::{
-    AudioCodec, Capabilities, LocalSession, NegotiatedAudio, OfferError, accept_answer, answer, offer,
-    protects,
+    Capabilities, LocalSession, NegotiatedAudio, OfferError, accept_answer, answer, offer, protects,
 };
 use super::sdes::Protection;
 use super::sdp::{Direction, Sdp, SdpError};
@@ -145,8 +145,8 @@ impl Leg {
         let Some(audio) = audio else { return Vec::new() };
         let formats = audio.formats.iter().filter_map(|format| format.parse::<u8>().ok());
         let known = formats.filter_map(|payload_type| match audio.rtpmap(payload_type) {
-            Some(map) => AudioCodec::from_encoding_name(map.encoding).map(from_audio),
-            None => static_codec(payload_type),
+            Some(map) => Codec::from_encoding_name(map.encoding),
+            None => Codec::from_static_payload_type(payload_type),
         });
         known.filter(|codec| self.codecs.contains(codec)).collect()
     }
@@ -188,7 +188,7 @@ impl Leg {
         let capabilities = Capabilities { rtcp_mux: true, ..self.capabilities(prefer)? };
         let offered = self.offered();
         let theirs = self.theirs.take().ok_or(NoAgreement::Nothing)?;
-        let prefer = prefer.iter().find(|codec| offered.contains(codec)).copied().map(to_audio);
+        let prefer = prefer.iter().find(|codec| offered.contains(codec)).copied();
         let (sdp, agreed) = answer(&theirs, &capabilities, prefer, &mut self.local)?;
         Ok((sdp.to_bytes(), self.agree(agreed)))
     }
@@ -234,7 +234,7 @@ impl Leg {
         octets: &Bytes,
     ) -> Result<(Bytes, AgreedMedia, Option<LegEvent>), NoAgreement> {
         self.theirs = Some(Sdp::parse(octets)?);
-        let current: Vec<Codec> = self.agreed.iter().map(|agreed| from_audio(agreed.codec)).collect();
+        let current: Vec<Codec> = self.agreed.iter().map(|agreed| agreed.codec).collect();
         let answered = self.answer(&current);
         self.theirs = None;
         let (answer, agreed) = answered?;
@@ -270,7 +270,7 @@ impl Leg {
 
     /// Our offer in answer to a re-INVITE that brought none: what is agreed first, then all we can.
     pub(super) fn reoffer(&mut self) -> Result<Bytes, NoAgreement> {
-        let current: Vec<Codec> = self.agreed.iter().map(|agreed| from_audio(agreed.codec)).collect();
+        let current: Vec<Codec> = self.agreed.iter().map(|agreed| agreed.codec).collect();
         self.offer(&current)
     }
 
@@ -279,7 +279,7 @@ impl Leg {
         let preferred = prefer.iter().filter(|codec| self.codecs.contains(codec));
         let rest = self.codecs.iter().filter(|codec| !prefer.contains(codec));
         Ok(Capabilities {
-            codecs: preferred.chain(rest).copied().map(to_audio).collect(),
+            codecs: preferred.chain(rest).copied().collect(),
             telephone_event: Some(TELEPHONE_EVENT),
             comfort_noise: true,
             ptime: PTIME_MS,
@@ -296,7 +296,7 @@ impl Leg {
 
     fn agree(&mut self, agreed: NegotiatedAudio) -> AgreedMedia {
         let media = AgreedMedia {
-            codec: from_audio(agreed.codec),
+            codec: agreed.codec,
             send_payload_type: agreed.send_payload_type,
             receive_payload_type: agreed.receive_payload_type,
             telephone_event: agreed.telephone_event_send.zip(agreed.telephone_event_receive),
@@ -346,31 +346,4 @@ pub(super) fn end_of(ended: &Ended) -> LegEnd {
         detail.push_str(&format!(", \"{said}\""));
     }
     LegEnd { cause, detail }
-}
-
-fn static_codec(payload_type: u8) -> Option<Codec> {
-    // RFC 3551 section 6.
-    match payload_type {
-        0 => Some(Codec::Pcmu),
-        8 => Some(Codec::Pcma),
-        9 => Some(Codec::G722),
-        _ => None,
-    }
-}
-
-fn to_audio(codec: Codec) -> AudioCodec {
-    match codec {
-        Codec::Pcmu => AudioCodec::Pcmu,
-        Codec::Pcma => AudioCodec::Pcma,
-        // Linear sound is in no offer; what keeps most of it is.
-        Codec::G722 | Codec::L16 => AudioCodec::G722,
-    }
-}
-
-fn from_audio(codec: AudioCodec) -> Codec {
-    match codec {
-        AudioCodec::Pcmu => Codec::Pcmu,
-        AudioCodec::Pcma => Codec::Pcma,
-        AudioCodec::G722 => Codec::G722,
-    }
 }

@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sidetone_media::codec::{Codec, FIRST_DYNAMIC};
 use thiserror::Error;
 
 use crate::call::door::MediaKeys;
@@ -25,25 +26,12 @@ pub const DEFAULT_PTIME: u8 = 20;
 const AVP: &str = "RTP/AVP";
 /// SRTP with keys from the description (RFC 3711, RFC 4568).
 const SAVP: &str = "RTP/SAVP";
-/// First payload type that needs an rtpmap (RFC 3551 section 6).
-const FIRST_DYNAMIC: u8 = 96;
-
-/// A speech codec this gateway speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AudioCodec {
-    /// G.711 mu-law.
-    Pcmu,
-    /// G.711 A-law.
-    Pcma,
-    /// G.722 at 64 kbit/s. Its RTP clock is 8000 Hz by an old mistake (RFC 3551 section 4.5.2).
-    G722,
-}
 
 /// What we can and want to do on one leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
     /// Codecs, best first.
-    pub codecs: Vec<AudioCodec>,
+    pub codecs: Vec<Codec>,
     /// Payload type of telephone-event in our offers; `None` refuses it everywhere.
     pub telephone_event: Option<u8>,
     /// Whether comfort noise is understood.
@@ -64,7 +52,7 @@ pub struct Capabilities {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NegotiatedAudio {
     /// The codec, both ways.
-    pub codec: AudioCodec,
+    pub codec: Codec,
     /// Payload type to write into packets we send.
     pub send_payload_type: u8,
     /// Payload type in packets we receive.
@@ -186,8 +174,7 @@ pub fn offer(capabilities: &Capabilities, session: &mut LocalSession) -> Sdp {
         let used = before.get(audio_at).and_then(|m| find_event(m, &m.formats));
         used.unwrap_or(ours)
     });
-    let lines: Vec<_> =
-        capabilities.codecs.iter().map(|&codec| (codec.static_payload_type(), codec)).collect();
+    let lines: Vec<_> = capabilities.codecs.iter().map(|&codec| (codec.payload_type(), codec)).collect();
     let keys = offered_keys(capabilities, session);
     let profile = if keys.is_some() { SAVP } else { AVP };
     let audio =
@@ -209,7 +196,7 @@ pub fn offer(capabilities: &Capabilities, session: &mut LocalSession) -> Sdp {
 pub fn answer(
     offer: &Sdp,
     capabilities: &Capabilities,
-    prefer: Option<AudioCodec>,
+    prefer: Option<Codec>,
     session: &mut LocalSession,
 ) -> Result<(Sdp, NegotiatedAudio), OfferError> {
     let (at, chosen) = choose(offer, capabilities, prefer)?;
@@ -283,7 +270,7 @@ pub fn accept_answer(our_offer: &Sdp, answer: &Sdp) -> Result<NegotiatedAudio, O
     if !theirs.protocol.eq_ignore_ascii_case(&ours.protocol) {
         return Err(OfferError::Protocol);
     }
-    let our_codecs: Vec<(u8, AudioCodec)> = codecs(ours).collect();
+    let our_codecs: Vec<(u8, Codec)> = codecs(ours).collect();
     let (send, receive, codec) = codecs(theirs)
         .find_map(|(send, codec)| {
             let (receive, _) = our_codecs.iter().find(|(_, ours)| *ours == codec)?;
@@ -335,8 +322,8 @@ fn is_plain(media: &Media) -> bool {
 fn choose(
     offer: &Sdp,
     capabilities: &Capabilities,
-    prefer: Option<AudioCodec>,
-) -> Result<(usize, (u8, AudioCodec)), OfferError> {
+    prefer: Option<Codec>,
+) -> Result<(usize, (u8, Codec)), OfferError> {
     let mut why = OfferError::NoAudio;
     let protected_first = {
         let audio =
@@ -415,7 +402,7 @@ impl Remote {
 fn describe(
     capabilities: &Capabilities,
     protocol: &str,
-    codecs: &[(u8, AudioCodec)],
+    codecs: &[(u8, Codec)],
     event: Option<u8>,
     comfort_noise: bool,
     ptime: u8,
@@ -463,14 +450,12 @@ fn refuse(media: &Media) -> Media {
 }
 
 /// The codecs of an m-line that we know, in its order, with their payload types.
-fn codecs(media: &Media) -> impl Iterator<Item = (u8, AudioCodec)> {
+fn codecs(media: &Media) -> impl Iterator<Item = (u8, Codec)> {
     payload_types(&media.formats).filter_map(|payload_type| {
         let codec = match media.rtpmap(payload_type) {
-            Some(map) if map.clock == 8000 && map.channels == 1 => {
-                AudioCodec::from_encoding_name(map.encoding)?
-            }
+            Some(map) if map.clock == 8000 && map.channels == 1 => Codec::from_encoding_name(map.encoding)?,
             Some(_) => return None,
-            None if payload_type < FIRST_DYNAMIC => AudioCodec::from_static_payload_type(payload_type)?,
+            None if payload_type < FIRST_DYNAMIC => Codec::from_static_payload_type(payload_type)?,
             None => return None,
         };
         Some((payload_type, codec))
@@ -500,38 +485,6 @@ fn send_ptime(theirs: &Media, ours: u8) -> u8 {
     let wanted = theirs.ptime().and_then(can).or(can(u16::from(ours))).unwrap_or(DEFAULT_PTIME);
     let most = theirs.maxptime().unwrap_or(u16::MAX);
     PTIMES.into_iter().rev().find(|&ms| ms <= wanted && u16::from(ms) <= most).unwrap_or(PTIMES[0])
-}
-
-impl AudioCodec {
-    /// Every codec.
-    pub const ALL: [Self; 3] = [Self::G722, Self::Pcma, Self::Pcmu];
-
-    /// The encoding name of SDP.
-    pub const fn encoding_name(self) -> &'static str {
-        match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-            Self::G722 => "G722",
-        }
-    }
-
-    /// The codec of an encoding name, in any case.
-    pub fn from_encoding_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.encoding_name().eq_ignore_ascii_case(name))
-    }
-
-    /// The static payload type (RFC 3551 table 4).
-    pub const fn static_payload_type(self) -> u8 {
-        match self {
-            Self::Pcmu => 0,
-            Self::Pcma => 8,
-            Self::G722 => 9,
-        }
-    }
-
-    fn from_static_payload_type(payload_type: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.static_payload_type() == payload_type)
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::time::{Instant, SystemTime};
 
-use sbc_config::{Codec, Config, PersonId, PersonRole, TeamId, TenantId, TrunkId};
+use sbc_config::{Config, PersonId, PersonRole, TeamId, TenantId, TrunkId};
+use sidetone_media::codec::Codec;
 use tokio::sync::oneshot;
 
 use crate::bridge::LegQuality;
@@ -284,7 +285,12 @@ impl Live {
             presence: seat.presence,
             hold: seat.hold,
             muted: seat.muted,
-            codec: self.legs.iter().find(|l| l.id == seat.leg).and_then(|l| l.codec).map(Codec::name),
+            codec: self
+                .legs
+                .iter()
+                .find(|l| l.id == seat.leg)
+                .and_then(|l| l.codec)
+                .map(Codec::encoding_name),
         }
     }
 

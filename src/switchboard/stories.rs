@@ -246,7 +246,7 @@ impl House {
             origin,
             from: Caller::shown("+15550001", None),
             to: to.into(),
-            codecs: vec![sbc_config::Codec::Pcmu],
+            codecs: vec![sidetone_media::codec::Codec::Pcmu],
             replaces: None,
         };
         self.board.report(self.now, Report::Incoming(incoming));

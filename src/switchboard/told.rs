@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use sbc_config::{PersonId, TenantId, TrunkId};
 use serde_json::{Value, json};
+use sidetone_media::codec::Codec;
 
 use crate::bridge::LegQuality;
 use crate::call::door::{Incoming, Origin};
@@ -239,7 +240,7 @@ impl Switchboard {
                     "name": leg.name,
                     "person": leg.person,
                     "trunk": leg.trunk,
-                    "codec": leg.codec.map(sbc_config::Codec::name),
+                    "codec": leg.codec.map(Codec::encoding_name),
                     "started_at": rfc3339(leg.started_at),
                     "answered_at": leg.answered_at.map(rfc3339),
                     "cause": leg.end.as_ref().map(|end| end.cause),

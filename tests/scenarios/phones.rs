@@ -6,9 +6,9 @@ use std::time::Duration;
 use sidetone::sim::phone::{Line, Manner, Options, Phone, PhoneError, Reliable, Side, Transport};
 use sidetone::sim::voice::Voice;
 use sidetone::sip::message::StatusCode;
-use sidetone::sip::offer::AudioCodec;
 use sidetone::sip::sdp::Direction;
 use sidetone::sip::uri::Uri;
+use sidetone_media::codec::Codec;
 
 use crate::Story;
 
@@ -45,7 +45,7 @@ async fn call(alice: Options, bob: Options) -> Result<(Phone, Phone), PhoneError
 #[tokio::test]
 async fn two_telephones_hear_each_other_and_not_themselves() -> Story {
     for transport in [Transport::Udp, Transport::Tcp] {
-        for codec in [AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722] {
+        for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722] {
             let with = |options| Options { transport, codecs: vec![codec], ..options };
             let (alice, bob) = call(with(alice()), with(bob())).await?;
 

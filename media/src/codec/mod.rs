@@ -19,6 +19,9 @@ pub const MAX_PAYLOAD: usize = 640;
 /// The most samples one payload can decode to: [`Ptime::MAX`] at 16 kHz.
 pub const MAX_PACKET_SAMPLES: usize = 960;
 
+/// The first payload type that needs an rtpmap (RFC 3551 section 6).
+pub const FIRST_DYNAMIC: u8 = 96;
+
 /// A codec the gateway can decode and encode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -52,8 +55,8 @@ impl Codec {
         Self::ALL.into_iter().find(|codec| codec.encoding_name().eq_ignore_ascii_case(name))
     }
 
-    /// The static payload type (RFC 3551 table 4).
-    pub const fn static_payload_type(self) -> u8 {
+    /// The payload type we offer it under: the static one (RFC 3551 table 4) if it has one.
+    pub const fn payload_type(self) -> u8 {
         match self {
             Self::Pcmu => 0,
             Self::Pcma => 8,
@@ -65,7 +68,8 @@ impl Codec {
 
     /// The codec with this static payload type.
     pub fn from_static_payload_type(payload_type: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|codec| codec.static_payload_type() == payload_type)
+        let named = |codec: &Self| codec.payload_type() == payload_type && payload_type < FIRST_DYNAMIC;
+        Self::ALL.into_iter().find(named)
     }
 
     /// The RTP clock in Hz.

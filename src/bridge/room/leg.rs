@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sidetone_media::codec::{Codec, MAX_PAYLOAD};
+use sidetone_media::codec::MAX_PAYLOAD;
 use sidetone_media::frame::Ptime;
 use sidetone_media::mix::Mouth;
 use sidetone_media::stream::event::Digits;
@@ -111,13 +111,4 @@ pub(super) const COMFORT_NOISE: u8 = 13;
 
 pub(super) fn ptime(agreed: &AgreedMedia) -> Ptime {
     Ptime::from_ms(agreed.ptime_ms.into()).unwrap_or_default()
-}
-
-pub(super) fn codec(agreed: &AgreedMedia) -> Codec {
-    match agreed.codec {
-        sbc_config::Codec::Pcmu => Codec::Pcmu,
-        sbc_config::Codec::Pcma => Codec::Pcma,
-        sbc_config::Codec::G722 => Codec::G722,
-        sbc_config::Codec::L16 => Codec::L16,
-    }
 }

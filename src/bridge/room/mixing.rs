@@ -9,7 +9,7 @@ use sidetone_media::stream::line::SendLine;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line};
 
 use super::digits::PassedEvent;
-use super::leg::{Ear, Leg, codec, ptime};
+use super::leg::{Ear, Leg, ptime};
 use super::packets::stamp;
 use super::protection::Protection;
 use super::{Room, TICK, Wire};
@@ -224,7 +224,7 @@ impl Leg {
         });
         let target = self.latch.target().filter(|_| self.sending.is_none());
         let payload_type = agreed.send_payload_type;
-        let units = codec(agreed).rtp_units(ptime);
+        let units = agreed.codec.rtp_units(ptime);
         match in_step {
             Some(main) => {
                 let length = mixing.mix.packet(said, ptime.ms(), mouth, &mut payload);

@@ -40,7 +40,7 @@ use crate::call::{CallId, Hearing, LegId};
 use super::latch::Latch;
 use super::{AudioReport, BridgeEvent, EarReport, LegQuality, MouthReport, Music, PlanKind};
 
-use leg::{Ear, LastAudio, Leg, codec};
+use leg::{Ear, LastAudio, Leg};
 use mixing::Playing;
 use protection::Protection;
 pub(super) use protection::SEALED_REPORT_BYTES;
@@ -189,7 +189,7 @@ impl Room {
         if codec_changed {
             leg.last = LastAudio::default();
             if let Ear::Mix(mixing) = &mut leg.ear {
-                mixing.mix.recode(codec(&agreed));
+                mixing.mix.recode(agreed.codec);
             }
         }
         leg.agreed = Some(agreed);

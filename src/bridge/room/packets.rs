@@ -8,7 +8,7 @@ use sidetone_media::mix::{Said, Tap};
 use sidetone_media::stream::receive::Arrived;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line, write_header};
 
-use super::leg::{COMFORT_NOISE, Ear, Kind, codec};
+use super::leg::{COMFORT_NOISE, Ear, Kind};
 use super::{BridgeEvent, House, Room, Wire};
 
 /// While telephone-events come, no audio does: their packets are up to 50 ms apart.
@@ -146,7 +146,7 @@ impl Room {
         let (Some(agreed), Some(to)) = (&leg.agreed, leg.latch.target()) else { return };
         let place = match kind {
             Kind::Audio => {
-                Some((agreed.send_payload_type, codec(agreed).rtp_units_of(packet.len() - HEADER_BYTES)))
+                Some((agreed.send_payload_type, agreed.codec.rtp_units_of(packet.len() - HEADER_BYTES)))
             }
             Kind::Noise => agreed.comfort_noise.then_some((COMFORT_NOISE, 0)),
             Kind::Event => agreed.telephone_event.filter(|_| !consumed).map(|(send, _)| (send, 0)),

@@ -10,7 +10,7 @@ use sidetone_media::tone::{HoldMusic, Loop, Ringback};
 use crate::call::door::AgreedMedia;
 use crate::call::hearing::Hears;
 
-use super::leg::{Ear, Leg, codec};
+use super::leg::{Ear, Leg};
 use super::mixing::{Mixing, Playing};
 use super::{House, Music, Room, TICK};
 
@@ -122,7 +122,7 @@ impl Room {
     ) -> Option<usize> {
         let leg = self.legs.get(at)?.as_deref()?;
         let (Ear::Relay(relayed), Some(agreed)) = (&leg.ear, &leg.agreed) else { return None };
-        let (relayed, mut mix) = (*relayed, Mix::new(codec(agreed)));
+        let (relayed, mut mix) = (*relayed, Mix::new(agreed.codec));
         self.open_mouth(now, relayed);
         let speaker = self.legs[relayed].as_deref()?;
         let sounds = speaker.last.at.is_some_and(|(at, _)| now.saturating_duration_since(at) <= FRESH);
@@ -150,7 +150,7 @@ impl Room {
         house: &House,
     ) {
         if !matches!(leg.ear, Ear::Mix(_)) {
-            leg.ear = Ear::Mix(Box::new(Mixing::new(Mix::new(codec(agreed)), now + TICK)));
+            leg.ear = Ear::Mix(Box::new(Mixing::new(Mix::new(agreed.codec), now + TICK)));
         }
         let Ear::Mix(mixing) = &mut leg.ear else { return };
         for (_, who) in ids {
@@ -174,7 +174,7 @@ impl Room {
         }
         if mixing.playing != playing {
             mixing.playing = playing;
-            mixing.mix.play(generator(playing, house, codec(agreed).sample_rate()));
+            mixing.mix.play(generator(playing, house, agreed.codec.sample_rate()));
         }
     }
 
@@ -228,7 +228,7 @@ impl Room {
     fn open_mouth(&mut self, now: Instant, slot: usize) {
         let Some(leg) = self.legs[slot].as_deref_mut() else { return };
         let (None, Some(agreed)) = (&leg.mouth, &leg.agreed) else { return };
-        let mut mouth = Mouth::new(codec(agreed));
+        let mut mouth = Mouth::new(agreed.codec);
         if let Some((at, header)) = &leg.last.at
             && now.saturating_duration_since(*at) <= FRESH
         {

@@ -30,7 +30,7 @@ fn mean(delays: &[u32]) -> f64 {
 /// Ten clicks of a supervisor who speaks `phase_ms` after the customer, and at most `jitter_ms` later than even
 /// that.
 fn whisper_delays(phase_ms: u32, jitter_ms: u32) -> Vec<u32> {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     (stage.phase_ms[BOSS], stage.jitter_ms[BOSS]) = (phase_ms, jitter_ms);
     [CUSTOMER, AGENT, BOSS].into_iter().for_each(|slot| stage.silence(slot));
     stage.coach(Some(Coaching::Whisper));

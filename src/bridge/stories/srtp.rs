@@ -73,7 +73,7 @@ impl Stage {
 
 #[test]
 fn a_protected_customer_a_plain_agent_and_a_protected_whisper() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.protect(CUSTOMER, Suite::AesCm128HmacSha1_80, 1);
     stage.protect(BOSS, Suite::AeadAes128Gcm, 2);
     stage.coach(Some(Coaching::Whisper));
@@ -88,7 +88,7 @@ fn a_protected_customer_a_plain_agent_and_a_protected_whisper() {
 
 #[test]
 fn everybody_protected_each_under_keys_and_a_suite_of_their_own() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
     for (slot, suite) in [CUSTOMER, AGENT, BOSS].into_iter().zip(Suite::ALL) {
         stage.protect(slot, suite, slot as u8);
     }
@@ -102,7 +102,7 @@ fn everybody_protected_each_under_keys_and_a_suite_of_their_own() {
 
 #[test]
 fn music_digits_and_resuming_go_through_the_same_seal() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.protect(CUSTOMER, Suite::AesCm128HmacSha1_80, 3);
     stage.run(5);
     stage.hold(CUSTOMER, Hold::Held);
@@ -120,7 +120,7 @@ fn music_digits_and_resuming_go_through_the_same_seal() {
 #[test]
 fn a_description_that_changes_no_key_changes_no_counter_and_a_new_key_begins_anew() {
     for suite in Suite::ALL {
-        let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+        let mut stage = Stage::new([Codec::Pcmu; 3]);
         // Both lines pass 65535 within the first packets: ours begins at 65,530.
         stage.sequence[CUSTOMER] = 65_500;
         stage.protect(CUSTOMER, suite, 4);
@@ -139,7 +139,7 @@ fn a_description_that_changes_no_key_changes_no_counter_and_a_new_key_begins_ane
 
 #[test]
 fn packets_under_way_when_the_key_changes_are_heard_and_none_after() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
     stage.protect(CUSTOMER, Suite::AesCm128HmacSha1_80, 6);
     stage.run(10);
     let new = Far::new(Suite::AesCm128HmacSha1_80, 7);
@@ -159,7 +159,7 @@ fn packets_under_way_when_the_key_changes_are_heard_and_none_after() {
 
 #[test]
 fn turning_to_plain_and_back_never_uses_a_number_twice_under_one_key() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
     stage.protect(CUSTOMER, Suite::AesCm128HmacSha1_80, 8);
     stage.run(20);
     let far = stage.far[CUSTOMER].take().expect("protected");
@@ -174,7 +174,7 @@ fn turning_to_plain_and_back_never_uses_a_number_twice_under_one_key() {
 
 #[test]
 fn five_thousand_packets_of_garbage_change_nothing() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcma; 3]);
+    let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.protect(CUSTOMER, Suite::AesCm128HmacSha1_80, 9);
     stage.coach(Some(Coaching::Whisper));
     let spray = |stage: &mut Stage, from: SocketAddr| {
@@ -201,7 +201,7 @@ fn five_thousand_packets_of_garbage_change_nothing() {
 
 #[test]
 fn authentic_packets_are_followed_to_an_address_that_no_description_named() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
     stage.protect(CUSTOMER, Suite::AesCm128HmacSha1_80, 10);
     let elsewhere = SocketAddr::from(([203, 0, 113, 9], 61_000));
     let heard = stage.heard[AGENT].len();
@@ -218,7 +218,7 @@ fn authentic_packets_are_followed_to_an_address_that_no_description_named() {
 
 #[test]
 fn reports_are_sealed_and_opened_while_held_and_forged_ones_are_not_read() {
-    let mut stage = Stage::new([sbc_config::Codec::Pcmu; 3]);
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
     stage.protect(CUSTOMER, Suite::AesCm128HmacSha1_80, 11);
     stage.hold(CUSTOMER, Hold::Held);
     stage.run(5);

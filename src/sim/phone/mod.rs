@@ -23,6 +23,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use sidetone_media::codec::Codec;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -32,7 +33,7 @@ use super::voice::Voice;
 use super::{Hung, until};
 use crate::sip::build::BuildError;
 use crate::sip::message::StatusCode;
-use crate::sip::offer::{AudioCodec, NegotiatedAudio};
+use crate::sip::offer::NegotiatedAudio;
 use crate::sip::sdp::Direction;
 use crate::sip::uri::{Uri, UriError};
 
@@ -67,7 +68,7 @@ pub struct Options {
     /// The address of its SIP and RTP sockets.
     pub ip: IpAddr,
     /// What it offers and takes, best first.
-    pub codecs: Vec<AudioCodec>,
+    pub codecs: Vec<Codec>,
     /// What it says.
     pub voice: Voice,
     /// What it does when it is called.
@@ -90,7 +91,7 @@ impl Options {
             transport: Transport::Udp,
             tls: None,
             ip: Ipv4Addr::LOCALHOST.into(),
-            codecs: vec![AudioCodec::Pcmu, AudioCodec::Pcma, AudioCodec::G722],
+            codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::G722],
             voice: Voice::Silence,
             manner: Manner::Answer,
             reliable: Reliable::Supported,

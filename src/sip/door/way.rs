@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sbc_config::{
-    Codec, Config, Direction, HoldStyle, Host as ConfigHost, NumberRule, Prack, Reach, TransferStyle, Trunk,
+    Config, Direction, HoldStyle, Host as ConfigHost, NumberRule, Prack, Reach, TransferStyle, Trunk,
     TrunkAuth, TrunkId,
 };
+use sidetone_media::codec::Codec;
 
 use super::failover::Stop;
 use super::keys::Terms;
 use super::{Door, internal, not_there};
-use crate::call::door::{Caller, Order};
+use crate::call::door::{Caller, Order, codecs};
 use crate::call::{Address, Cause, LegEnd, LegId, Target};
 use crate::sip::endpoint::{OptionsId, OptionsOutcome};
 use crate::sip::flow::{Destination, Transport};
@@ -169,7 +170,7 @@ impl Door {
                         uri: uri(contact.uri.as_bytes())?,
                         destination: self.resolve(now, None, &contact.destination)?,
                         next_hop: NextHop::Follow,
-                        codecs: config.media.codecs.clone(),
+                        codecs: codecs(&config.media.codecs),
                         reliable: Reliable::Supported,
                         timers: None,
                         behind_nat: false,
@@ -190,7 +191,7 @@ impl Door {
                             uri: binding.contact,
                             destination: binding.flow,
                             next_hop: binding.next_hop,
-                            codecs: config.media.codecs.clone(),
+                            codecs: codecs(&config.media.codecs),
                             reliable: Reliable::Supported,
                             timers: None,
                             behind_nat: true,
@@ -389,7 +390,7 @@ fn transport_of(transport: sbc_config::Transport) -> Transport {
 }
 
 pub(super) fn codecs_of(config: &Config, trunk: &Trunk) -> Vec<Codec> {
-    trunk.codecs.clone().unwrap_or_else(|| config.media.codecs.clone())
+    codecs(trunk.codecs.as_deref().unwrap_or(&config.media.codecs))
 }
 
 fn reliable(prack: Prack) -> Reliable {

@@ -6,7 +6,7 @@ use super::*;
 
 fn capabilities() -> Capabilities {
     Capabilities {
-        codecs: vec![AudioCodec::G722, AudioCodec::Pcma, AudioCodec::Pcmu],
+        codecs: vec![Codec::G722, Codec::Pcma, Codec::Pcmu],
         telephone_event: Some(101),
         comfort_noise: true,
         ptime: 20,
@@ -31,9 +31,9 @@ fn an_offer_answered_by_ourselves_agrees_on_both_sides() {
     let offered = offer(&capabilities(), &mut LocalSession::new(1));
     let other =
         Capabilities { rtp: "[::1]:5000".parse().unwrap(), telephone_event: Some(96), ..capabilities() };
-    let (said, theirs) = answer(&offered, &other, Some(AudioCodec::Pcmu), &mut LocalSession::new(2)).unwrap();
+    let (said, theirs) = answer(&offered, &other, Some(Codec::Pcmu), &mut LocalSession::new(2)).unwrap();
     let ours = accept_answer(&offered, &Sdp::parse(&said.to_bytes()).unwrap()).unwrap();
-    assert_eq!((ours.codec, theirs.codec), (AudioCodec::Pcmu, AudioCodec::Pcmu));
+    assert_eq!((ours.codec, theirs.codec), (Codec::Pcmu, Codec::Pcmu));
     assert_eq!((ours.telephone_event_send, theirs.telephone_event_receive), (Some(101), Some(101)));
     assert!(ours.comfort_noise && theirs.comfort_noise);
     assert_eq!(theirs.remote_rtp, Some("192.0.2.10:4000".parse().unwrap()));
@@ -44,13 +44,12 @@ fn an_offer_answered_by_ourselves_agrees_on_both_sides() {
 #[test]
 fn the_offerers_order_decides_unless_a_codec_is_preferred() {
     let body = "m=audio 4000 RTP/AVP 18 8 0\r\n";
-    assert_eq!(answered(body).unwrap().1.codec, AudioCodec::Pcma);
+    assert_eq!(answered(body).unwrap().1.codec, Codec::Pcma);
     let preferred =
-        answer(&sdp(body), &capabilities(), Some(AudioCodec::Pcmu), &mut LocalSession::new(1)).unwrap();
-    assert_eq!(preferred.1.codec, AudioCodec::Pcmu);
-    let unknown =
-        answer(&sdp(body), &capabilities(), Some(AudioCodec::G722), &mut LocalSession::new(1)).unwrap();
-    assert_eq!(unknown.1.codec, AudioCodec::Pcma);
+        answer(&sdp(body), &capabilities(), Some(Codec::Pcmu), &mut LocalSession::new(1)).unwrap();
+    assert_eq!(preferred.1.codec, Codec::Pcmu);
+    let unknown = answer(&sdp(body), &capabilities(), Some(Codec::G722), &mut LocalSession::new(1)).unwrap();
+    assert_eq!(unknown.1.codec, Codec::Pcma);
 }
 
 #[test]
@@ -59,10 +58,7 @@ fn payload_types_follow_each_sides_own_numbers() {
         "m=audio 4000 RTP/AVP 97 98\r\na=rtpmap:97 g722/8000\r\na=rtpmap:98 telephone-event/8000\r\n",
     );
     let agreed = said.unwrap().1;
-    assert_eq!(
-        (agreed.codec, agreed.send_payload_type, agreed.receive_payload_type),
-        (AudioCodec::G722, 97, 97)
-    );
+    assert_eq!((agreed.codec, agreed.send_payload_type, agreed.receive_payload_type), (Codec::G722, 97, 97));
     assert_eq!(agreed.telephone_event_send, Some(98));
 
     let offered = offer(&capabilities(), &mut LocalSession::new(1));
@@ -76,7 +72,7 @@ fn payload_types_follow_each_sides_own_numbers() {
 #[test]
 fn a_static_number_remapped_to_another_codec_is_believed() {
     let said = answered("m=audio 4000 RTP/AVP 0 8\r\na=rtpmap:0 L16/44100\r\n").unwrap();
-    assert_eq!(said.1.codec, AudioCodec::Pcma);
+    assert_eq!(said.1.codec, Codec::Pcma);
     assert_eq!(answered("m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/16000\r\n"), Err(OfferError::NoCodec));
 }
 
@@ -168,7 +164,7 @@ fn a_later_offer_keeps_the_m_lines_and_the_event_number_of_the_first_agreement()
     assert_eq!(kinds, [("video", 0), ("audio", 4000)]);
     assert!(again.media[1].formats.contains(&"96".to_owned()), "{again}");
     let reply = sdp("m=video 0 RTP/AVP 31\r\nm=audio 4000 RTP/AVP 8\r\n");
-    assert_eq!(accept_answer(&again, &reply).unwrap().codec, AudioCodec::Pcma);
+    assert_eq!(accept_answer(&again, &reply).unwrap().codec, Codec::Pcma);
 }
 
 #[test]

@@ -6,7 +6,8 @@ mod teams;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use sbc_config::{Codec, Config, PersonId, SecretError, SecretSource, TrunkId};
+use sbc_config::{Config, PersonId, SecretError, SecretSource, TrunkId};
+use sidetone_media::codec::Codec;
 
 use super::*;
 use crate::call::door::{AgreedMedia, Caller, Incoming as Came, MediaEnd, Order, Origin, Report};
