@@ -29,11 +29,11 @@ use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
 use crate::sip::names::ask::{self as dns, Asker, WORDS_MAX, Word};
 use crate::sip::names::{Names, wanted};
-use crate::sip::tls::{Tls, files};
 use crate::sip::transport::{BindError, Limits, Listen, Wires};
 use crate::sip::uri::Host;
 use crate::switchboard::desk::{Answer, Desk, Request};
 use crate::switchboard::{self, BRIDGE_EVENTS_MAX, Lines, ORDERS_MAX, REPORTS_MAX};
+use crate::tls::{Tls, files};
 
 pub use prerequisites::recall;
 

@@ -9,7 +9,8 @@
 //! and carries word between core, door and bridge. [`observe`] keeps what happened: events, records,
 //! audit, metrics. The [`api`] is how people and programs ask, through the switchboard's desk.
 //! [`gateway`] puts all of it together, and [`config`] reads the file that says how; [`jwks`] checks tokens
-//! that somebody else signed, for whoever is shown one. `sim` plays the
+//! that somebody else signed, for whoever is shown one; [`tls`] says as whom we speak and whom we believe; `connections`
+//! lets HTTP in within limits. `sim` plays the
 //! telephones of tests and demo; nothing here knows of it.
 //!
 //! Read [`call::hearing`] first: it is what the product promises.
@@ -33,6 +34,9 @@ pub mod api;
 pub mod config;
 pub mod gateway;
 pub mod jwks;
+pub mod tls;
+
+mod connections;
 
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -16,9 +16,9 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::ApiState;
-use super::connections::Source;
 use super::problem::Problem;
 use crate::call::rights::{Actor, Principal};
+use crate::connections::Source;
 use crate::observe::metrics as names;
 
 /// The longest token that is looked at. Any generated token is far shorter.

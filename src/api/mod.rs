@@ -12,7 +12,6 @@
 mod attempts;
 mod auth;
 mod calls;
-mod connections;
 mod consult;
 mod entra;
 mod events;
@@ -49,6 +48,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::call::rights::{Act, Actor, Denial};
+use crate::connections::{Door, Source};
 use crate::observe::{AuditRecord, Journal as _, Ledger, Store, metrics as names};
 use crate::prereq::Engine;
 use crate::switchboard::desk::{Answer, Desk, Request};
@@ -397,9 +397,9 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let upkeep = tokio::spawn(upkeep(state.clone()));
-    let listener = connections::Door::new(listener, state.config().connections_max);
+    let listener = Door::new(listener, state.config().connections_max);
     let closing = state.clone();
-    let service = router(state.clone()).into_make_service_with_connect_info::<connections::Source>();
+    let service = router(state.clone()).into_make_service_with_connect_info::<Source>();
     let served = axum::serve(listener, service).with_graceful_shutdown(async move {
         shutdown.await;
         closing.0.closing.send_replace(true);

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sbc_config::{
     Certificate, Code, Config, Dialect, Duty, Finding, Severity, examine_certificate, examine_roots,
 };
-use sidetone::sip::tls::files::{self, FileError};
+use sidetone::tls::files::{self, FileError};
 
 /// Everything that is wrong with the certificates and roots of a configuration.
 pub(super) fn examine(config: &Config, file: &Path) -> Vec<Finding> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sbc_config::{Config, Destination, Host, Severity, Transport, Trunk};
 use serde::Serialize;
-use sidetone::sip::tls::{Material, Outward, files};
+use sidetone::tls::{Material, Outward, files};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;

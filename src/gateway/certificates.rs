@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use sbc_config::Config;
 
 use crate::observe::metrics::CERTIFICATE_DAYS_LEFT;
-use crate::sip::tls::{Material, Tls, files};
+use crate::tls::{Material, Tls, files};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(2);

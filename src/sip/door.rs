@@ -32,8 +32,8 @@ use super::people::People;
 use super::random::Random;
 use super::register::{Expiry, Registrar};
 use super::session::{Refusal, SessionEvent, SessionId};
-use super::tls::{Outward, Verified};
 use super::transport::Arrival;
+use crate::tls::{Outward, Verified};
 
 pub(in crate::sip) mod failover;
 mod keys;

@@ -1,6 +1,10 @@
 //! Where a message came from and where one goes: addresses without sockets.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::tls::Outward;
 
 /// How a message travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -62,11 +66,45 @@ impl Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub u64);
 
-/// As whom and to whom a TLS connection is opened: the number of an [`Outward`](super::tls::Outward), so that a
+/// As whom and to whom a TLS connection is opened: the number of an [`Outward`], so that a
 /// destination stays a few octets. Whoever holds the sockets never sends a message with one number over a connection
 /// that was opened with another: two trunks at one address are two parties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TlsWay(pub u32);
+
+/// Different ways out that are numbered: every trunk with each of its names, and the names that peers put in their
+/// routes. Beyond it no further name is spoken to, which only a flood of invented names brings about.
+const WAYS_MAX: usize = 4096;
+
+/// The ways out by number.
+#[derive(Debug, Default)]
+pub struct Ways {
+    numbers: HashMap<Arc<Outward>, TlsWay>,
+    known: Vec<Arc<Outward>>,
+}
+
+impl Ways {
+    /// The number of a way out. `None` when there are too many.
+    pub fn number(&mut self, outward: Outward) -> Option<TlsWay> {
+        if let Some(known) = self.numbers.get(&outward) {
+            return Some(*known);
+        }
+        if self.known.len() >= WAYS_MAX {
+            tracing::warn!("as many TLS peers as can be told apart; a new one is not spoken to");
+            return None;
+        }
+        let outward = Arc::new(outward);
+        let way = TlsWay(self.known.len() as u32);
+        self.known.push(outward.clone());
+        self.numbers.insert(outward, way);
+        Some(way)
+    }
+
+    /// The way out of this number.
+    pub fn get(&self, way: TlsWay) -> Option<Arc<Outward>> {
+        self.known.get(way.0 as usize).cloned()
+    }
+}
 
 /// Who sent a message: the addresses as the socket saw them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

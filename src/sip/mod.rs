@@ -35,7 +35,6 @@ pub mod register;
 pub mod session;
 mod slack;
 pub mod teams;
-pub mod tls;
 pub mod transaction;
 pub mod transport;
 mod trunk;

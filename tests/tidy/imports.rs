@@ -7,18 +7,20 @@ use super::source::Source;
 /// core knows no door, a door knows no other door, and only the composition root knows the API.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("jwks", &[]),
+    ("connections", &[]),
+    ("tls", &[]),
     ("prereq", &[]),
     ("call", &["prereq"]),
     ("config", &[]),
     ("observe", &["call", "prereq"]),
-    ("sip", &["call"]),
+    ("sip", &["call", "tls"]),
     ("bridge", &["call", "observe"]),
-    ("acs", &["bridge", "call", "jwks", "observe"]),
+    ("acs", &["bridge", "call", "connections", "jwks", "observe", "tls"]),
     ("switchboard", &["call", "bridge", "observe"]),
-    ("api", &["call", "jwks", "observe", "prereq", "switchboard"]),
+    ("api", &["call", "connections", "jwks", "observe", "prereq", "switchboard"]),
     (
         "gateway",
-        &["acs", "api", "bridge", "call", "config", "jwks", "observe", "prereq", "sip", "switchboard"],
+        &["acs", "api", "bridge", "call", "config", "jwks", "observe", "prereq", "sip", "switchboard", "tls"],
     ),
     ("sim", EVERYTHING),
     ("cli", EVERYTHING),
@@ -33,6 +35,7 @@ const EVERYTHING: &[&str] = &[
     "bridge",
     "call",
     "config",
+    "connections",
     "gateway",
     "jwks",
     "observe",
@@ -40,6 +43,7 @@ const EVERYTHING: &[&str] = &[
     "sim",
     "sip",
     "switchboard",
+    "tls",
 ];
 
 /// Every import that is not in [`MAY_IMPORT`].

@@ -35,7 +35,8 @@ const NOISE: &[(&str, &str)] = &[
 ];
 
 /// The quiet code: two crates, the core with its prerequisites, and the machines of the doors.
-const QUIET: &[&str] = &["media/src/", "sbc-config/src/", "src/prereq/", "src/call/", "src/sip/", "src/acs/"];
+const QUIET: &[&str] =
+    &["media/src/", "sbc-config/src/", "src/prereq/", "src/call/", "src/sip/", "src/tls/", "src/acs/"];
 
 /// Where the prerequisites are read, and where the doors touch the world: their sockets, their tasks, the names the SIP
 /// door asks DNS for, its certificate files and who is told when they change, the requests and listener of the ACS door.
@@ -50,8 +51,8 @@ const LOUD: &[&str] = &[
     "src/sip/door/",
     "src/sip/names.rs",
     "src/sip/names/ask.rs",
-    "src/sip/tls/mod.rs",
-    "src/sip/tls/files.rs",
+    "src/tls/mod.rs",
+    "src/tls/files.rs",
     "src/acs/rest.rs",
     "src/acs/routes.rs",
     "src/acs/run.rs",

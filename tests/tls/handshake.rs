@@ -4,8 +4,8 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::{ServerName, UnixTime};
 use sbc_config::TrunkId;
 use sidetone::sim::authority::{Leaf, Usage, Wanted};
-use sidetone::sip::tls::{Demand, Material, Verified};
 use sidetone::sip::transport::{Arrival, Limits, Wires};
+use sidetone::tls::{Demand, Material, Verified};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::TlsConnector;
 

@@ -1,8 +1,8 @@
 //! Certificates that are replaced while people talk.
 
 use sidetone::sip::flow::Destination;
-use sidetone::sip::tls::Demand;
 use sidetone::sip::transport::{Arrival, Limits};
+use sidetone::tls::Demand;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Story;

@@ -6,7 +6,7 @@ use sbc_config::{
     examine_roots, missing_roots, thumbprint,
 };
 use sidetone::sim::authority::{Leaf, Usage, Wanted};
-use sidetone::sip::tls::Identity;
+use sidetone::tls::Identity;
 
 use crate::town::{OURS, Town, chain};
 

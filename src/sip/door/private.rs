@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sbc_config::{Config, Dialect, Trunk, TrunkId, VerifyPeer};
 
-use crate::sip::flow::{ConnectionId, Destination, Peer, TlsWay, Transport};
+use crate::sip::flow::{ConnectionId, Destination, Peer, TlsWay, Transport, Ways};
 use crate::sip::message::Request;
-use crate::sip::tls::{Outward, Verified, Ways};
+use crate::tls::{Outward, Verified};
 
 /// The TLS connections that live, and the ways by which others are opened.
 #[derive(Debug, Default)]

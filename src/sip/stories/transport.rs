@@ -7,8 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
-use crate::sip::tls::{Material, Tls};
 use crate::sip::transport::{Arrival, Limits, Listen, Wires};
+use crate::tls::{Material, Tls};
 
 /// The longest anything that must come is waited for.
 const SOON: Duration = Duration::from_secs(20);

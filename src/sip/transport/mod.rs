@@ -32,7 +32,7 @@ use tokio::time::timeout;
 
 use super::flow::{ConnectionId, Destination, Peer, TlsWay, Transport};
 use super::message::MAX_MESSAGE_BYTES;
-use super::tls::{Outward, Tls, TlsError, Verified};
+use crate::tls::{Outward, Tls, TlsError, Verified};
 use stream::Line;
 
 /// Messages waiting to be written to one connection. A carrier's connection takes the BYEs of all its

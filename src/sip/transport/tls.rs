@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::{LazyConfigAcceptor, TlsConnector, client, server};
 
-use crate::sip::tls::{Outward, Tls, TlsError, Verified};
+use crate::tls::{Outward, Tls, TlsError, Verified};
 
 /// Takes a connection: reads whom the peer means, then shows that certificate and asks for the peer's.
 pub(super) async fn accept(

@@ -2,7 +2,7 @@
 //! connection is gone.
 
 use super::*;
-use crate::sip::tls::Verified;
+use crate::tls::Verified;
 
 const KEY: &str = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz";
 const OTHER_KEY: &str = "d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj";

@@ -4,7 +4,7 @@ use super::*;
 use crate::call::{Opaque, Referral};
 use crate::sip::names::{Heard, Kind, Place, Question, Record};
 use crate::sip::refer::Asked;
-use crate::sip::tls::Verified;
+use crate::tls::Verified;
 
 const TEAMS: &str = r#"
 [[certificate]]

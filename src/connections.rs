@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Source(pub(super) IpAddr);
+pub(crate) struct Source(pub(crate) IpAddr);
 
 impl Connected<IncomingStream<'_, Door>> for Source {
     fn connect_info(stream: IncomingStream<'_, Door>) -> Source {
@@ -36,13 +36,13 @@ impl Connected<IncomingStream<'_, Door>> for Source {
 }
 
 /// Accepts connections while there is room.
-pub(super) struct Door {
+pub(crate) struct Door {
     listener: TcpListener,
     room: Arc<Semaphore>,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener, connections_max: usize) -> Door {
+    pub(crate) fn new(listener: TcpListener, connections_max: usize) -> Door {
         Door { listener, room: Arc::new(Semaphore::new(connections_max.clamp(1, Semaphore::MAX_PERMITS))) }
     }
 }
@@ -79,7 +79,7 @@ impl Listener for Door {
 }
 
 /// One connection, with its place and its clock.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     idle: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,

@@ -21,7 +21,6 @@ pub mod files;
 mod identity;
 mod verify;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -34,13 +33,8 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion
 use sbc_config::{IpNet, TrunkId};
 use tokio::sync::watch;
 
-use super::flow::TlsWay;
 pub use identity::{Identity, IdentityError, RootsError, platform_roots, roots_from_pem};
 pub use verify::{Judge, NAMES_MAX};
-
-/// Different ways out that are numbered: every trunk with each of its names, and the names that peers put in their
-/// routes. Beyond it no further name is spoken to, which only a flood of invented names brings about.
-const WAYS_MAX: usize = 4096;
 
 /// As whom and to whom a connection is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,36 +44,6 @@ pub struct Outward {
     /// The name or address we mean: asked for by SNI, and to be found in the peer's certificate unless the trunk
     /// names others.
     pub name: Arc<str>,
-}
-
-/// The ways out by number.
-#[derive(Debug, Default)]
-pub struct Ways {
-    numbers: HashMap<Arc<Outward>, TlsWay>,
-    known: Vec<Arc<Outward>>,
-}
-
-impl Ways {
-    /// The number of a way out. `None` when there are too many.
-    pub fn number(&mut self, outward: Outward) -> Option<TlsWay> {
-        if let Some(known) = self.numbers.get(&outward) {
-            return Some(*known);
-        }
-        if self.known.len() >= WAYS_MAX {
-            tracing::warn!("as many TLS peers as can be told apart; a new one is not spoken to");
-            return None;
-        }
-        let outward = Arc::new(outward);
-        let way = TlsWay(self.known.len() as u32);
-        self.known.push(outward.clone());
-        self.numbers.insert(outward, way);
-        Some(way)
-    }
-
-    /// The way out of this number.
-    pub fn get(&self, way: TlsWay) -> Option<Arc<Outward>> {
-        self.known.get(way.0 as usize).cloned()
-    }
 }
 
 /// Whether a peer must show a certificate.
@@ -199,7 +163,7 @@ impl Material {
     }
 
     /// How to take a connection from `peer` that asks for `name`.
-    pub(super) fn server_config(
+    pub(crate) fn server_config(
         &self,
         peer: IpAddr,
         name: Option<&str>,
@@ -259,7 +223,7 @@ impl Material {
     }
 
     /// What the certificate of an incoming connection proves.
-    pub(super) fn verified(
+    pub(crate) fn verified(
         &self,
         peer: IpAddr,
         name: Option<&str>,
@@ -281,7 +245,7 @@ impl Material {
     }
 
     /// What a connection that we opened proves: the rules were held in the handshake.
-    pub(super) fn verified_by_dialling(&self, outward: &Outward) -> Verified {
+    pub(crate) fn verified_by_dialling(&self, outward: &Outward) -> Verified {
         let held = self
             .trunks
             .iter()
@@ -355,7 +319,7 @@ impl Tls {
     }
 
     /// Tells when the material is replaced.
-    pub(super) fn replacements(&self) -> watch::Receiver<u64> {
+    pub(crate) fn replacements(&self) -> watch::Receiver<u64> {
         self.replaced.subscribe()
     }
 }
