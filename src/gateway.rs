@@ -199,6 +199,7 @@ impl Gateway {
                 bridge: bridge.clone(),
                 orders,
                 reports: reports_in.clone(),
+                tls: tls.clone(),
             };
             Some((Acs::open(pieces).await?, orders_in))
         };

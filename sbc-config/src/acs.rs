@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::id::{AcsId, TenantId};
+use crate::id::{AcsId, CertificateId, TenantId};
 use crate::number::E164;
 use crate::secret::Secret;
 
@@ -13,8 +13,12 @@ use crate::secret::Secret;
 /// internet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AcsListener {
-    /// Listen address of HTTP. A proxy in front of it has the certificate.
+    /// Listen address of HTTP.
     pub listen: SocketAddr,
+    /// The certificate it shows over TLS. Without one it speaks plainly, to a proxy in front of it that has the certificate.
+    pub certificate: Option<CertificateId>,
+    /// Connections open at one time. When there are as many, a newcomer takes the place of one that has proven nothing.
+    pub connections_max: usize,
     /// A larger request body is answered 413.
     pub body_bytes_max: usize,
     /// A media WebSocket silent for this long is closed.

@@ -50,11 +50,15 @@ impl Config {
             api.listen => "api.listen"
             api.body_bytes_max => "api.body_bytes_max"
             acs_listener.listen => "acs_listener.listen"
+            acs_listener.connections_max => "acs_listener.connections_max"
             acs_listener.body_bytes_max => "acs_listener.body_bytes_max"
             acs_listener.media_idle => "acs_listener.media_idle_s"
         };
         // The clients of resources are made once; the door does not take up another set of them.
         let resources = (old.acs != new.acs).then_some("acs");
-        changed.into_iter().flatten().chain(resources).collect()
+        // Which certificate it shows is looked up for each connection; whether it shows one is not.
+        let private = old.acs_listener.certificate.is_some() != new.acs_listener.certificate.is_some();
+        let private = private.then_some("acs_listener.certificate");
+        changed.into_iter().flatten().chain(private).chain(resources).collect()
     }
 }

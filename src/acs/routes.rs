@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -18,11 +18,11 @@ use jiff::Timestamp;
 use sbc_config::{Acs, AcsId, Config, Secret, TokenIssuer};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use crate::bridge::Bridge;
 use crate::call::LegId;
+use crate::connections::{self, Source};
 use crate::jwks::{Expects, Jwks};
 use crate::observe::metrics as names;
 
@@ -203,7 +203,7 @@ impl House {
 }
 
 /// Serves the routes until the task is ended.
-pub(super) async fn serve(listener: TcpListener, house: Arc<House>) {
+pub(super) async fn serve(listener: connections::Door, house: Arc<House>) {
     let limit = house.body_bytes_max;
     let webhook = post(event_grid).options(introduction);
     let slow = tower_http::timeout::TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_MAX);
@@ -214,6 +214,7 @@ pub(super) async fn serve(listener: TcpListener, house: Arc<House>) {
         .layer(DefaultBodyLimit::max(limit))
         .layer(slow)
         .with_state(house);
+    let app = app.into_make_service_with_connect_info::<Source>();
     if let Err(error) = axum::serve(listener, app).await {
         tracing::error!(%error, "the ACS listener has stopped");
     }
@@ -251,6 +252,7 @@ async fn event_grid(
     State(house): State<Arc<House>>,
     Path(name): Path<String>,
     Query(credentials): Query<Credentials>,
+    ConnectInfo(source): ConnectInfo<Source>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
@@ -263,6 +265,7 @@ async fn event_grid(
     {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    source.has_proven();
     let label = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let labels = Labels { event_type: label("aeg-event-type"), subscription: label("aeg-subscription-name") };
     let verdict = {
@@ -295,6 +298,7 @@ async fn event_grid(
 async fn event(
     State(house): State<Arc<House>>,
     Path((name, leg, secret)): Path<(String, String, String)>,
+    ConnectInfo(source): ConnectInfo<Source>,
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
@@ -303,6 +307,7 @@ async fn event(
     if !resource.tokens.trusts(&headers).await {
         return StatusCode::UNAUTHORIZED;
     }
+    source.has_proven();
     let Ok(events) = callback::read(&body) else { return StatusCode::BAD_REQUEST };
     for event in events {
         let label = match &event.happened {
@@ -323,6 +328,7 @@ async fn event(
 async fn media(
     State(house): State<Arc<House>>,
     Path((name, leg, secret)): Path<(String, String, String)>,
+    ConnectInfo(source): ConnectInfo<Source>,
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
@@ -333,6 +339,7 @@ async fn media(
     if !resource.tokens.trusts(&headers).await {
         return StatusCode::UNAUTHORIZED.into_response();
     }
+    source.has_proven();
     let connection = headers.get("x-ms-call-connection-id").and_then(|value| value.to_str().ok());
     let known = lock(&house.known).get(&leg).and_then(|names| names.connection.clone());
     if let (Some(said), Some(known)) = (connection, known)
@@ -345,6 +352,8 @@ async fn media(
         sbc_config::AcsAudio::Pcm16K => 16_000,
         sbc_config::AcsAudio::Pcm24K => 24_000,
     };
+    // Nothing is written to a leg that hears nothing; `media_idle` watches it.
+    source.keeps_own_time();
     upgrade
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)

@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 use crate::bridge::Bridge;
 use crate::call::LegId;
 use crate::call::door::{Order, Report};
+use crate::connections;
+use crate::tls::{Tls, TlsError};
 
 use super::callback::Event;
 use super::door::{Door, Failure, Stream, Wanted, Why};
@@ -58,6 +60,8 @@ pub struct Pieces {
     pub orders: mpsc::Receiver<Order>,
     /// Reports to it.
     pub reports: mpsc::Sender<Report>,
+    /// The certificates.
+    pub tls: Arc<Tls>,
 }
 
 /// Why the door did not open.
@@ -96,7 +100,7 @@ pub enum OpenError {
 /// The door, open and not yet running.
 pub struct Acs {
     door: Door,
-    listener: TcpListener,
+    listener: connections::Door,
     house: Arc<House>,
     inputs: mpsc::Receiver<Input>,
     clients: HashMap<AcsId, Client>,
@@ -128,6 +132,11 @@ impl Acs {
         }
         let at = config.acs_listener.listen;
         let listener = TcpListener::bind(at).await.map_err(|source| OpenError::Listen { at, source })?;
+        let listener = connections::Door::new(listener, config.acs_listener.connections_max);
+        let listener = match config.acs_listener.certificate {
+            Some(_) => listener.private(as_whom(pieces.config.clone(), pieces.tls.clone())),
+            None => listener,
+        };
         let key = PathKey::random().map_err(OpenError::Randomness)?;
         let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
         let door = Door::new(pieces.config.clone(), Box::new(key.clone()));
@@ -137,7 +146,7 @@ impl Acs {
 
     /// Where the clouds are listened to.
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.listener.local_addr().ok()
+        axum::serve::Listener::local_addr(&self.listener).ok()
     }
 
     /// Runs until the switchboard is gone.
@@ -198,6 +207,15 @@ impl Acs {
         }
         serving.abort();
     }
+}
+
+/// The certificate of the listener, as configuration and files are at the moment.
+fn as_whom(config: Arc<ArcSwap<Config>>, tls: Arc<Tls>) -> connections::AsWhom {
+    Arc::new(move || {
+        let config = config.load();
+        let certificate = config.acs_listener.certificate.as_ref().ok_or(TlsError::NoIdentity)?;
+        tls.material().http_server_config(certificate.as_str())
+    })
 }
 
 fn entra(resource: &AcsId) -> Result<Arc<dyn TokenSource>, OpenError> {

@@ -215,8 +215,12 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let source = request.extensions().get::<ConnectInfo<Source>>().map(|ConnectInfo(source)| source.0);
-    let caller = recognise_from(&state, source, request.headers()).await?;
+    let source = request.extensions().get::<ConnectInfo<Source>>().map(|ConnectInfo(source)| source.clone());
+    let address = source.as_ref().map(|source| source.address);
+    let caller = recognise_from(&state, address, request.headers()).await?;
+    if let Some(source) = source {
+        source.has_proven();
+    }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

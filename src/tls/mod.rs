@@ -1,4 +1,4 @@
-//! TLS for SIP: as whom we speak, and whom we believe.
+//! TLS, for SIP above all: as whom we speak, and whom we believe.
 //!
 //! ```text
 //!   certificate files ─┐                       ┌─ server_config(peer, name asked for) ─ acceptor
@@ -183,6 +183,22 @@ impl Material {
             builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified().clone())));
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        Ok(Arc::new(config))
+    }
+
+    /// How to take a connection of HTTP as the identity of this id: from anybody, who is asked for no certificate.
+    ///
+    /// # Errors
+    /// [`TlsError`]: there is no such identity.
+    pub(crate) fn http_server_config(&self, id: &str) -> Result<Arc<ServerConfig>, TlsError> {
+        let identity = self.identities.iter().find(|identity| identity.id() == id);
+        let identity = identity.ok_or(TlsError::NoIdentity)?;
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions(self.oldest, self.newest))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified().clone())));
+        // WebSockets begin as HTTP/1.1 (RFC 6455).
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(config))
     }
 

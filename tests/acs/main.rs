@@ -7,6 +7,7 @@
 
 mod calls;
 mod door;
+mod flood;
 mod sdk;
 mod supervision;
 mod support;

@@ -24,9 +24,14 @@ pub(crate) struct House {
 impl House {
     /// A stage whose gateway has a resource, with more of its settings.
     pub(crate) async fn start(acs_more: &str) -> Result<House, Box<dyn std::error::Error>> {
+        House::set(Setting { acs_more: acs_more.to_owned(), ..Setting::default() }).await
+    }
+
+    /// A stage set in another way.
+    pub(crate) async fn set(setting: Setting) -> Result<House, Box<dyn std::error::Error>> {
         let acs = AcsSim::start().await?;
-        let setting = Setting { acs: Some(acs.clone()), acs_more: acs_more.to_owned(), ..Setting::default() };
-        Ok(House { stage: Stage::start(setting).await?, acs })
+        let stage = Stage::start(Setting { acs: Some(acs.clone()), ..setting }).await?;
+        Ok(House { stage, acs })
     }
 
     /// The customer calls; nobody has answered yet.

@@ -7,7 +7,7 @@ use super::source::Source;
 /// core knows no door, a door knows no other door, and only the composition root knows the API.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("jwks", &[]),
-    ("connections", &[]),
+    ("connections", &["tls"]),
     ("tls", &[]),
     ("prereq", &[]),
     ("call", &["prereq"]),

@@ -26,10 +26,15 @@ const ISSUER: &str = "https://acscallautomation.communication.azure.com";
 /// Where its keys are published.
 const JWKS_URL: &str = "https://acscallautomation.communication.azure.com/calling/keys";
 
-pub(super) fn listener(section: &Section<'_>) -> AcsListener {
+pub(super) fn listener<'a>(section: &Section<'a>, names: &Names<'a>) -> AcsListener {
     let listen = section.field("listen").as_ref().and_then(Field::socket_address);
     let listener = AcsListener {
         listen: listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 8090))),
+        certificate: section.field("certificate").and_then(|field| {
+            let name = field.text()?;
+            names.certificate(&field, name)
+        }),
+        connections_max: section.count("connections_max", 16..=65_535, 4_096),
         body_bytes_max: section.count("body_bytes_max", 65_536..=16_777_216, 1_048_576),
         media_idle: section.seconds("media_idle_s", 2..=600, 15),
     };

@@ -102,7 +102,7 @@ fn read<'a>(
     let trunks = each(report, &top, "trunk", |section| reader.read(section, &names, source));
     let mut reader = acs::Resources::new(report);
     let resources = each(report, &top, "acs", |section| reader.read(section, &names, source));
-    let acs_listener = acs::listener(&section("acs_listener"));
+    let acs_listener = acs::listener(&section("acs_listener"), &names);
     let mut reader = route::Routes::new(report);
     let routes = each(report, &top, "route", |section| reader.read(section, &names));
     let mut reader = access::Tokens::new(report, people.as_deref().unwrap_or_default());

@@ -2,6 +2,7 @@
 //! recorded.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
+use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -116,9 +120,26 @@ pub struct StreamFigures {
     pub odd: u64,
 }
 
+/// Where the gateway is dialled, and how over TLS, if it is.
+type Line = (SocketAddr, Option<Arc<rustls::ClientConfig>>);
+
+/// A line to the gateway, private or plain.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+async fn dial(line: Option<&Line>) -> std::io::Result<Box<dyn Wire>> {
+    let Some((address, tls)) = line else { return Err(std::io::ErrorKind::NotFound.into()) };
+    let stream = TcpStream::connect(address).await?;
+    let Some(tls) = tls else { return Ok(Box::new(stream)) };
+    let name = super::GATEWAY_HOST.try_into().map_err(|_| std::io::ErrorKind::InvalidInput)?;
+    Ok(Box::new(TlsConnector::from(tls.clone()).connect(name, stream).await?))
+}
+
 /// Streams until told to stop. `token` gives the authorization of each dialling. False if it could not be dialled.
 pub(super) async fn stream(
     ask: Ask,
+    line: Option<Line>,
     talkers: Arc<Mutex<Vec<Talker>>>,
     figures: watch::Sender<StreamFigures>,
     mut control: mpsc::Receiver<Control>,
@@ -135,7 +156,8 @@ pub(super) async fn stream(
         if let Some(token) = token() {
             headers.insert("authorization", put(&token));
         }
-        let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+        let wire = dial(line.as_ref()).await?;
+        let (socket, _) = tokio_tungstenite::client_async(request, wire).await?;
         figures.send_modify(|figures| figures.dialled += 1);
         let (mut out, mut incoming) = socket.split();
         let metadata = json!({ "kind": "AudioMetadata", "audioMetadata": { "subscriptionId": ask.connection,

@@ -84,20 +84,28 @@ pub(super) struct Inner {
     address: SocketAddr,
     key: AccessKey,
     issuer: Issuer,
-    http: reqwest::Client,
     world: Mutex<World>,
     journal: watch::Sender<Vec<Entry>>,
 }
 
 #[derive(Default)]
 struct World {
-    gateway: Option<SocketAddr>,
+    gateway: Option<Gateway>,
     ringing: HashMap<String, Ringing>,
     calls: HashMap<String, Call>,
     behaviours: HashMap<String, Behaviour>,
     /// Answers by Repeatability-Request-ID.
     repeated: HashMap<String, (u16, Value)>,
     faults: Faults,
+}
+
+/// Where the gateway is.
+#[derive(Clone)]
+struct Gateway {
+    address: SocketAddr,
+    http: reqwest::Client,
+    /// How it is spoken to over TLS, if it is.
+    tls: Option<Arc<rustls::ClientConfig>>,
 }
 
 struct Ringing {
@@ -138,7 +146,6 @@ impl AcsSim {
             address: listener.local_addr()?,
             key: AccessKey::from_base64(ACCESS_KEY).expect("the key is base64"),
             issuer: Issuer::new(),
-            http: reqwest::Client::new(),
             world: Mutex::default(),
             journal: watch::Sender::new(Vec::new()),
         });
@@ -151,20 +158,36 @@ impl AcsSim {
         format!("http://{}", self.0.address)
     }
 
-    /// A configuration that has a gateway use this resource for a tenant.
-    pub fn config(&self, tenant: &str, number: &str, more: &str) -> String {
+    /// A configuration that has a gateway use this resource for a tenant; with more of `[acs_listener]`, and of the
+    /// resource.
+    pub fn config(&self, tenant: &str, number: &str, listener: &str, more: &str) -> String {
         let endpoint = self.endpoint();
         format!(
-            "[acs_listener]\nlisten = \"127.0.0.1:0\"\n[[acs]]\nid = \"contoso\"\ntenant = \"{tenant}\"\n\
+            "[acs_listener]\nlisten = \"127.0.0.1:0\"\n{listener}\n[[acs]]\nid = \"contoso\"\ntenant = \"{tenant}\"\n\
              endpoint = \"{endpoint}\"\naccess_key_file = \"acs-key\"\ncallback_url = \"https://{GATEWAY_HOST}\"\n\
              issuer = \"{ISSUER}\"\nresource_id = \"{RESOURCE}\"\njwks_url = \"{endpoint}/keys\"\n\
              webhook_secret_file = \"acs-webhook\"\ncaller_id = \"{number}\"\nanswers = [\"{number}\"]\n{more}\n"
         )
     }
 
-    /// Where the gateway listens for us.
-    pub fn gateway_is_at(&self, address: SocketAddr) {
-        self.0.world().gateway = Some(address);
+    /// Where the gateway listens for us: over TLS, if there is a root to believe it by.
+    ///
+    /// # Errors
+    /// The root is none.
+    pub fn gateway_is_at(&self, address: SocketAddr, root: Option<&str>) -> Result<(), NoRoot> {
+        let (http, tls) = match root {
+            None => (reqwest::Client::new(), None),
+            Some(root) => {
+                let tls = believing(root)?;
+                let http = reqwest::Client::builder()
+                    .tls_backend_preconfigured(tls.clone())
+                    .resolve(GATEWAY_HOST, address)
+                    .build()?;
+                (http, Some(Arc::new(tls)))
+            }
+        };
+        self.0.world().gateway = Some(Gateway { address, http, tls });
+        Ok(())
     }
 
     /// What goes wrong from now on.
@@ -327,14 +350,25 @@ impl Inner {
     /// An address as the gateway gave it, reached. `None` if nobody said where the gateway is, or it is another's
     /// address: nothing leaves this machine.
     fn reach(&self, url: &str) -> Option<String> {
-        let gateway = self.world().gateway?;
+        let Gateway { address, tls, .. } = self.world().gateway.clone()?;
+        if !url.contains(GATEWAY_HOST) {
+            return None;
+        }
+        if tls.is_some() {
+            return Some(url.replacen(GATEWAY_HOST, &format!("{GATEWAY_HOST}:{}", address.port()), 1));
+        }
         let plain = url.replacen("https://", "http://", 1).replacen("wss://", "ws://", 1);
-        plain.contains(GATEWAY_HOST).then(|| plain.replacen(GATEWAY_HOST, &gateway.to_string(), 1))
+        Some(plain.replacen(GATEWAY_HOST, &address.to_string(), 1))
+    }
+
+    /// How the gateway is asked.
+    fn http(&self) -> reqwest::Client {
+        self.world().gateway.as_ref().map(|gateway| gateway.http.clone()).unwrap_or_default()
     }
 
     async fn deliver(&self, webhook: &str, body: &Value) {
         let Some(url) = self.reach(&format!("https://{GATEWAY_HOST}{webhook}")) else { return };
-        let sent = self.http.post(url).header("aeg-event-type", "Notification").json(body).send().await;
+        let sent = self.http().post(url).header("aeg-event-type", "Notification").json(body).send().await;
         self.note(Entry::Delivery(sent.map_or(0, |answer| answer.status().as_u16())));
     }
 
@@ -363,8 +397,9 @@ impl Inner {
             (event, call.callback.clone(), if world.faults.duplicates { 2 } else { 1 }, world.faults.token)
         };
         let Some(url) = self.reach(&url) else { return self.note(Entry::Event(kind.to_owned(), 0)) };
+        let http = self.http();
         for _ in 0..times {
-            let mut sending = self.http.post(&url).json(&event);
+            let mut sending = http.post(&url).json(&event);
             if let Some(authorization) = self.issuer.authorization(Timestamp::now(), flaw) {
                 sending = sending.header("authorization", authorization);
             }
@@ -434,7 +469,9 @@ impl Inner {
                 let flaw = signer.world().faults.token;
                 signer.issuer.authorization(Timestamp::now(), flaw)
             };
-            if media::stream(ask, talkers, figures, control, token).await.is_err() {
+            let gateway = inner.world().gateway.clone();
+            let line = gateway.map(|gateway| (gateway.address, gateway.tls));
+            if media::stream(ask, line, talkers, figures, control, token).await.is_err() {
                 if let Some(call) = inner.world().calls.get_mut(&connection) {
                     call.stream = None;
                 }
@@ -460,6 +497,25 @@ impl Inner {
         self.emit(connection, "CallDisconnected", Some((code, subcode)), json!({})).await;
         self.world().calls.remove(connection);
     }
+}
+
+/// Why a root cannot be believed in.
+#[derive(Debug, thiserror::Error)]
+#[error("this is no root certificate")]
+pub struct NoRoot;
+
+impl From<reqwest::Error> for NoRoot {
+    fn from(_: reqwest::Error) -> NoRoot {
+        NoRoot
+    }
+}
+
+fn believing(root: &str) -> Result<rustls::ClientConfig, NoRoot> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+    let mut roots = rustls::RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(root.as_bytes()).map_err(|_| NoRoot)?;
+    roots.add(root).map_err(|_| NoRoot)?;
+    Ok(rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

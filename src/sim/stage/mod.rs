@@ -49,8 +49,10 @@ const TONES: [(&str, f64); 5] =
 
 /// What the stage's gateway calls itself in its certificate, and the files of that.
 const OUR_NAME: &str = "sbc.stage.example";
-const CHAIN_FILE: &str = "sbc.pem";
-const KEY_FILE: &str = "sbc.key";
+/// The file of the gateway's certificate on a protected stage.
+pub const CHAIN_FILE: &str = "sbc.pem";
+/// The file of its key.
+pub const KEY_FILE: &str = "sbc.key";
 
 /// The password of every telephone on the stage; only the gateway and the phones on it know each other.
 const PASSWORD: &str = "stage-password";
@@ -121,9 +123,12 @@ pub struct Setting {
     pub supervision: String,
     /// An ACS resource of the tenant: its service.
     pub acs: Option<AcsSim>,
+    /// More of the `[acs_listener]` section.
+    pub acs_listener: String,
     /// More settings of that resource.
     pub acs_more: String,
-    /// Whether the carrier and Sam's telephone come over TLS with SRTP, and must; the others stay as they are.
+    /// Whether the carrier and Sam's telephone come over TLS with SRTP, and must, and ACS over TLS; the others stay as they
+    /// are.
     pub protected: bool,
 }
 
@@ -171,6 +176,9 @@ pub enum StageError {
     /// It has no SIP address.
     #[error("the gateway does not listen for SIP over UDP")]
     NoSip,
+    /// Its certificate is not believed by ACS.
+    #[error("ACS does not believe the gateway's certificate")]
+    Root(#[from] super::acs::NoRoot),
     /// Its certificate could not be made.
     #[error("no certificate for the gateway")]
     Certificate(#[from] NotMade),
@@ -218,7 +226,7 @@ impl Stage {
         let media_ports = media_ports();
         let authority = setting.protected.then(|| Authority::new("stage")).transpose()?;
         if let Some(authority) = &authority {
-            let leaf = authority.issue(&Wanted::new([OUR_NAME]))?;
+            let leaf = authority.issue(&Wanted::new([OUR_NAME, super::acs::GATEWAY_HOST]))?;
             std::fs::write(folder.path().join(CHAIN_FILE), &leaf.chain)?;
             std::fs::write(folder.path().join(KEY_FILE), &leaf.key)?;
         }
@@ -226,7 +234,7 @@ impl Stage {
         let config = Config::parse(&text, &Passwords).map_err(StageError::Config)?;
         let gateway = Gateway::start(config, Source::Fixed).await?;
         if let (Some(acs), Some(address)) = (&setting.acs, gateway.acs_addr()) {
-            acs.gateway_is_at(address);
+            acs.gateway_is_at(address, authority.as_ref().map(Authority::root))?;
         }
         let sip = gateway.sip_udp_addr().ok_or(StageError::NoSip)?;
         let protect = |options: Options| -> Result<Options, StageError> {
@@ -268,6 +276,11 @@ impl Stage {
     /// Where the gateway takes SIP over TLS.
     pub fn sip_tls(&self) -> Option<SocketAddr> {
         self.gateway.sip_tls_addr()
+    }
+
+    /// Where the gateway listens for ACS.
+    pub fn acs(&self) -> Option<SocketAddr> {
+        self.gateway.acs_addr()
     }
 
     /// The ports of the gateway's RTP and RTCP sockets.
@@ -582,7 +595,9 @@ sources = ["{CARRIER_IP}/32"]
         );
     }
     if let Some(acs) = &setting.acs {
-        text += &acs.config("demo", ALICES_NUMBER, &setting.acs_more);
+        let certificate = if setting.protected { "certificate = \"sbc\"\n" } else { "" };
+        let listener = format!("{certificate}{}", setting.acs_listener);
+        text += &acs.config("demo", ALICES_NUMBER, &listener, &setting.acs_more);
     }
     text
 }
