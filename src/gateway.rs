@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use sbc_config::Config;
+use sidetone_media::codec::opus::Tuning;
 use sidetone_media::tone::RingbackTone;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -467,6 +468,11 @@ fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, Gateway
         },
         music,
         behind_max: media.jitter_max,
+        opus: Tuning {
+            bitrate: media.opus_kbps * 1000,
+            complexity: u8::try_from(media.opus_complexity).unwrap_or(Tuning::DEFAULT.complexity),
+            ..Tuning::DEFAULT
+        },
     })
 }
 

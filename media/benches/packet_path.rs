@@ -29,7 +29,7 @@ fn relay(c: &mut Criterion) {
             octets[8..12].copy_from_slice(&[1, 2, 3, 4]);
             let header = Header::parse(black_box(&octets))?;
             black_box(receive.packet(now, &header));
-            let ours = line.follow(now, 1, &header, 8, 160)?;
+            let ours = line.follow(now, 1, &header, 8000, 8, 160)?;
             line.count(160);
             write_header(octets.first_chunk_mut()?, ours);
             Some(black_box(&octets)[3])

@@ -91,7 +91,7 @@ fn relay(c: &mut Criterion) {
                     }
                     let header = Header::parse(&octets[..PACKET])?;
                     black_box(receive.packet(*now, &header));
-                    let ours = line.follow(*now, 1, &header, 8, 160)?;
+                    let ours = line.follow(*now, 1, &header, 8000, 8, 160)?;
                     line.count(160);
                     write_header(octets.first_chunk_mut()?, ours);
                     if to_sealed {

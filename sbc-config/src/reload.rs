@@ -43,6 +43,8 @@ impl Config {
             media.ports => "media.ports"
             media.shards => "media.shards"
             media.codecs => "media.codecs"
+            media.opus_kbps => "media.opus_kbps"
+            media.opus_complexity => "media.opus_complexity"
             media.timeout => "media.timeout_s"
             media.music_on_hold => "media.music_on_hold"
             media.ringback => "media.ringback"

@@ -136,6 +136,10 @@ pub struct Media {
     pub shards: Option<usize>,
     /// What is offered, best first. Never empty, no duplicates.
     pub codecs: Vec<Codec>,
+    /// What our Opus may take of the line on average, in kbit/s.
+    pub opus_kbps: u32,
+    /// How much computing a frame of Opus may cost: 0 to 10.
+    pub opus_complexity: u32,
     /// A leg from which no packet came for this long is ended.
     pub timeout: Duration,
     /// A WAV file of 8 or 16 kHz, relative to the configuration file's directory; `None` is the built-in melody.
@@ -193,6 +197,9 @@ pub enum Codec {
     /// G.722, 16 kHz, payload type 9 (its RTP clock says 8000, RFC 3551 section 4.5.2).
     #[serde(rename = "G722")]
     G722,
+    /// Opus, one channel, wideband; a dynamic payload type and an RTP clock of 48 kHz (RFC 7587).
+    #[serde(rename = "opus")]
+    Opus,
 }
 
 impl Codec {
@@ -203,6 +210,7 @@ impl Codec {
             Self::Pcma => "PCMA",
             Self::Pcmu => "PCMU",
             Self::G722 => "G722",
+            Self::Opus => "opus",
         }
     }
 }

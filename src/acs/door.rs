@@ -19,6 +19,7 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Config, Reach};
 use sidetone_media::codec::Codec;
+use sidetone_media::codec::opus::Wishes;
 
 use crate::call::door::{AgreedMedia, Caller, IN_PROCESS, Incoming, Order, Origin, Report};
 use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
@@ -671,6 +672,7 @@ impl Leg {
 fn agreed() -> AgreedMedia {
     AgreedMedia {
         codec: Codec::L16,
+        opus: Wishes::default(),
         send_payload_type: PAYLOAD_TYPE,
         receive_payload_type: PAYLOAD_TYPE,
         telephone_event: None,

@@ -33,6 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sidetone_media::codec::opus::Tuning;
 use sidetone_media::frame::SampleRate;
 use sidetone_media::tone::{Recording, RingbackTone};
 use tokio::sync::{mpsc, oneshot};
@@ -69,6 +70,8 @@ pub struct BridgeConfig {
     pub music: Music,
     /// How far an ear may fall behind a mouth.
     pub behind_max: Duration,
+    /// How our Opus is made.
+    pub opus: Tuning,
 }
 
 /// Music on hold.
@@ -251,6 +254,7 @@ impl Bridge {
             behind_ms_max: u32::try_from(config.behind_max.as_millis()).unwrap_or(u32::MAX),
             ringback: config.ringback,
             music: config.music,
+            opus: config.opus,
         };
         let shards = (0..config.shards.max(1))
             .map(|number| {

@@ -281,7 +281,7 @@ impl Shard {
         let Some(length) = entry.room.open_rtcp(slot, octets, from) else { return };
         let octets = &octets[..length];
         let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
-        match rtcp::read(octets, line.ssrc(), wall_ntp()) {
+        match rtcp::read(octets, line, wall_ntp()) {
             Ok(heard) => {
                 if let Some(sender) = heard.sender {
                     receive.sender_report(now, sender.ssrc, sender.ntp);

@@ -5,7 +5,8 @@ mod srtp;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use sidetone_media::codec::{Codec, Decoder, Encoder};
+use sidetone_media::codec::opus::{Tuning, Wishes};
+use sidetone_media::codec::{Codec, Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD};
 use sidetone_media::frame::SampleRate;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line, write_header};
 use sidetone_media::time::{RtpTimestamp, Sequence};
@@ -482,6 +483,7 @@ impl Stage {
             behind_ms_max: 200,
             ringback: RingbackTone::Us,
             music: Music::BuiltIn,
+            opus: Tuning::DEFAULT,
         };
         let mut stage = Stage {
             now,
@@ -598,9 +600,10 @@ impl Stage {
         if let Some(tone) = &mut self.tones[slot] {
             tone.fill(&mut pcm);
         }
-        let units = 8 * ptime_ms;
-        let mut payload = vec![0; units as usize];
-        assert_eq!(self.encoders[slot].encode(&pcm, &mut payload), payload.len());
+        let units = codec.rtp_clock() / 1000 * ptime_ms;
+        let mut payload = vec![0; MAX_PAYLOAD];
+        let length = self.encoders[slot].encode(&pcm, &mut payload);
+        payload.truncate(length);
         let (sequence, timestamp) = (self.sequence[slot], self.timestamp[slot]);
         self.sequence[slot] = sequence.wrapping_add(1);
         self.timestamp[slot] = timestamp.wrapping_add(units);
@@ -657,7 +660,7 @@ impl Stage {
         let mut decoder = Decoder::new(codec);
         let mut heard = Vec::new();
         for (at, packet) in self.heard[ear].iter().enumerate() {
-            let mut pcm = [0; 960];
+            let mut pcm = [0; MAX_PACKET_SAMPLES];
             let samples = decoder.decode(&packet.payload, &mut pcm);
             if at >= from {
                 heard.extend_from_slice(&pcm[..samples]);
@@ -689,6 +692,7 @@ fn agreed(slot: usize, codec: Codec) -> AgreedMedia {
     let payload_type = codec.payload_type();
     AgreedMedia {
         codec,
+        opus: Wishes { fec: true, ..Wishes::default() },
         send_payload_type: payload_type,
         receive_payload_type: payload_type,
         telephone_event: Some((EVENT_TYPE, EVENT_TYPE)),

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
 use sbc_config::{AcsId, PersonId, TenantId, TrunkId};
 use sidetone_media::codec::Codec;
+use sidetone_media::codec::opus::Wishes;
 use sidetone_media::srtp::MasterKey;
 
 use super::{LegAction, LegEvent, LegId};
@@ -32,6 +33,7 @@ pub fn codecs(named: &[sbc_config::Codec]) -> Vec<Codec> {
         sbc_config::Codec::Pcmu => Codec::Pcmu,
         sbc_config::Codec::Pcma => Codec::Pcma,
         sbc_config::Codec::G722 => Codec::G722,
+        sbc_config::Codec::Opus => Codec::Opus,
     });
     spoken.collect()
 }
@@ -133,6 +135,8 @@ pub enum Origin {
 pub struct AgreedMedia {
     /// The codec.
     pub codec: Codec,
+    /// How the far end wants its Opus; without meaning for other codecs.
+    pub opus: Wishes,
     /// Payload type of packets we send.
     pub send_payload_type: u8,
     /// Payload type of packets we receive.

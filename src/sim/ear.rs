@@ -231,8 +231,8 @@ impl Ear {
     }
 }
 
-/// The longest silence that a stalled machine excuses: a second of the RTP clock.
-const STALL_UNITS_MAX: u32 = 8000;
+/// The longest silence that a stalled machine excuses, in seconds of the RTP clock.
+const STALL_S_MAX: u32 = 1;
 
 /// Where a stream of packets broke.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -259,8 +259,8 @@ impl Heard {
             // A new spurt may come after a silence, and says so by its marker (RFC 3551 section 4.1): on a machine that
             // stalls, the next source is late. That a switch makes none is told in virtual time (`bridge::stories`).
             (Kind::Audio(codec), _) => {
-                let units = codec.rtp_units_of(a.payload.len());
-                step == units || b.marker && (units..STALL_UNITS_MAX).contains(&step)
+                let units = codec.rtp_units_in(&a.payload);
+                step == units || b.marker && (units..STALL_S_MAX * codec.rtp_clock()).contains(&step)
             }
             // All packets of one event bear the time of its beginning (RFC 4733 section 2.5.1.2); sound goes on behind it.
             (Kind::Event(_), Kind::Event(_)) => step < 1 << 31,

@@ -15,7 +15,7 @@ use crate::call::{Cause, LegEnd, LegEvent, LegId};
 
 use super::door::failover::Attempt;
 use super::offer::{
-    Capabilities, LocalSession, NegotiatedAudio, OfferError, accept_answer, answer, offer, protects,
+    Capabilities, LocalSession, NegotiatedAudio, OfferError, accept_answer, answer, codecs, offer, protects,
 };
 use super::sdes::Protection;
 use super::sdp::{Direction, Sdp, SdpError};
@@ -143,12 +143,7 @@ impl Leg {
     pub(super) fn offered(&self) -> Vec<Codec> {
         let audio = self.theirs.iter().flat_map(|sdp| &sdp.media).find(|media| media.is_audio());
         let Some(audio) = audio else { return Vec::new() };
-        let formats = audio.formats.iter().filter_map(|format| format.parse::<u8>().ok());
-        let known = formats.filter_map(|payload_type| match audio.rtpmap(payload_type) {
-            Some(map) => Codec::from_encoding_name(map.encoding),
-            None => Codec::from_static_payload_type(payload_type),
-        });
-        known.filter(|codec| self.codecs.contains(codec)).collect()
+        codecs(audio).map(|(_, codec)| codec).filter(|codec| self.codecs.contains(codec)).collect()
     }
 
     /// How its sound may be protected, from its beginning. An error if their offer wants it otherwise.
@@ -297,6 +292,7 @@ impl Leg {
     fn agree(&mut self, agreed: NegotiatedAudio) -> AgreedMedia {
         let media = AgreedMedia {
             codec: agreed.codec,
+            opus: agreed.opus,
             send_payload_type: agreed.send_payload_type,
             receive_payload_type: agreed.receive_payload_type,
             telephone_event: agreed.telephone_event_send.zip(agreed.telephone_event_receive),

@@ -6,7 +6,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sidetone_media::codec::opus::Wishes;
 use sidetone_media::codec::{Codec, FIRST_DYNAMIC};
+use sidetone_media::frame::Ptime;
 use thiserror::Error;
 
 use crate::call::door::MediaKeys;
@@ -18,7 +20,11 @@ use super::uri::Host;
 
 /// Static payload type of comfort noise at 8 kHz (RFC 3389).
 pub const COMFORT_NOISE: u8 = 13;
-/// Packet durations we can send, in ms.
+/// Clock of most codecs, and of their telephone-events.
+const USUAL_CLOCK_HZ: u32 = 8000;
+/// Payload type of telephone-event on any other clock in our offers: the one that browsers use at 48 kHz.
+const WIDE_EVENT: u8 = 110;
+/// Packet durations we can send, in ms; Opus has fewer.
 pub const PTIMES: [u8; 6] = [10, 20, 30, 40, 50, 60];
 /// Packet duration when nobody says (RFC 3551 section 4.5).
 pub const DEFAULT_PTIME: u8 = 20;
@@ -32,7 +38,7 @@ const SAVP: &str = "RTP/SAVP";
 pub struct Capabilities {
     /// Codecs, best first.
     pub codecs: Vec<Codec>,
-    /// Payload type of telephone-event in our offers; `None` refuses it everywhere.
+    /// Payload type of telephone-event at 8000 Hz in our offers; `None` refuses it at every clock.
     pub telephone_event: Option<u8>,
     /// Whether comfort noise is understood.
     pub comfort_noise: bool,
@@ -53,6 +59,8 @@ pub struct Capabilities {
 pub struct NegotiatedAudio {
     /// The codec, both ways.
     pub codec: Codec,
+    /// How the peer wants its Opus.
+    pub opus: Wishes,
     /// Payload type to write into packets we send.
     pub send_payload_type: u8,
     /// Payload type in packets we receive.
@@ -170,15 +178,27 @@ pub fn offer(capabilities: &Capabilities, session: &mut LocalSession) -> Sdp {
     let before = session.last.as_ref().map_or(&[][..], |last| &last.media[..]);
     let audio_at = before.iter().position(|m| m.is_audio() && m.port != 0);
     let audio_at = audio_at.or_else(|| before.iter().position(Media::is_audio)).unwrap_or(before.len());
-    let event = capabilities.telephone_event.map(|ours| {
-        let used = before.get(audio_at).and_then(|m| find_event(m, &m.formats));
-        used.unwrap_or(ours)
-    });
-    let lines: Vec<_> = capabilities.codecs.iter().map(|&codec| (codec.payload_type(), codec)).collect();
+    let audio_before = before.get(audio_at);
+    let number_of = |codec: Codec| {
+        let used = audio_before.and_then(|media| codecs(media).find(|(_, used)| *used == codec));
+        used.map_or(codec.payload_type(), |(payload_type, _)| payload_type)
+    };
+    let lines: Vec<_> = capabilities.codecs.iter().map(|&codec| (number_of(codec), codec)).collect();
+    // One event for each clock: it has that of the sound around it (RFC 4733 section 2.1).
+    let mut events: Vec<(u8, u32)> = Vec::new();
+    for clock in capabilities.codecs.iter().map(|codec| codec.rtp_clock()) {
+        let Some(ours) = capabilities.telephone_event else { break };
+        if events.iter().all(|(_, known)| *known != clock) {
+            let used = audio_before.and_then(|media| find_event(media, clock));
+            let ours = if clock == USUAL_CLOCK_HZ { ours } else { WIDE_EVENT };
+            events.push((used.unwrap_or(ours), clock));
+        }
+    }
+    let comfort_noise =
+        capabilities.comfort_noise && lines.iter().any(|(_, codec)| codec.rtp_clock() == USUAL_CLOCK_HZ);
     let keys = offered_keys(capabilities, session);
     let profile = if keys.is_some() { SAVP } else { AVP };
-    let audio =
-        describe(capabilities, profile, &lines, event, capabilities.comfort_noise, capabilities.ptime);
+    let audio = describe(capabilities, profile, &lines, &events, comfort_noise, capabilities.ptime);
     let crypto = keys.map(OwnKeys::offered).unwrap_or_default();
     let audio = finish(audio, crypto, capabilities.direction, capabilities.rtcp_mux);
 
@@ -202,11 +222,12 @@ pub fn answer(
     let (at, chosen) = choose(offer, capabilities, prefer)?;
     let theirs = &offer.media[at];
     let remote = Remote::of(offer, theirs)?;
-    let event = capabilities.telephone_event.and_then(|_| find_event(theirs, &theirs.formats));
-    let comfort_noise = capabilities.comfort_noise && has_comfort_noise(theirs);
+    let clock = chosen.1.rtp_clock();
+    let event = capabilities.telephone_event.and_then(|_| find_event(theirs, clock));
+    let comfort_noise = capabilities.comfort_noise && has_comfort_noise(theirs, chosen.1);
     let rtcp_mux = capabilities.rtcp_mux && theirs.rtcp_mux();
     let direction = capabilities.direction.and(remote.direction.reversed());
-    let ptime = send_ptime(theirs, capabilities.ptime);
+    let ptime = send_ptime(theirs, chosen.1, capabilities.ptime);
 
     let (crypto, keys) = match capabilities.protection.keys().filter(|_| is_protected(theirs)) {
         Some(ours) => {
@@ -217,13 +238,15 @@ pub fn answer(
 
     // RFC 3264 section 6.1: an answer uses the payload types of the offer.
     let lines = [chosen];
-    let audio = describe(capabilities, &theirs.protocol, &lines, event, comfort_noise, ptime);
+    let events: Vec<_> = event.map(|event| (event, clock)).into_iter().collect();
+    let audio = describe(capabilities, &theirs.protocol, &lines, &events, comfort_noise, ptime);
     let audio = finish(audio, crypto.into_iter().collect(), direction, rtcp_mux);
     let mut media: Vec<Media> = offer.media.iter().map(refuse).collect();
     media[at] = audio;
 
     let agreed = NegotiatedAudio {
         codec: chosen.1,
+        opus: wishes(theirs, chosen.0),
         send_payload_type: chosen.0,
         receive_payload_type: chosen.0,
         telephone_event_send: event,
@@ -281,16 +304,18 @@ pub fn accept_answer(our_offer: &Sdp, answer: &Sdp) -> Result<NegotiatedAudio, O
     let rtcp_mux = ours.rtcp_mux() && theirs.rtcp_mux();
     let keys =
         is_protected(ours).then(|| sdes::answered(ours, theirs)).transpose().map_err(OfferError::Crypto)?;
-    let events = find_event(ours, &ours.formats).zip(find_event(theirs, &theirs.formats));
+    let clock = codec.rtp_clock();
+    let events = find_event(ours, clock).zip(find_event(theirs, clock));
     let our_ptime = ours.ptime().and_then(|ms| u8::try_from(ms).ok()).unwrap_or(DEFAULT_PTIME);
     Ok(NegotiatedAudio {
         codec,
+        opus: wishes(theirs, send),
         send_payload_type: send,
         receive_payload_type: receive,
         telephone_event_send: events.map(|(_, theirs)| theirs),
         telephone_event_receive: events.map(|(ours, _)| ours),
-        comfort_noise: has_comfort_noise(ours) && has_comfort_noise(theirs),
-        ptime: send_ptime(theirs, our_ptime),
+        comfort_noise: has_comfort_noise(ours, codec) && has_comfort_noise(theirs, codec),
+        ptime: send_ptime(theirs, codec, our_ptime),
         remote_rtp: remote.rtp,
         remote_rtcp: remote.rtcp(theirs, rtcp_mux),
         direction: our_offer.direction_of(ours).and(remote.direction.reversed()),
@@ -403,7 +428,7 @@ fn describe(
     capabilities: &Capabilities,
     protocol: &str,
     codecs: &[(u8, Codec)],
-    event: Option<u8>,
+    events: &[(u8, u32)],
     comfort_noise: bool,
     ptime: u8,
 ) -> Media {
@@ -415,19 +440,25 @@ fn describe(
         connection: None,
         attributes: Vec::new(),
     };
-    let mut add = |payload_type: u8, map: String| {
+    let mut add = |payload_type: u8, map: String, parameters: Option<&str>| {
         audio.formats.push(payload_type.to_string());
         audio.attributes.push(Attribute::new("rtpmap", Some(format!("{payload_type} {map}"))));
+        if let Some(parameters) = parameters {
+            audio.attributes.push(Attribute::new("fmtp", Some(format!("{payload_type} {parameters}"))));
+        }
     };
     for (payload_type, codec) in codecs {
-        add(*payload_type, format!("{}/8000", codec.encoding_name()));
+        let (name, clock) = (codec.encoding_name(), codec.rtp_clock());
+        match codec.channels() {
+            1 => add(*payload_type, format!("{name}/{clock}"), None),
+            channels => add(*payload_type, format!("{name}/{clock}/{channels}"), Some(Wishes::OURS)),
+        }
     }
     if comfort_noise {
-        add(COMFORT_NOISE, "CN/8000".into());
+        add(COMFORT_NOISE, format!("CN/{USUAL_CLOCK_HZ}"), None);
     }
-    if let Some(event) = event {
-        add(event, "telephone-event/8000".into());
-        audio.attributes.push(Attribute::new("fmtp", Some(format!("{event} 0-15"))));
+    for (event, clock) in events {
+        add(*event, format!("telephone-event/{clock}"), Some("0-15"));
     }
     audio.attributes.push(Attribute::new("ptime", Some(ptime.to_string())));
     audio
@@ -450,11 +481,11 @@ fn refuse(media: &Media) -> Media {
 }
 
 /// The codecs of an m-line that we know, in its order, with their payload types.
-fn codecs(media: &Media) -> impl Iterator<Item = (u8, Codec)> {
+pub(super) fn codecs(media: &Media) -> impl Iterator<Item = (u8, Codec)> {
     payload_types(&media.formats).filter_map(|payload_type| {
         let codec = match media.rtpmap(payload_type) {
-            Some(map) if map.clock == 8000 && map.channels == 1 => Codec::from_encoding_name(map.encoding)?,
-            Some(_) => return None,
+            Some(map) => Codec::from_encoding_name(map.encoding)
+                .filter(|codec| (map.clock, map.channels) == (codec.rtp_clock(), codec.channels()))?,
             None if payload_type < FIRST_DYNAMIC => Codec::from_static_payload_type(payload_type)?,
             None => return None,
         };
@@ -462,17 +493,24 @@ fn codecs(media: &Media) -> impl Iterator<Item = (u8, Codec)> {
     })
 }
 
-/// telephone-event on the clock of our codecs.
-fn find_event(media: &Media, formats: &[String]) -> Option<u8> {
-    payload_types(formats).find(|&payload_type| {
+/// telephone-event on a clock.
+fn find_event(media: &Media, clock: u32) -> Option<u8> {
+    payload_types(&media.formats).find(|&payload_type| {
         media
             .rtpmap(payload_type)
-            .is_some_and(|map| map.encoding.eq_ignore_ascii_case("telephone-event") && map.clock == 8000)
+            .is_some_and(|map| map.encoding.eq_ignore_ascii_case("telephone-event") && map.clock == clock)
     })
 }
 
-fn has_comfort_noise(media: &Media) -> bool {
-    payload_types(&media.formats).any(|payload_type| payload_type == COMFORT_NOISE)
+/// Comfort noise has a static payload type at the usual clock only; Opus has pauses of its own.
+fn has_comfort_noise(media: &Media, codec: Codec) -> bool {
+    codec.rtp_clock() == USUAL_CLOCK_HZ
+        && payload_types(&media.formats).any(|payload_type| payload_type == COMFORT_NOISE)
+}
+
+/// How the peer wants what we send it under this payload type, if that is Opus.
+fn wishes(theirs: &Media, payload_type: u8) -> Wishes {
+    theirs.fmtp(payload_type).map(Wishes::read).unwrap_or_default()
 }
 
 fn payload_types(formats: &[String]) -> impl Iterator<Item = u8> {
@@ -480,11 +518,13 @@ fn payload_types(formats: &[String]) -> impl Iterator<Item = u8> {
 }
 
 /// What the peer wants, if we can; otherwise ours; never beyond its maxptime.
-fn send_ptime(theirs: &Media, ours: u8) -> u8 {
+fn send_ptime(theirs: &Media, codec: Codec, ours: u8) -> u8 {
     let can = |ms: u16| u8::try_from(ms).ok().filter(|ms| PTIMES.contains(ms));
     let wanted = theirs.ptime().and_then(can).or(can(u16::from(ours))).unwrap_or(DEFAULT_PTIME);
     let most = theirs.maxptime().unwrap_or(u16::MAX);
-    PTIMES.into_iter().rev().find(|&ms| ms <= wanted && u16::from(ms) <= most).unwrap_or(PTIMES[0])
+    let sendable = |ms: &u8| Ptime::from_ms(u32::from(*ms)).is_some_and(|ptime| codec.can_send(ptime));
+    let mut ptimes = PTIMES.into_iter().rev().filter(sendable);
+    ptimes.find(|&ms| ms <= wanted && u16::from(ms) <= most).unwrap_or(PTIMES[0])
 }
 
 #[cfg(test)]

@@ -187,6 +187,7 @@ impl House {
                 ringback: RingbackTone::Us,
                 music: Music::BuiltIn,
                 behind_max: Duration::from_millis(200),
+                opus: sidetone_media::codec::opus::Tuning::DEFAULT,
             },
             bridge_events_in,
         )

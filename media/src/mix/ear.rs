@@ -1,5 +1,6 @@
 //! One ear's mix: its taps summed, limited softly, encoded for that ear.
 
+use crate::codec::opus::Tuning;
 use crate::codec::{Codec, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD};
 use crate::frame::{Ptime, SampleRate};
 use crate::resample::Resampler;
@@ -19,6 +20,12 @@ pub trait Generator: Send {
     fn fill(&mut self, out: &mut [i16]);
 }
 
+/// How much of the past leads an encoder with a memory to where the far end's decoder is.
+const LEAD_MS: u32 = 60;
+
+/// The same in samples at the highest rate.
+const LEAD_SAMPLES: usize = SampleRate::Hz16000.samples_in_ms(LEAD_MS);
+
 /// Samples of a ramp at the highest rate.
 const RAMP_SAMPLES: usize = SampleRate::Hz16000.samples_in_ms(RAMP_MS);
 
@@ -33,6 +40,8 @@ pub struct Mix {
     takes_leave: bool,
     /// Samples that are summed and not yet a whole packet of this ear's ptime.
     left: Vec<i16>,
+    /// The next packet is the first after a voice that went past this mix, and begins where that one was.
+    leads_in: bool,
 }
 
 struct Heard {
@@ -50,14 +59,20 @@ struct Made {
 impl Mix {
     /// A mix for an ear that is sent this codec. It hears nothing yet.
     pub fn new(codec: Codec) -> Mix {
+        Mix::tuned(codec, Tuning::DEFAULT)
+    }
+
+    /// The same; Opus works as `tuning` says.
+    pub fn tuned(codec: Codec, tuning: Tuning) -> Mix {
         Mix {
-            encoder: Encoder::new(codec),
+            encoder: Encoder::tuned(codec, tuning),
             taps: Vec::with_capacity(4),
             generators: Vec::new(),
             sum: Box::new([0.0; MAX_PACKET_SAMPLES]),
             farewell: [0.0; RAMP_SAMPLES],
             takes_leave: false,
             left: Vec::new(),
+            leads_in: false,
         }
     }
 
@@ -66,9 +81,15 @@ impl Mix {
         self.encoder.codec()
     }
 
+    /// The far end loses this share of our packets, 0 to 1.
+    pub fn expect_loss(&mut self, share: f32) {
+        self.encoder.expect_loss(share);
+    }
+
     /// Encodes to another codec from now on.
-    pub fn recode(&mut self, codec: Codec) {
-        self.encoder = Encoder::new(codec);
+    pub fn recode(&mut self, codec: Codec, tuning: Tuning) {
+        self.encoder = Encoder::tuned(codec, tuning);
+        self.leads_in = false;
         self.left.clear();
         self.takes_leave = false;
         self.taps.iter_mut().for_each(|heard| heard.resampler = None);
@@ -86,7 +107,9 @@ impl Mix {
     /// Goes on from a voice whose packets this ear got as they were. An encoder that adapts to what
     /// it encodes is led to where the far end's decoder is.
     pub fn take_over(&mut self, who: u64, mouth: &Mouth, behind_ms_max: u32) {
-        if mouth.codec() == self.codec() {
+        if mouth.codec() == self.codec() && self.encoder.lookahead() > 0 {
+            self.leads_in = true;
+        } else if mouth.codec() == self.codec() {
             let mut past = [0; MAX_PACKET_SAMPLES];
             let past = &mut past[..self.codec().sample_rate().samples_per_tick()];
             mouth.read(mouth.written() - past.len() as i64, past);
@@ -163,11 +186,49 @@ impl Mix {
         out: &mut [u8; MAX_PAYLOAD],
     ) -> usize {
         let mut pcm = [0; MAX_PACKET_SAMPLES];
-        let samples = self.mixed(main, ms, mouth, &mut pcm);
+        let samples = self.mixed(main, ms, &mouth, &mut pcm);
+        let pcm = &mut pcm[..samples];
         if !self.left.is_empty() {
-            self.pass_over_left(&mut pcm[..samples]);
+            self.pass_over_left(pcm);
         }
-        self.encoder.encode(&pcm[..samples], out)
+        if std::mem::take(&mut self.leads_in)
+            && let Some((who, said)) = main
+            && let Some(mouth) = mouth(who)
+        {
+            self.lead_in(mouth, said, pcm);
+        }
+        self.encoder.encode(pcm, out)
+    }
+
+    /// Until now the ear got the voice's own packets; from here on it gets ours, in which everything lies
+    /// [`Encoder::lookahead`] behind. So that nothing is said twice at the seam, the encoder is led there with the past
+    /// moved up by as much, and the first packet goes back to its own time over its whole length.
+    ///
+    /// ```text
+    ///   ear, their packets  ... 5 6 7 8 |
+    ///   encoder             ... 7 8 9 A | B C c d e      A packet holds what was given in two letters before:
+    ///   ear, our packets                | 9 A B C c      it goes on with 9.
+    /// ```
+    fn lead_in(&mut self, mouth: &Mouth, said: Said, pcm: &mut [i16]) {
+        let (ahead, whole) = (self.encoder.lookahead(), self.codec().sample_rate().samples_in_ms(LEAD_MS));
+        let frame = self.codec().sample_rate().samples_per_tick();
+        if pcm.len() <= ahead {
+            return;
+        }
+        let mut past = [0; LEAD_SAMPLES];
+        let past = &mut past[..whole];
+        let (known, next) = past.split_at_mut(whole - ahead);
+        mouth.read(said.start - known.len() as i64, known);
+        next.copy_from_slice(&pcm[..ahead]);
+        for frame in past.chunks(frame) {
+            self.encoder.encode(frame, &mut [0; MAX_PAYLOAD]);
+        }
+        let blend = pcm.len() - ahead;
+        for n in 0..blend {
+            let (early, own) = (f32::from(pcm[n + ahead]), f32::from(pcm[n]));
+            let weight = (n + 1) as f32 / (blend + 1) as f32;
+            pcm[n] = (early + (own - early) * weight).round() as i16;
+        }
     }
 
     /// As [`Mix::packet`], for an ear whose packets are longer or shorter than what clocks it: what
@@ -179,7 +240,8 @@ impl Mix {
         mouth: impl Fn(u64) -> Option<&'a Mouth>,
     ) {
         let mut pcm = [0; MAX_PACKET_SAMPLES];
-        let samples = self.mixed(main, ms, mouth, &mut pcm);
+        let samples = self.mixed(main, ms, &mouth, &mut pcm);
+        self.leads_in = false;
         if self.left.len() + samples <= 2 * MAX_PACKET_SAMPLES {
             self.left.extend_from_slice(&pcm[..samples]);
         }
@@ -211,7 +273,7 @@ impl Mix {
         &mut self,
         main: Option<(u64, Said)>,
         ms: u32,
-        mouth: impl Fn(u64) -> Option<&'a Mouth>,
+        mouth: &impl Fn(u64) -> Option<&'a Mouth>,
         pcm: &mut [i16; MAX_PACKET_SAMPLES],
     ) -> usize {
         let rate = self.codec().sample_rate();

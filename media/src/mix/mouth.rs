@@ -11,7 +11,7 @@ use crate::stream::rtp::Header;
 use crate::time::{RtpTimestamp, Sequence};
 
 /// How much of the past is kept: the most delay any ear can have, plus the packet being read.
-pub const HISTORY_MS: u32 = 320;
+pub const HISTORY_MS: u32 = 380;
 
 /// A hole up to this long is filled, so that ears do not run out for a lost packet or two. In a
 /// longer one concealment would be silent anyway.
@@ -112,6 +112,10 @@ impl Mouth {
             self.expected = None;
         }
         let units_per_ms = self.codec().rtp_clock() / 1000;
+        let units = self.codec().rtp_units_in(payload);
+        if units == 0 {
+            return None; // no sound, or none that can be understood: as if lost
+        }
         if let Some(expected) = self.expected {
             let missing = header.timestamp.distance_from(expected.timestamp);
             if missing < 0 && missing > -((FORGOTTEN_MS * units_per_ms) as i32) {
@@ -121,13 +125,12 @@ impl Mouth {
             // With no packet missing, the sender paused, and there is nothing to make up for.
             let lost = header.sequence.is_newer(expected.sequence) && self.comfort.is_none();
             if lost && missing > 0 && missing.unsigned_abs() <= FILL_MS_MAX * units_per_ms {
-                self.fill(self.samples_of(missing.unsigned_abs()));
+                self.fill(self.samples_of(missing.unsigned_abs()), payload);
             }
         }
-        let units = self.codec().rtp_units_of(payload.len());
         self.expected =
             Some(Expected { sequence: header.sequence.next(), timestamp: header.timestamp.plus(units) });
-        self.period = Duration::from_millis(u64::from(units / units_per_ms));
+        self.period = Duration::from_micros(u64::from(units) * 1000 / u64::from(units_per_ms));
         self.arrived = Some(now);
         self.comfort = None;
         let mut pcm = [0; MAX_PACKET_SAMPLES];
@@ -210,25 +213,31 @@ impl Mouth {
         self.written += pcm.len() as i64;
     }
 
-    /// Makes up for a hole; what is said next is blended in.
-    fn fill(&mut self, samples: usize) {
-        let mut past = [0; conceal::HISTORY];
-        self.read(self.written - past.len() as i64, &mut past);
+    /// Makes up for a hole before the packet `next`; what is said next is blended in.
+    fn fill(&mut self, samples: usize, next: &[u8]) {
         let mut pcm = [0; MAX_PACKET_SAMPLES];
-        let pcm = &mut pcm[..samples.min(MAX_PACKET_SAMPLES)];
-        let rate = self.rate;
-        let concealer = self.concealer.get_or_insert_with(|| Box::new(Concealer::new(rate)));
-        concealer.learn(&past);
-        concealer.conceal(pcm);
+        let mut pcm = &mut pcm[..samples.min(MAX_PACKET_SAMPLES)];
+        match self.decoder.conceal(next, pcm) {
+            // It goes on from there by itself.
+            Some(made) => pcm = &mut pcm[..made],
+            None => {
+                let mut past = [0; conceal::HISTORY];
+                self.read(self.written - past.len() as i64, &mut past);
+                let rate = self.rate;
+                let concealer = self.concealer.get_or_insert_with(|| Box::new(Concealer::new(rate)));
+                concealer.learn(&past);
+                concealer.conceal(pcm);
+            }
+        }
         self.filled = self.written..self.written + pcm.len() as i64;
         self.filled_samples += pcm.len() as u64;
         self.write(pcm);
     }
 
     /// Puts a packet that came after a newer one where a hole was filled for it. Whoever reads
-    /// behind that hears it whole. G.722 cannot be decoded out of order.
+    /// behind that hears it whole. G.722 and Opus cannot be decoded out of order.
     fn mend(&mut self, behind_units: u32, payload: &[u8]) {
-        if self.rate != SampleRate::Hz8000 {
+        if !self.codec().is_memoryless() {
             return;
         }
         let start = self.written - self.samples_of(behind_units) as i64;

@@ -21,8 +21,8 @@ use crate::codec::conceal::{self, Concealer};
 pub const RAMP_MS: u32 = 8;
 
 /// The farthest an ear may be allowed to fall behind: the history less the longest packet on its way
-/// in and the longest on its way out.
-pub const BEHIND_MS_MAX: u32 = HISTORY_MS - 120;
+/// in, 120 ms, and the longest on its way out, 60 ms.
+pub const BEHIND_MS_MAX: u32 = HISTORY_MS - 180;
 
 /// What was never needed for this long is not needed.
 const PATIENCE_MS: u32 = 1000;

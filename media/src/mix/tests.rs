@@ -200,7 +200,7 @@ proptest! {
         let mut n = 0u32;
         for (jump, timestamp, length, reads, wild) in packets {
             n = n.wrapping_add(if wild { u32::from(jump) } else { 1 });
-            let timestamp = if wild { timestamp } else { n.wrapping_mul(160) };
+            let timestamp = if wild { timestamp } else { n.wrapping_mul(codec.rtp_clock() / 50) };
             let header = header(n as u16, timestamp);
             speaker.mouth.hear(speaker.now, &header, &vec![jump as u8; length]);
             for _ in 0..reads {
@@ -233,7 +233,7 @@ impl Speaker {
     }
 
     fn header(&self, n: u32) -> Header {
-        header(n as u16, n.wrapping_mul(self.ptime.ms() * 8))
+        header(n as u16, n.wrapping_mul(self.encoder.codec().rtp_units(self.ptime)))
     }
 
     /// The next of the hum, unless an earlier number is asked for: then what belongs there.
@@ -245,7 +245,7 @@ impl Speaker {
     fn payload(&mut self, n: u32) -> Vec<u8> {
         let codec = self.encoder.codec();
         let mut pcm = vec![0; codec.sample_rate().samples_in_ms(self.ptime.ms())];
-        if codec == Codec::G722 {
+        if !codec.is_memoryless() {
             self.tone.fill(&mut pcm);
         } else {
             // Stateless: the hum at this place, whatever was said before.
@@ -253,7 +253,8 @@ impl Speaker {
             (0..=n).for_each(|_| tone.fill(&mut pcm));
         }
         let mut payload = vec![0; codec.payload_bytes(self.ptime)];
-        self.encoder.encode(&pcm, &mut payload);
+        let length = self.encoder.encode(&pcm, &mut payload);
+        payload.truncate(length);
         payload
     }
 
@@ -310,7 +311,8 @@ impl Ear {
                     let mut pcm = vec![0; codec.sample_rate().samples_in_ms(self.speaker.ptime.ms())];
                     self.speaker.tone.fill(&mut pcm);
                     let mut payload = vec![0; codec.payload_bytes(self.speaker.ptime)];
-                    self.speaker.encoder.encode(&pcm, &mut payload);
+                    let length = self.speaker.encoder.encode(&pcm, &mut payload);
+                    payload.truncate(length);
                     self.payloads.push(payload);
                 }
                 let payload = std::mem::take(&mut self.payloads[n as usize]);
@@ -376,7 +378,7 @@ impl Humming {
             let said = Said { start: self.main.written(), samples };
             self.main.write(&pcm[..samples]);
             let mouth = |who| Some(if who == 1 { &self.main } else { &self.other });
-            let summed = self.mix.mixed(Some((1, said)), 20, mouth, &mut pcm);
+            let summed = self.mix.mixed(Some((1, said)), 20, &mouth, &mut pcm);
             self.heard.extend_from_slice(&pcm[..summed]);
             self.mix.is_settled();
         }

@@ -21,14 +21,12 @@ const REMEMBERED: usize = 8;
 /// is this much later (RFC 4733 section 2.5.1.3).
 const SEGMENT_UNITS: i32 = 0xffff;
 
-/// How far back, in units of 1/8000 s, a packet is old. Before that, ten seconds, the sender has
-/// begun a new clock, and what it sends is news.
-const OLD_UNITS: i32 = 80_000;
+/// How far back, in seconds, a packet is old. Before that the sender has begun a new clock, and what it
+/// sends is news.
+const OLD_S: u32 = 10;
 
-/// Units of one tick of 20 ms.
-const TICK_UNITS: u16 = 160;
-/// Length of a tone we send. ITU-T Q.24 asks receivers to take 40 ms; 100 ms is what phones send.
-const TONE_UNITS: u16 = 5 * TICK_UNITS;
+/// Length of a tone we send, in ticks of 20 ms. ITU-T Q.24 asks receivers to take 40 ms; 100 ms is what phones send.
+const TONE_TICKS: u8 = 5;
 /// The last packet of a tone is sent three times (RFC 4733 section 2.5.1.4).
 const ENDS: u8 = 3;
 /// Ticks of silence after a tone: 100 ms.
@@ -74,7 +72,7 @@ pub struct Event {
     pub end: bool,
     /// Power in dBm0 without the sign, 0 to 63.
     pub volume: u8,
-    /// How long it has lasted, in units of 1/8000 s.
+    /// How long it has lasted, in units of the line's clock.
     pub duration: u16,
 }
 
@@ -124,8 +122,8 @@ impl Digits {
     }
 
     /// Takes an event packet, and tells the digit if it is of a press not told before. Events that
-    /// are no keys are passed over.
-    pub fn packet(&mut self, header: &Header, payload: &[u8]) -> Option<Digit> {
+    /// are no keys are passed over. `clock` is that of the line, in Hz.
+    pub fn packet(&mut self, header: &Header, payload: &[u8], clock: u32) -> Option<Digit> {
         let event = Event::parse(payload)?;
         let digit = Digit::from_event(event.event)?;
         if header.ssrc != self.ssrc {
@@ -133,7 +131,7 @@ impl Digits {
         }
         let known =
             self.presses.iter_mut().flatten().any(|press| press.takes(digit, header.timestamp, event.end));
-        if known || self.is_old(header.timestamp) {
+        if known || self.is_old(header.timestamp, clock) {
             return None;
         }
         self.presses[usize::from(self.next)] =
@@ -143,10 +141,11 @@ impl Digits {
     }
 
     /// Whether a packet is older than everything remembered, and so of a press already forgotten.
-    fn is_old(&self, timestamp: RtpTimestamp) -> bool {
-        self.presses.iter().all(|press| {
-            press.is_some_and(|press| (-OLD_UNITS..0).contains(&timestamp.distance_from(press.first)))
-        })
+    fn is_old(&self, timestamp: RtpTimestamp, clock: u32) -> bool {
+        let old = i32::try_from(OLD_S * clock).unwrap_or(i32::MAX);
+        self.presses
+            .iter()
+            .all(|press| press.is_some_and(|press| (-old..0).contains(&timestamp.distance_from(press.first))))
     }
 }
 
@@ -187,8 +186,8 @@ pub struct SendDigits {
 enum Sending {
     #[default]
     Idle,
-    /// The tone has lasted this many units.
-    Tone { digit: u8, duration: u16 },
+    /// The tone has lasted this many ticks.
+    Tone { digit: u8, ticks: u8 },
     /// It is over; this many of its end packets are still to go.
     Ending { digit: u8, left: u8 },
     /// This many ticks of silence are left.
@@ -229,15 +228,15 @@ impl SendDigits {
         self.waiting > 0 || self.state != Sending::Idle
     }
 
-    /// The packet of this tick of 20 ms, if any.
-    pub fn tick(&mut self) -> Option<EventPacket> {
+    /// The packet of this tick of 20 ms, if any. `units` is how long a tick is by the line's clock.
+    pub fn tick(&mut self, units: u16) -> Option<EventPacket> {
         match self.state {
             Sending::Idle => {
                 let digit = self.pop()?;
-                Some(self.sound(digit, TICK_UNITS))
+                Some(self.sound(digit, 1, units))
             }
-            Sending::Tone { digit, duration } => Some(self.sound(digit, duration + TICK_UNITS)),
-            Sending::Ending { digit, left } => Some(self.finish(digit, left)),
+            Sending::Tone { digit, ticks } => Some(self.sound(digit, ticks + 1, units)),
+            Sending::Ending { digit, left } => Some(self.finish(digit, left, units)),
             Sending::Pause { left } => {
                 self.state = if left > 1 { Sending::Pause { left: left - 1 } } else { Sending::Idle };
                 None
@@ -252,22 +251,21 @@ impl SendDigits {
         Some(digit)
     }
 
-    fn sound(&mut self, digit: u8, duration: u16) -> EventPacket {
-        if duration >= TONE_UNITS {
-            return self.finish(digit, ENDS);
+    fn sound(&mut self, digit: u8, ticks: u8, units: u16) -> EventPacket {
+        if ticks >= TONE_TICKS {
+            return self.finish(digit, ENDS, units);
         }
-        self.state = Sending::Tone { digit, duration };
-        let first = duration == TICK_UNITS;
-        packet(digit, false, duration, first)
+        self.state = Sending::Tone { digit, ticks };
+        packet(digit, false, u16::from(ticks).saturating_mul(units), ticks == 1)
     }
 
-    fn finish(&mut self, digit: u8, left: u8) -> EventPacket {
+    fn finish(&mut self, digit: u8, left: u8, units: u16) -> EventPacket {
         self.state = if left > 1 {
             Sending::Ending { digit, left: left - 1 }
         } else {
             Sending::Pause { left: PAUSE_TICKS }
         };
-        packet(digit, true, TONE_UNITS, false)
+        packet(digit, true, u16::from(TONE_TICKS).saturating_mul(units), false)
     }
 }
 
@@ -291,7 +289,7 @@ mod tests {
     }
 
     fn hear(digits: &mut Digits, timestamp: u32, payload: [u8; 4]) -> Option<char> {
-        digits.packet(&header(1, timestamp), &payload).map(Digit::as_char)
+        digits.packet(&header(1, timestamp), &payload, 8000).map(Digit::as_char)
     }
 
     #[test]
@@ -378,9 +376,9 @@ mod tests {
     #[test]
     fn a_new_ssrc_is_another_telephone() {
         let mut digits = Digits::new();
-        assert!(digits.packet(&header(1, 500), &[5, 10, 0, 160]).is_some());
-        assert!(digits.packet(&header(2, 500), &[5, 10, 0, 160]).is_some());
-        assert!(digits.packet(&header(2, 500), &[5, 10, 1, 64]).is_none());
+        assert!(digits.packet(&header(1, 500), &[5, 10, 0, 160], 8000).is_some());
+        assert!(digits.packet(&header(2, 500), &[5, 10, 0, 160], 8000).is_some());
+        assert!(digits.packet(&header(2, 500), &[5, 10, 1, 64], 8000).is_none());
     }
 
     #[test]
@@ -397,11 +395,11 @@ mod tests {
     fn a_sent_digit_is_a_tone_three_ends_and_a_pause() {
         let mut send = SendDigits::new();
         assert!(!send.is_busy());
-        assert_eq!(send.tick(), None);
+        assert_eq!(send.tick(160), None);
         assert!(send.push('#') && send.push('1'));
         let mut ticks = Vec::new();
         while send.is_busy() {
-            ticks.push(send.tick());
+            ticks.push(send.tick(160));
         }
         assert_eq!(ticks.len(), 2 * (4 + 3 + 5));
         for (digit, ticks) in [11, 1].into_iter().zip(ticks.chunks(12)) {
@@ -430,7 +428,7 @@ mod tests {
         assert!(!send.push('x'));
         assert!((0..QUEUE_MAX).all(|_| send.push('0')));
         assert!(!send.push('0'));
-        assert!(send.tick().is_some());
+        assert!(send.tick(160).is_some());
         assert!(send.push('9'), "the first is on the line");
         assert!(!send.push('9'));
     }
@@ -500,7 +498,7 @@ mod tests {
             let mut digits = Digits::new();
             let mut told = [0; 16];
             for (_, timestamp, payload) in arriving {
-                if let Some(digit) = digits.packet(&header(1, timestamp), &payload) {
+                if let Some(digit) = digits.packet(&header(1, timestamp), &payload, 8000) {
                     told[usize::from(digit.event())] += 1;
                 }
             }
@@ -514,7 +512,7 @@ mod tests {
             prop_assert!(keys.chars().all(|key| send.push(key)));
             let (mut heard, mut now, mut timestamp) = (String::new(), clock, clock);
             while send.is_busy() {
-                if let Some(packet) = send.tick() {
+                if let Some(packet) = send.tick(160) {
                     if packet.new_timestamp {
                         timestamp = now;
                     }
@@ -529,7 +527,7 @@ mod tests {
         fn any_octets_are_taken(packets in prop::collection::vec((any::<u32>(), prop::collection::vec(any::<u8>(), 0..8)), 0..60)) {
             let mut digits = Digits::new();
             for (timestamp, payload) in packets {
-                let told = digits.packet(&header(timestamp % 2, timestamp), &payload);
+                let told = digits.packet(&header(timestamp % 2, timestamp), &payload, 8000);
                 prop_assert!(told.is_none() || payload[0] < 16);
             }
         }

@@ -10,14 +10,17 @@
 //! While one source feeds the line, its own numbers shifted by constants are used, so that its
 //! losses and reorderings stay visible to the far end, which alone can conceal them well. A change
 //! of source continues the count by one and the timestamp by the time that has passed.
+//!
+//! The clock of the line is that of the codec its party speaks: 8000 Hz, and 48 kHz with Opus. A source may have another; its
+//! timestamps then run on ours at the ratio of the two.
 
 use std::time::{Duration, Instant};
 
 use super::rtp::{Header, Line};
 use crate::time::{RtpTimestamp, Sequence};
 
-/// RTP clock of every codec here, per second (RFC 3551: 8000 also for G.722).
-const CLOCK_HZ: u64 = 8000;
+/// RTP clock of a line while nothing else is agreed, per second (RFC 3551: 8000 also for G.722).
+pub const USUAL_CLOCK_HZ: u32 = 8000;
 
 /// A step of a source's own numbers larger than this is no loss but a new beginning. RFC 3550
 /// appendix A.1 calls it MAX_DROPOUT: a minute of loss at 50 packets a second.
@@ -27,13 +30,19 @@ const STEP_MAX: i16 = 3000;
 /// MAX_MISORDER).
 const LATE_MAX: i16 = 100;
 
-/// Audio in a packet while none has been sent: 20 ms.
-const USUAL_UNITS: u32 = 160;
+/// Audio in a packet while none has been sent, in milliseconds.
+const USUAL_MS: u32 = 20;
+
+/// A source's timestamps are mapped from an instant at most this far back, in its units: both ends of the distance must
+/// stay on one side of the circle.
+const ANCHOR_MAX: i32 = 1 << 28;
 
 /// The line of packets to one party.
 #[derive(Debug)]
 pub struct SendLine {
     ssrc: u32,
+    /// Units per second of its timestamps.
+    clock: u32,
     /// The newest packet sent.
     newest: Option<Newest>,
     first: (Sequence, RtpTimestamp),
@@ -68,7 +77,11 @@ struct Followed {
     who: u64,
     ssrc: u32,
     add_sequence: u16,
-    add_timestamp: u32,
+    /// Units per second of theirs.
+    clock: u32,
+    /// One instant by their clock and by ours.
+    theirs: RtpTimestamp,
+    ours: RtpTimestamp,
     /// The first of our numbers that are this source's. Those before went to others.
     floor: Sequence,
 }
@@ -76,7 +89,32 @@ struct Followed {
 impl SendLine {
     /// A line that begins at these numbers, which should be random (RFC 3550 section 5.1).
     pub fn new(ssrc: u32, sequence: Sequence, timestamp: RtpTimestamp) -> SendLine {
-        SendLine { ssrc, newest: None, first: (sequence, timestamp), source: None, packets: 0, octets: 0 }
+        SendLine {
+            ssrc,
+            clock: USUAL_CLOCK_HZ,
+            newest: None,
+            first: (sequence, timestamp),
+            source: None,
+            packets: 0,
+            octets: 0,
+        }
+    }
+
+    /// Units per second of its timestamps.
+    pub fn clock(&self) -> u32 {
+        self.clock
+    }
+
+    /// Counts at `hz` from now on, because another codec was agreed. The line goes on where it is.
+    pub fn set_clock(&mut self, hz: u32) {
+        if hz == self.clock {
+            return;
+        }
+        if let Some(newest) = &mut self.newest {
+            newest.units = scaled(newest.units, self.clock, hz);
+        }
+        self.clock = hz;
+        self.source = None;
     }
 
     /// Our SSRC towards this party.
@@ -92,32 +130,37 @@ impl SendLine {
     /// The timestamp that belongs to `now`, for sender reports.
     pub fn timestamp_at(&self, now: Instant) -> RtpTimestamp {
         match self.newest {
-            Some(newest) => newest.end.plus(units(now.saturating_duration_since(newest.at))),
+            Some(newest) => newest.end.plus(self.units(now.saturating_duration_since(newest.at))),
             None => self.first.1,
         }
     }
 
     /// The place of a packet that follows the numbers of `who`: relayed as it is, or mixed in step
-    /// with it. `units` is the audio in it, zero for an event. `None` if the packet is so late that
-    /// its number has gone to another source: it must not be sent.
+    /// with it. `clock` is that of `theirs`; `units`, by our clock, is the audio in the packet, zero for
+    /// an event. `None` if the packet is so late that its number has gone to another source: it must not
+    /// be sent.
     pub fn follow(
         &mut self,
         now: Instant,
         who: u64,
         theirs: &Header,
+        clock: u32,
         payload_type: u8,
         units: u32,
     ) -> Option<Line> {
-        let (source, switched) = match self.known(who, theirs) {
+        let (source, switched) = match self.known(who, theirs).filter(|source| source.clock == clock) {
             Some(source) => (source, false),
-            None => (self.turn_to(now, who, theirs), true),
+            None => (self.turn_to(now, who, theirs, clock), true),
         };
         let sequence = source.ours(theirs.sequence);
         if source.floor.is_newer(sequence) {
             return None;
         }
-        let timestamp = RtpTimestamp(theirs.timestamp.0.wrapping_add(source.add_timestamp));
+        let timestamp = source.at(theirs.timestamp, self.clock);
         self.note(now, sequence, timestamp, units);
+        if let Some(Source::Followed(source)) = &mut self.source {
+            source.move_up(theirs.timestamp, self.clock);
+        }
         Some(Line { marker: theirs.marker || switched, payload_type, sequence, timestamp, ssrc: self.ssrc })
     }
 
@@ -142,7 +185,7 @@ impl SendLine {
         self.note(now, sequence, timestamp, units);
         // Several packets may be made at once out of a longer one: they sound one after the other.
         if let (Some(newest), Some(before)) = (&mut self.newest, before) {
-            newest.until = newest.until.max(before + time(units));
+            newest.until = newest.until.max(before + time(units, self.clock));
         }
         Line { marker: !going_on, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }
@@ -156,7 +199,7 @@ impl SendLine {
             source.floor = sequence.next();
         }
         // The audio's clock goes on from where the audio was: what passes meanwhile is a gap in it.
-        let newest = self.newest.unwrap_or(Newest::silent(now, sequence, timestamp));
+        let newest = self.newest.unwrap_or(Newest::silent(now, sequence, timestamp, self.clock));
         self.newest = Some(Newest { sequence, ..newest });
         self.packets = self.packets.wrapping_add(1);
         Line { marker, payload_type, sequence, timestamp, ssrc: self.ssrc }
@@ -165,6 +208,10 @@ impl SendLine {
     /// Counts payload octets of a packet that went out.
     pub fn count(&mut self, octets: usize) {
         self.octets = self.octets.wrapping_add(octets as u32);
+    }
+
+    fn units(&self, time: Duration) -> u32 {
+        (time.as_micros() as u64 * u64::from(self.clock) / 1_000_000) as u32
     }
 
     /// How a packet's numbers become ours, if its source is the one in use and it goes on with it.
@@ -178,13 +225,15 @@ impl SendLine {
     }
 
     /// Makes `who` the source: its next packet takes the next number and the time that has passed.
-    fn turn_to(&mut self, now: Instant, who: u64, theirs: &Header) -> Followed {
+    fn turn_to(&mut self, now: Instant, who: u64, theirs: &Header, clock: u32) -> Followed {
         let (sequence, timestamp) = self.next(now);
         let source = Followed {
             who,
             ssrc: theirs.ssrc,
             add_sequence: sequence.0.wrapping_sub(theirs.sequence.0),
-            add_timestamp: timestamp.0.wrapping_sub(theirs.timestamp.0),
+            clock: clock.max(1),
+            theirs: theirs.timestamp,
+            ours: timestamp,
             floor: sequence,
         };
         self.source = Some(Source::Followed(source));
@@ -195,7 +244,7 @@ impl SendLine {
     /// audio lasts until now. A switch within one packet's time leaves no hole in the sound.
     fn next(&self, now: Instant) -> (Sequence, RtpTimestamp) {
         let Some(newest) = self.newest else { return self.first };
-        let silent = units(now.saturating_duration_since(newest.until));
+        let silent = self.units(now.saturating_duration_since(newest.until));
         // Packets come a little early and late; less than one of them is no pause.
         let gap = if silent < newest.units { 0 } else { silent };
         (newest.sequence.next(), newest.end.plus(gap))
@@ -209,8 +258,11 @@ impl SendLine {
         self.newest = Some(match self.newest {
             // An event's timestamp is where it began; the audio's clock stays where the audio was.
             Some(newest) if units == 0 => Newest { sequence, ..newest },
-            None if units == 0 => Newest::silent(now, sequence, timestamp),
-            _ => Newest { sequence, end: timestamp.plus(units), at: now, units, until: now + time(units) },
+            None if units == 0 => Newest::silent(now, sequence, timestamp, self.clock),
+            _ => {
+                let until = now + time(units, self.clock);
+                Newest { sequence, end: timestamp.plus(units), at: now, units, until }
+            }
         });
         if let Some(Source::Followed(source)) = &mut self.source
             && sequence.distance_from(source.floor) > STEP_MAX
@@ -223,8 +275,8 @@ impl SendLine {
 
 impl Newest {
     /// A packet without audio, before any with.
-    fn silent(now: Instant, sequence: Sequence, timestamp: RtpTimestamp) -> Newest {
-        Newest { sequence, end: timestamp, at: now, units: USUAL_UNITS, until: now }
+    fn silent(now: Instant, sequence: Sequence, timestamp: RtpTimestamp, clock: u32) -> Newest {
+        Newest { sequence, end: timestamp, at: now, units: clock / 1000 * USUAL_MS, until: now }
     }
 }
 
@@ -232,14 +284,36 @@ impl Followed {
     fn ours(&self, theirs: Sequence) -> Sequence {
         Sequence(theirs.0.wrapping_add(self.add_sequence))
     }
+
+    /// Their instant by our clock.
+    fn at(&self, theirs: RtpTimestamp, clock: u32) -> RtpTimestamp {
+        let passed = i64::from(theirs.distance_from(self.theirs));
+        let passed = if self.clock == clock {
+            passed
+        } else {
+            (passed * i64::from(clock)).div_euclid(i64::from(self.clock))
+        };
+        RtpTimestamp(self.ours.0.wrapping_add(passed as u32))
+    }
+
+    /// Long streams: the instant they are mapped from is moved up, by whole seconds, so that nothing is rounded.
+    fn move_up(&mut self, theirs: RtpTimestamp, clock: u32) {
+        let passed = theirs.distance_from(self.theirs);
+        if passed > ANCHOR_MAX {
+            let seconds = passed.unsigned_abs() / self.clock;
+            self.theirs = self.theirs.plus(seconds.wrapping_mul(self.clock));
+            self.ours = self.ours.plus(seconds.wrapping_mul(clock));
+        }
+    }
 }
 
-fn time(units: u32) -> Duration {
-    Duration::from_micros(u64::from(units) * 1_000_000 / CLOCK_HZ)
+/// A length of time by another clock.
+fn scaled(units: u32, from: u32, to: u32) -> u32 {
+    (u64::from(units) * u64::from(to) / u64::from(from.max(1))) as u32
 }
 
-fn units(time: Duration) -> u32 {
-    (time.as_micros() as u64 * CLOCK_HZ / 1_000_000) as u32
+fn time(units: u32, clock: u32) -> Duration {
+    Duration::from_micros(u64::from(units) * 1_000_000 / u64::from(clock.max(1)))
 }
 
 #[cfg(test)]
@@ -264,12 +338,12 @@ mod tests {
         let now = an_instant();
         let mut line = SendLine::new(7, Sequence(65_530), RtpTimestamp(0));
         for n in 0..10 {
-            line.follow(now, 1, &header(1, n, u32::from(n) * 160), 0, 160).expect("in order");
+            line.follow(now, 1, &header(1, n, u32::from(n) * 160), 8000, 0, 160).expect("in order");
         }
-        let first = line.follow(now, 2, &header(2, 500, 0), 0, 160).expect("the next source");
+        let first = line.follow(now, 2, &header(2, 500, 0), 8000, 0, 160).expect("the next source");
         assert!(first.marker);
-        assert_eq!(line.follow(now, 2, &header(2, 498, 0), 0, 160), None);
-        let second = line.follow(now, 2, &header(2, 501, 160), 0, 160).expect("in order");
+        assert_eq!(line.follow(now, 2, &header(2, 498, 0), 8000, 0, 160), None);
+        let second = line.follow(now, 2, &header(2, 501, 160), 8000, 0, 160).expect("in order");
         assert_eq!(second.sequence, first.sequence.next());
     }
 
@@ -277,12 +351,21 @@ mod tests {
     fn a_packet_left_out_leaves_no_gap_and_its_late_neighbours_do_no_harm() {
         let now = an_instant();
         let mut line = SendLine::new(7, Sequence(100), RtpTimestamp(0));
-        assert_eq!(line.follow(now, 1, &header(1, 0, 0), 0, 160).expect("sent").sequence, Sequence(100));
+        assert_eq!(
+            line.follow(now, 1, &header(1, 0, 0), 8000, 0, 160).expect("sent").sequence,
+            Sequence(100)
+        );
         line.omit(1, &header(1, 1, 160));
-        assert_eq!(line.follow(now, 1, &header(1, 2, 320), 0, 160).expect("sent").sequence, Sequence(101));
+        assert_eq!(
+            line.follow(now, 1, &header(1, 2, 320), 8000, 0, 160).expect("sent").sequence,
+            Sequence(101)
+        );
         line.omit(1, &header(1, 4, 640));
-        assert_eq!(line.follow(now, 1, &header(1, 5, 800), 0, 160).expect("sent").sequence, Sequence(103));
-        assert_eq!(line.follow(now, 1, &header(1, 3, 480), 0, 160), None, "102 stays lost");
+        assert_eq!(
+            line.follow(now, 1, &header(1, 5, 800), 8000, 0, 160).expect("sent").sequence,
+            Sequence(103)
+        );
+        assert_eq!(line.follow(now, 1, &header(1, 3, 480), 8000, 0, 160), None, "102 stays lost");
     }
 
     #[test]
@@ -290,11 +373,11 @@ mod tests {
         let now = an_instant();
         let mut line = SendLine::new(7, Sequence(0), RtpTimestamp(0));
         for n in 0..200_000u32 {
-            line.follow(now, 1, &header(1, n as u16, n * 160), 0, 160).expect("in order");
+            line.follow(now, 1, &header(1, n as u16, n * 160), 8000, 0, 160).expect("in order");
         }
         let n = 200_001u32;
-        line.follow(now, 1, &header(1, n as u16, n * 160), 0, 160).expect("after a gap");
-        assert!(line.follow(now, 1, &header(1, (n - 1) as u16, (n - 1) * 160), 0, 160).is_some());
+        line.follow(now, 1, &header(1, n as u16, n * 160), 8000, 0, 160).expect("after a gap");
+        assert!(line.follow(now, 1, &header(1, (n - 1) as u16, (n - 1) * 160), 8000, 0, 160).is_some());
     }
 
     #[test]
@@ -304,9 +387,51 @@ mod tests {
         line.make(start, 1, 0, 160);
         let soon = line.make(start + Duration::from_millis(31), 1, 0, 160);
         assert_eq!((soon.sequence, soon.timestamp, soon.marker), (Sequence(1), RtpTimestamp(160), false));
-        let later =
-            line.follow(start + Duration::from_millis(1031), 2, &header(2, 9, 9), 0, 160).expect("sent");
+        let later = line
+            .follow(start + Duration::from_millis(1031), 2, &header(2, 9, 9), 8000, 0, 160)
+            .expect("sent");
         assert_eq!((later.sequence, later.timestamp), (Sequence(2), RtpTimestamp(160 + 8000)));
+    }
+
+    #[test]
+    fn a_source_of_another_clock_runs_on_ours_at_the_ratio_and_over_every_wrap() {
+        for (theirs, ours) in [(8_000, 48_000), (48_000, 8_000)] {
+            let mut now = an_instant();
+            let mut line = SendLine::new(7, Sequence(0), RtpTimestamp(u32::MAX - 5_000));
+            line.set_clock(ours);
+            let start = u32::MAX - 100_000;
+            let (step, made) = (theirs / 50, ours / 50);
+            let mut last: Option<Line> = None;
+            // Three days of packets: their clock or ours wraps several times. Only every thousandth is sent, which a
+            // source may do whose others are lost.
+            for n in 0..13_000u32 {
+                now += Duration::from_secs(20);
+                let packets = n.wrapping_mul(1000);
+                let theirs_at = start.wrapping_add(packets.wrapping_mul(step));
+                let header = header(1, packets as u16, theirs_at);
+                let sent = line.follow(now, 1, &header, theirs, 111, made).expect("in order");
+                if let Some(last) = last {
+                    let passed = sent.timestamp.0.wrapping_sub(last.timestamp.0);
+                    assert_eq!(passed, made * 1000, "packet {n} of {theirs} on {ours}");
+                    assert!(!sent.marker);
+                }
+                last = Some(sent);
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_changes_its_clock_goes_on_where_it_was() {
+        let start = an_instant();
+        let mut line = SendLine::new(7, Sequence(0), RtpTimestamp(0));
+        line.follow(start, 1, &header(1, 0, 0), 8000, 0, 160).expect("sent");
+        line.set_clock(48_000);
+        let next = start + Duration::from_millis(20);
+        let sent = line.follow(next, 1, &header(1, 1, 160), 8000, 111, 960).expect("sent");
+        assert_eq!((sent.sequence, sent.timestamp, sent.marker), (Sequence(1), RtpTimestamp(160), true));
+        let sent = line.follow(next, 1, &header(1, 2, 320), 8000, 111, 960).expect("sent");
+        assert_eq!((sent.timestamp, sent.marker), (RtpTimestamp(160 + 960), false));
+        assert_eq!(line.timestamp_at(next + Duration::from_millis(10)), RtpTimestamp(160 + 2 * 960 + 480));
     }
 
     #[derive(Debug, Clone)]
@@ -353,7 +478,7 @@ mod tests {
                             continue;
                         }
                         let theirs = header(who as u32, sequence, u32::from(sequence) * 160);
-                        line.follow(now, who, &theirs, 0, 160)
+                        line.follow(now, who, &theirs, 8000, 0, 160)
                     }
                     Step::Omit(who) => {
                         let at = &mut theirs[who as usize];

@@ -2,7 +2,8 @@
 //!
 //! A leg has one stream each way. [`rtp`] reads and writes headers. [`receive`] judges every packet
 //! that comes in and counts; [`mod@line`] numbers every packet that goes out; [`rtcp`] turns both counts
-//! into reports and reads the other side's. [`event`] is the keypad: digits as RTP packets.
+//! into reports and reads the other side's. [`event`] is the keypad: digits as RTP packets, and [`passing`] takes them to
+//! a line with another clock.
 //!
 //! # Invariants
 //! - One SSRC out for the life of a leg; at most one SSRC in at a time.
@@ -10,6 +11,7 @@
 
 pub mod event;
 pub mod line;
+pub mod passing;
 pub mod receive;
 pub mod rtcp;
 pub mod rtp;
@@ -26,6 +28,7 @@ mod tests {
             + size_of::<super::rtcp::Interval>()
             + size_of::<Option<super::rtcp::Remote>>()
             + size_of::<super::event::Digits>()
+            + size_of::<super::passing::Passing>()
             + size_of::<super::event::SendDigits>();
         assert!(leg < 1024, "{leg} octets");
     }

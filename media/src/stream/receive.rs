@@ -12,11 +12,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::line::USUAL_CLOCK_HZ;
 use super::rtp::Header;
 use crate::time::{RtpTimestamp, Sequence};
-
-/// RTP clock of every codec here, per second (RFC 3551: 8000 also for G.722).
-const CLOCK_HZ: u64 = 8000;
 
 /// A step forward of more packets than this is no loss but a jump. RFC 3550 appendix A.1 calls it
 /// MAX_DROPOUT: a minute of loss at 50 packets a second.
@@ -26,9 +24,9 @@ const DROPOUT_MAX: i16 = 3000;
 /// MAX_MISORDER: two seconds at 50 packets a second).
 const MISORDER_MAX: i16 = 100;
 
-/// A difference of transit times larger than this, one second, is no jitter: the sender moved its
-/// timestamps. It would take the estimate a hundred packets to forget it.
-const TRANSIT_STEP_MAX: i32 = CLOCK_HZ as i32;
+/// A difference of transit times larger than this is no jitter: the sender moved its timestamps. It would take the
+/// estimate a hundred packets to forget it.
+const TRANSIT_STEP_MAX_S: u32 = 1;
 
 /// What a packet turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +58,7 @@ pub struct ReportBlock {
     pub lost: i32,
     /// The highest sequence number, with the count of wraps in the upper half.
     pub highest: u32,
-    /// Jitter of arrival, in units of 1/8000 s.
+    /// Jitter of arrival, in units of their clock.
     pub jitter: u32,
     /// The middle 32 bits of the NTP time in their last sender report; zero if there was none.
     pub last_sr: u32,
@@ -69,8 +67,10 @@ pub struct ReportBlock {
 }
 
 /// Receive state of a leg.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Receive {
+    /// Units per second of their timestamps.
+    clock: u32,
     source: Option<Source>,
     stray: Option<Stray>,
     last_sr: Option<LastSr>,
@@ -101,6 +101,8 @@ struct Source {
     /// Since when arrival is measured.
     since: Instant,
     timestamp: RtpTimestamp,
+    /// Whether there is a packet by the clock in use to measure from.
+    measured: bool,
     /// Arrival less timestamp of the newest packet measured, in units.
     transit: u32,
     /// Sixteen times the jitter, as in appendix A.8.
@@ -120,10 +122,37 @@ struct LastSr {
     at: Instant,
 }
 
+impl Default for Receive {
+    fn default() -> Receive {
+        Receive::new()
+    }
+}
+
 impl Receive {
     /// A leg that has heard nothing.
     pub fn new() -> Receive {
-        Receive::default()
+        Receive {
+            clock: USUAL_CLOCK_HZ,
+            source: None,
+            stray: None,
+            last_sr: None,
+            lost_before: 0,
+            received: 0,
+            late: 0,
+            duplicate: 0,
+        }
+    }
+
+    /// Their timestamps count at `hz` from now on, because another codec was agreed.
+    pub fn set_clock(&mut self, hz: u32) {
+        if hz == self.clock {
+            return;
+        }
+        if let Some(source) = &mut self.source {
+            source.jitter16 = (u64::from(source.jitter16) * u64::from(hz) / u64::from(self.clock)) as u32;
+            source.measured = false;
+        }
+        self.clock = hz.max(1);
     }
 
     /// Judges and counts a packet. `arrival` is when the socket gave it.
@@ -148,7 +177,7 @@ impl Receive {
         }
         source.unique = source.unique.wrapping_add(1);
         self.received += 1;
-        source.measure(arrival, header.timestamp);
+        source.measure(arrival, header.timestamp, self.clock);
         arrived
     }
 
@@ -217,14 +246,15 @@ impl Receive {
         self.duplicate
     }
 
-    /// Jitter of arrival (appendix A.8) in units of 1/8000 s.
+    /// Jitter of arrival (appendix A.8) in units of their clock.
     pub fn jitter(&self) -> u32 {
         self.source.as_ref().map_or(0, |source| source.jitter16 >> 4)
     }
 
     /// Jitter of arrival in milliseconds.
     pub fn jitter_ms(&self) -> f32 {
-        self.source.as_ref().map_or(0.0, |source| source.jitter16 as f32 / 16.0 / (CLOCK_HZ / 1000) as f32)
+        let jitter16 = self.source.as_ref().map_or(0, |source| source.jitter16);
+        jitter16 as f32 * 1000.0 / 16.0 / self.clock as f32
     }
 
     /// A packet that does not belong to the stream: admitted if it follows another such.
@@ -250,6 +280,7 @@ impl Receive {
             reported: (0, 0),
             since: arrival,
             timestamp: header.timestamp,
+            measured: true,
             transit: 0u32.wrapping_sub(header.timestamp.0),
             jitter16: 0,
         });
@@ -273,18 +304,19 @@ impl Source {
         Arrived::Late
     }
 
-    fn measure(&mut self, arrival: Instant, timestamp: RtpTimestamp) {
+    fn measure(&mut self, arrival: Instant, timestamp: RtpTimestamp, clock: u32) {
         // The packets of one telephone-event share a timestamp (RFC 4733 section 2.3): only the
         // first says anything about the network.
-        if timestamp == self.timestamp {
+        if timestamp == self.timestamp && self.measured {
             return;
         }
         self.timestamp = timestamp;
-        let arrived = units_of(arrival.saturating_duration_since(self.since), CLOCK_HZ);
+        let arrived = units_of(arrival.saturating_duration_since(self.since), clock.into());
         let transit = arrived.wrapping_sub(timestamp.0);
         let step = transit.wrapping_sub(self.transit) as i32;
         self.transit = transit;
-        if (-TRANSIT_STEP_MAX..=TRANSIT_STEP_MAX).contains(&step) {
+        let measured = std::mem::replace(&mut self.measured, true);
+        if measured && step.unsigned_abs() <= TRANSIT_STEP_MAX_S * clock {
             self.jitter16 = self.jitter16 + step.unsigned_abs() - ((self.jitter16 + 8) >> 4);
         }
     }

@@ -280,9 +280,9 @@ fn write(packets: &[&dyn Packet], out: &mut [u8]) -> usize {
     length
 }
 
-/// Reads a compound of theirs. `our_ssrc` is that of our line, `wall_ntp` the wall clock of
-/// [`report`] at arrival.
-pub fn read(octets: &[u8], our_ssrc: u32, wall_ntp: u64) -> Result<Heard, RtcpError> {
+/// Reads a compound of theirs. `ours` is our line, `wall_ntp` the wall clock of [`report`] at arrival.
+pub fn read(octets: &[u8], ours: &SendLine, wall_ntp: u64) -> Result<Heard, RtcpError> {
+    let ours = Ours { ssrc: ours.ssrc(), clock: ours.clock() };
     if octets.len() > MAX_PACKET_BYTES {
         return Err(RtcpError::TooLong(octets.len()));
     }
@@ -301,7 +301,7 @@ pub fn read(octets: &[u8], our_ssrc: u32, wall_ntp: u64) -> Result<Heard, RtcpEr
         // One packet at a time, and only the kinds we want: a peer's odd SDES or XR costs nothing.
         let parsed = unmarshal(&mut &packet[..]).map_err(|_| RtcpError::Malformed(kind))?;
         for packet in &parsed {
-            take(packet.as_ref(), our_ssrc, wall_ntp, &mut heard);
+            take(packet.as_ref(), ours, wall_ntp, &mut heard);
         }
     }
     heard.ok_or(RtcpError::NotACompound)
@@ -317,7 +317,14 @@ fn split(octets: &[u8]) -> Result<(&[u8], &[u8]), RtcpError> {
     octets.split_at_checked(length).ok_or(RtcpError::CutShort)
 }
 
-fn take(packet: &dyn Packet, our_ssrc: u32, wall_ntp: u64, heard: &mut Option<Heard>) {
+/// What a report block about our line is told by and counts in.
+#[derive(Clone, Copy)]
+struct Ours {
+    ssrc: u32,
+    clock: u32,
+}
+
+fn take(packet: &dyn Packet, ours: Ours, wall_ntp: u64, heard: &mut Option<Heard>) {
     let packet = packet.as_any();
     if let Some(report) = packet.downcast_ref::<SenderReport>() {
         let heard = heard.get_or_insert(Heard::from(report.ssrc));
@@ -328,9 +335,9 @@ fn take(packet: &dyn Packet, our_ssrc: u32, wall_ntp: u64, heard: &mut Option<He
             packets: report.packet_count,
             octets: report.octet_count,
         });
-        heard.blocks(&report.reports, our_ssrc, wall_ntp);
+        heard.blocks(&report.reports, ours, wall_ntp);
     } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
-        heard.get_or_insert(Heard::from(report.ssrc)).blocks(&report.reports, our_ssrc, wall_ntp);
+        heard.get_or_insert(Heard::from(report.ssrc)).blocks(&report.reports, ours, wall_ntp);
     } else if let (Some(bye), Some(heard)) = (packet.downcast_ref::<Goodbye>(), heard) {
         heard.goodbye |= bye.sources.contains(&heard.from);
     }
@@ -341,13 +348,13 @@ impl Heard {
         Heard { from: ssrc, sender: None, about_us: None, goodbye: false }
     }
 
-    fn blocks(&mut self, blocks: &[ReceptionReport], our_ssrc: u32, wall_ntp: u64) {
-        let Some(block) = blocks.iter().find(|block| block.ssrc == our_ssrc) else { return };
+    fn blocks(&mut self, blocks: &[ReceptionReport], ours: Ours, wall_ntp: u64) {
+        let Some(block) = blocks.iter().find(|block| block.ssrc == ours.ssrc) else { return };
         self.about_us = Some(Remote {
             fraction_lost: f32::from(block.fraction_lost) / 256.0,
             // 24 bits with a sign, moved up and back down to spread it.
             lost: ((block.total_lost << 8) as i32) >> 8,
-            jitter_ms: block.jitter as f32 / 8.0,
+            jitter_ms: block.jitter as f32 * 1000.0 / ours.clock.max(1) as f32,
             round_trip: round_trip(wall_ntp, block.last_sender_report, block.delay),
         });
     }
@@ -382,6 +389,10 @@ mod tests {
     const THEM: u32 = 0x2222_2222;
     /// The wall clock of RFC 3550 section 6.4.1, figure 2.
     const WALL: u64 = 0xb44d_b710_8000_0000;
+
+    fn ours(ssrc: u32) -> SendLine {
+        SendLine::new(ssrc, Sequence(5), RtpTimestamp(1000))
+    }
 
     fn line(packets: u16) -> (Instant, SendLine) {
         let start = an_instant();
@@ -450,7 +461,7 @@ mod tests {
             let mut out = [0; MAX_REPORT_BYTES];
             let length = goodbye(start, WALL, &line, &mut receive, &cname, &mut out);
             assert!(length > 300);
-            let heard = read(&out[..length], US, WALL).unwrap();
+            let heard = read(&out[..length], &ours(US), WALL).unwrap();
             assert!(heard.goodbye);
             for short in 0..length {
                 let mut receive = heard_from_them(start, &[1, 2]);
@@ -465,7 +476,7 @@ mod tests {
         let mut receive = heard_from_them(start, &[1, 1, 1]);
         let mut out = [0; MAX_REPORT_BYTES];
         let length = report(start, WALL, &line, &mut receive, "leg", &mut out);
-        let heard = read(&out[..length], THEM, WALL).unwrap();
+        let heard = read(&out[..length], &ours(THEM), WALL).unwrap();
         assert_eq!(heard.from, US);
         assert_eq!(
             heard.sender.map(|sender| (sender.ntp, sender.packets, sender.octets)),
@@ -473,14 +484,14 @@ mod tests {
         );
         assert_eq!(heard.about_us.map(|remote| remote.lost), Some(-2));
         assert!(!heard.goodbye);
-        assert_eq!(read(&out[..length], 99, WALL).unwrap().about_us, None, "not about us");
+        assert_eq!(read(&out[..length], &ours(99), WALL).unwrap().about_us, None, "not about us");
     }
 
     #[test]
     fn the_round_trip_of_the_rfcs_figure_is_six_seconds_and_an_eighth() {
         // RFC 3550 section 6.4.1, figure 2.
         let octets = receiver_report(0x4000_0102, 0xb705_2000, 0x0005_4000);
-        let remote = read(&octets, US, WALL).unwrap().about_us.unwrap();
+        let remote = read(&octets, &ours(US), WALL).unwrap().about_us.unwrap();
         assert_eq!(remote.round_trip, Some(Duration::from_millis(6125)));
         assert_eq!((remote.fraction_lost, remote.lost, remote.jitter_ms), (0.25, 258, 10.0));
     }
@@ -498,7 +509,7 @@ mod tests {
         ] {
             let octets = receiver_report(0, last_sr, since);
             assert_eq!(
-                read(&octets, US, WALL).unwrap().about_us.unwrap().round_trip,
+                read(&octets, &ours(US), WALL).unwrap().about_us.unwrap().round_trip,
                 truth,
                 "{last_sr:#x} {since}"
             );
@@ -511,7 +522,7 @@ mod tests {
         octets.extend([0x81, 202, 0, 1, 9, 9, 9, 9]); // an SDES whose chunk is cut off
         octets.extend([0x80, 207, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8]); // an XR of nonsense
         octets.extend([0x81, 203, 0, 1, 0x22, 0x22, 0x22, 0x22]);
-        let heard = read(&octets, US, WALL).unwrap();
+        let heard = read(&octets, &ours(US), WALL).unwrap();
         assert!(heard.goodbye && heard.about_us.is_some());
     }
 
@@ -519,7 +530,7 @@ mod tests {
     fn a_bye_of_somebody_else_is_not_theirs() {
         let mut octets = receiver_report(0, 0, 0);
         octets.extend([0x81, 203, 0, 1, 9, 9, 9, 9]);
-        assert!(!read(&octets, US, WALL).unwrap().goodbye);
+        assert!(!read(&octets, &ours(US), WALL).unwrap().goodbye);
     }
 
     #[test]
@@ -542,7 +553,7 @@ mod tests {
             ([&good[..], &[0x80]].concat(), RtcpError::CutShort),
             (vec![0x80; 1501], RtcpError::TooLong(1501)),
         ] {
-            assert_eq!(read(&octets, US, WALL), Err(error), "{octets:02x?}");
+            assert_eq!(read(&octets, &ours(US), WALL), Err(error), "{octets:02x?}");
         }
     }
 
@@ -569,7 +580,7 @@ mod tests {
     fn the_quality_of_a_leg_gathers_both_directions() {
         let (start, line) = line(3);
         let receive = heard_from_them(start, &[1, 2, 5, 4, 4]);
-        let remote = read(&receiver_report(0x8000_0007, 0xb710_7000, 0), US, WALL).unwrap().about_us;
+        let remote = read(&receiver_report(0x8000_0007, 0xb710_7000, 0), &ours(US), WALL).unwrap().about_us;
         assert_eq!(
             Quality::of(&line, &receive, remote, 40),
             Quality {
@@ -592,7 +603,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_octets_are_read_or_refused(octets in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = read(&octets, US, WALL);
+            let _ = read(&octets, &ours(US), WALL);
         }
 
         #[test]
@@ -605,7 +616,7 @@ mod tests {
                 octets.extend([*first, *kind, 0, *length]);
                 octets.extend(body);
             }
-            if let Ok(heard) = read(&octets, US, wall) {
+            if let Ok(heard) = read(&octets, &ours(US), wall) {
                 prop_assert_eq!(octets[4..8].to_vec(), heard.from.to_be_bytes());
             }
             // And the same with the lengths put right.
@@ -615,7 +626,7 @@ mod tests {
                 octets.extend([*first, *kind, 0, words as u8]);
                 octets.extend(&body[..4 * words]);
             }
-            let _ = read(&octets, US, wall);
+            let _ = read(&octets, &ours(US), wall);
         }
     }
 }

@@ -2,13 +2,17 @@
 
 use std::time::Instant;
 
-use sidetone_media::stream::event::SendDigits;
+use sidetone_media::stream::event::{EVENT_BYTES, SendDigits};
+use sidetone_media::stream::passing::Passing;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header};
 use sidetone_media::time::RtpTimestamp;
 
 use super::leg::Ear;
 use super::packets::stamp;
 use super::{Room, TICK, Wire};
+
+/// Beats of [`TICK`] in a second.
+const TICKS_PER_S: u32 = 50;
 
 pub(super) struct SendingDigits {
     pub(super) queue: SendDigits,
@@ -22,6 +26,22 @@ pub(super) struct PassedEvent {
     pub(super) from: usize,
     pub(super) theirs: RtpTimestamp,
     pub(super) ours: RtpTimestamp,
+}
+
+/// A key's packet for a line with another clock than its sender's: the header with the time at which the press began,
+/// and the packet.
+pub(super) fn by_clock(
+    passing: &mut Passing,
+    header: &Header,
+    packet: &[u8],
+    (from, to): (u32, u32),
+) -> Option<(Header, [u8; HEADER_BYTES + EVENT_BYTES])> {
+    let passed = passing.packet(header, packet.get(HEADER_BYTES..)?, from, to)?;
+    let mut octets = [0; HEADER_BYTES + EVENT_BYTES];
+    octets[HEADER_BYTES..].copy_from_slice(&passed.event.to_payload());
+    let mut header = *header;
+    header.timestamp = passed.began;
+    Some((header, octets))
 }
 
 impl Room {
@@ -50,15 +70,26 @@ impl Room {
         packet: &mut [u8],
         wire: &mut impl Wire,
     ) {
-        if self.legs[from].as_deref().is_none_or(|speaker| speaker.consume_digits) {
+        let Some(speaker) = self.legs[from].as_deref().filter(|speaker| !speaker.consume_digits) else {
             return;
-        }
+        };
+        let clock = speaker.clock();
         let Some(leg) = self.legs[at].as_deref_mut() else { return };
         let Some((payload_type, _)) = leg.agreed.as_ref().and_then(|agreed| agreed.telephone_event) else {
             return;
         };
         let (Some(to), None, Ear::Mix(mixing)) = (leg.latch.target(), &leg.sending, &mut leg.ear) else {
             return;
+        };
+        let mut ours;
+        let (header, packet) = if clock != leg.line.clock() {
+            let Some(key) = by_clock(&mut leg.passing, header, packet, (clock, leg.line.clock())) else {
+                return;
+            };
+            ours = key;
+            (&ours.0, &mut ours.1[..])
+        } else {
+            (header, packet)
         };
         let event = match mixing.event {
             Some(event) if event.from == from && event.theirs == header.timestamp => event,
@@ -79,14 +110,15 @@ impl Room {
             return;
         }
         sending.next = now + TICK;
-        if let (Some(packet), Some(to)) = (sending.queue.tick(), leg.latch.target())
+        let tick_units = u16::try_from(leg.clock() / TICKS_PER_S).unwrap_or(u16::MAX);
+        if let (Some(packet), Some(to)) = (sending.queue.tick(tick_units), leg.latch.target())
             && let Some((payload_type, _)) = leg.agreed.as_ref().and_then(|agreed| agreed.telephone_event)
         {
             if packet.new_timestamp {
                 sending.timestamp = leg.line.timestamp_at(now);
             }
             let line = leg.line.insert(now, packet.marker, payload_type, sending.timestamp);
-            let mut octets = [0; HEADER_BYTES + 4];
+            let mut octets = [0; HEADER_BYTES + EVENT_BYTES];
             octets[HEADER_BYTES..].copy_from_slice(&packet.payload);
             stamp(&mut octets, line);
             leg.line.count(packet.payload.len());

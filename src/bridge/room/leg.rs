@@ -7,6 +7,7 @@ use sidetone_media::frame::Ptime;
 use sidetone_media::mix::Mouth;
 use sidetone_media::stream::event::Digits;
 use sidetone_media::stream::line::SendLine;
+use sidetone_media::stream::passing::Passing;
 use sidetone_media::stream::receive::Receive;
 use sidetone_media::stream::rtcp::Remote;
 use sidetone_media::stream::rtp::Header;
@@ -31,6 +32,8 @@ pub(super) struct Leg {
     /// What the far end last reported of our line.
     pub(super) remote: Option<Remote>,
     pub(super) digits: Digits,
+    /// Keys of others on their way to this leg's clock.
+    pub(super) passing: Passing,
     pub(super) sending: Option<Box<SendingDigits>>,
     pub(super) mouth: Option<Box<Mouth>>,
     pub(super) last: LastAudio,
@@ -91,6 +94,11 @@ impl Leg {
         } else {
             None
         }
+    }
+
+    /// Units per second of the timestamps of what it sends and is sent.
+    pub(super) fn clock(&self) -> u32 {
+        self.line.clock()
     }
 
     pub(super) fn mixing(&mut self) -> Option<&mut Mixing> {

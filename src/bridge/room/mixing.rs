@@ -170,10 +170,14 @@ impl Room {
         said: Said,
         wire: &mut impl Wire,
     ) -> bool {
-        let Some(main_id) = self.legs[main].as_deref().map(|leg| leg.id) else { return false };
+        let Some(speaker) = self.legs[main].as_deref() else { return false };
+        let Some(clock) = speaker.agreed.as_ref().map(|agreed| agreed.codec.rtp_clock()) else {
+            return false;
+        };
+        let who = speaker.id.0;
         let grace = self.grace(main);
         let Some(mut leg) = self.legs[at].take() else { return false };
-        let main = Clocked { who: main_id.0, header, said, grace };
+        let main = Clocked { who, header, clock, said, grace };
         let settled = leg.mixed(now, Some(main), |who| self.mouth(who), at, wire);
         self.legs[at] = Some(leg);
         settled
@@ -184,6 +188,8 @@ impl Room {
 pub(super) struct Clocked<'a> {
     who: u64,
     header: &'a Header,
+    /// Units per second of its timestamps.
+    clock: u32,
     said: Said,
     /// How long to wait for the next.
     grace: Duration,
@@ -230,7 +236,8 @@ impl Leg {
                 let length = mixing.mix.packet(said, ptime.ms(), mouth, &mut payload);
                 match target {
                     Some(to) => {
-                        if let Some(line) = self.line.follow(now, main.who, main.header, payload_type, units)
+                        if let Some(line) =
+                            self.line.follow(now, main.who, main.header, main.clock, payload_type, units)
                         {
                             send(
                                 &mut self.line,

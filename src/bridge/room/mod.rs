@@ -26,9 +26,11 @@ mod protection;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sidetone_media::codec::opus::Tuning;
 use sidetone_media::mix::Mouth;
 use sidetone_media::stream::event::Digits;
 use sidetone_media::stream::line::SendLine;
+use sidetone_media::stream::passing::Passing;
 use sidetone_media::stream::receive::Receive;
 use sidetone_media::stream::rtcp::Remote;
 use sidetone_media::time::{RtpTimestamp, Sequence};
@@ -63,6 +65,14 @@ pub(super) struct House {
     pub(super) behind_ms_max: u32,
     pub(super) ringback: sidetone_media::tone::RingbackTone,
     pub(super) music: Music,
+    pub(super) opus: Tuning,
+}
+
+impl House {
+    /// How our Opus towards a leg is made.
+    fn tuning(&self, agreed: &AgreedMedia) -> Tuning {
+        self.opus.towards(agreed.opus)
+    }
 }
 
 /// One call's media.
@@ -96,6 +106,7 @@ impl Room {
             receive: Receive::new(),
             remote: None,
             digits: Digits::new(),
+            passing: Passing::default(),
             sending: None,
             mouth: None,
             last: LastAudio::default(),
@@ -134,7 +145,7 @@ impl Room {
     /// Takes a leg out to put it into another room, with its line of packets unbroken.
     pub(super) fn move_out(&mut self, now: Instant, slot: usize, house: &House) -> Option<Moving> {
         // What it heard here fades away in its first packet there.
-        self.mix_in_place_of_relay(now, slot, house.behind_ms_max);
+        self.mix_in_place_of_relay(now, slot, house);
         let mut ear = std::mem::replace(&mut self.legs.get_mut(slot)?.as_mut()?.ear, Ear::Off);
         if let Ear::Mix(mixing) = &mut ear {
             for who in mixing.mix.mouths().collect::<Vec<_>>() {
@@ -183,15 +194,17 @@ impl Room {
         if codec_changed {
             // Its mouth is decoded anew; and what it hears goes on in the other codec.
             self.silence_mouth(now, slot, house);
-            self.mix_in_place_of_relay(now, slot, house.behind_ms_max);
+            self.mix_in_place_of_relay(now, slot, house);
         }
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_mut) else { return };
         if codec_changed {
             leg.last = LastAudio::default();
             if let Ear::Mix(mixing) = &mut leg.ear {
-                mixing.mix.recode(agreed.codec);
+                mixing.mix.recode(agreed.codec, house.tuning(&agreed));
             }
         }
+        leg.line.set_clock(agreed.codec.rtp_clock());
+        leg.receive.set_clock(agreed.codec.rtp_clock());
         leg.agreed = Some(agreed);
         leg.consume_digits = consume_digits;
         leg.last_packet = Some(now); // its media timeout begins anew
@@ -303,6 +316,9 @@ impl Room {
     pub(super) fn note_remote(&mut self, slot: usize, remote: Remote) {
         if let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) {
             leg.remote = Some(remote);
+            if let Ear::Mix(mixing) = &mut leg.ear {
+                mixing.mix.expect_loss(remote.fraction_lost);
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use sidetone_media::mix::{Said, Tap};
 use sidetone_media::stream::receive::Arrived;
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header, Line, write_header};
 
+use super::digits::by_clock;
 use super::leg::{COMFORT_NOISE, Ear, Kind};
 use super::{BridgeEvent, House, Room, Wire};
 
@@ -54,7 +55,7 @@ impl Room {
         let mut said = None;
         match kind {
             Kind::Event => {
-                if let Some(digit) = leg.digits.packet(&header, header.payload(packet)) {
+                if let Some(digit) = leg.digits.packet(&header, header.payload(packet), leg.clock()) {
                     let digit = digit.as_char();
                     events.push(BridgeEvent::Digit { call: self.call, leg: leg.id, digit });
                 }
@@ -142,11 +143,12 @@ impl Room {
     ) {
         let Some(speaker) = self.legs[from].as_deref() else { return };
         let (who, consumed) = (speaker.id.0, speaker.consume_digits && kind == Kind::Event);
+        let clock = speaker.clock();
         let Some(leg) = self.legs[at].as_deref_mut() else { return };
         let (Some(agreed), Some(to)) = (&leg.agreed, leg.latch.target()) else { return };
         let place = match kind {
             Kind::Audio => {
-                Some((agreed.send_payload_type, agreed.codec.rtp_units_of(packet.len() - HEADER_BYTES)))
+                Some((agreed.send_payload_type, agreed.codec.rtp_units_in(&packet[HEADER_BYTES..])))
             }
             Kind::Noise => agreed.comfort_noise.then_some((COMFORT_NOISE, 0)),
             Kind::Event => agreed.telephone_event.filter(|_| !consumed).map(|(send, _)| (send, 0)),
@@ -155,7 +157,17 @@ impl Room {
         let Some((payload_type, units)) = place.filter(|_| leg.sending.is_none()) else {
             return leg.line.omit(who, header);
         };
-        let Some(line) = leg.line.follow(now, who, header, payload_type, units) else { return };
+        let mut ours;
+        let (header, packet) = if kind == Kind::Event && clock != leg.line.clock() {
+            let Some(key) = by_clock(&mut leg.passing, header, packet, (clock, leg.line.clock())) else {
+                return;
+            };
+            ours = key;
+            (&ours.0, &mut ours.1[..])
+        } else {
+            (header, packet)
+        };
+        let Some(line) = leg.line.follow(now, who, header, clock, payload_type, units) else { return };
         leg.line.count(packet.len() - HEADER_BYTES);
         stamp(packet, line);
         leg.protection.seal_rtp(packet, |octets| wire.rtp(at, to, octets));

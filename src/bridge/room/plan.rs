@@ -107,22 +107,19 @@ impl Room {
         let ids: Vec<(usize, u64)> =
             mouths.iter().filter_map(|m| Some((*m, self.legs[*m].as_deref()?.id.0))).collect();
         ids.iter().for_each(|(mouth, _)| self.open_mouth(now, *mouth));
-        let relayed = self.mix_in_place_of_relay(now, at, house.behind_ms_max);
+        let relayed = self.mix_in_place_of_relay(now, at, house);
         let Some(mut leg) = self.legs[at].take() else { return };
         self.mix_of(now, &mut leg, agreed, &ids, relayed, playing, house);
         self.legs[at] = Some(leg);
     }
 
     /// A relay turns into a mix that sounds the same. The mouth that was relayed, if one was.
-    pub(super) fn mix_in_place_of_relay(
-        &mut self,
-        now: Instant,
-        at: usize,
-        behind_ms_max: u32,
-    ) -> Option<usize> {
+    pub(super) fn mix_in_place_of_relay(&mut self, now: Instant, at: usize, house: &House) -> Option<usize> {
+        let behind_ms_max = house.behind_ms_max;
         let leg = self.legs.get(at)?.as_deref()?;
         let (Ear::Relay(relayed), Some(agreed)) = (&leg.ear, &leg.agreed) else { return None };
-        let (relayed, mut mix) = (*relayed, Mix::new(agreed.codec));
+        let (relayed, mut mix) = (*relayed, Mix::tuned(agreed.codec, house.tuning(agreed)));
+        mix.expect_loss(leg.remote.map_or(0.0, |remote| remote.fraction_lost));
         self.open_mouth(now, relayed);
         let speaker = self.legs[relayed].as_deref()?;
         let sounds = speaker.last.at.is_some_and(|(at, _)| now.saturating_duration_since(at) <= FRESH);
@@ -150,7 +147,9 @@ impl Room {
         house: &House,
     ) {
         if !matches!(leg.ear, Ear::Mix(_)) {
-            leg.ear = Ear::Mix(Box::new(Mixing::new(Mix::new(agreed.codec), now + TICK)));
+            let mut mix = Mix::tuned(agreed.codec, house.tuning(agreed));
+            mix.expect_loss(leg.remote.map_or(0.0, |remote| remote.fraction_lost));
+            leg.ear = Ear::Mix(Box::new(Mixing::new(mix, now + TICK)));
         }
         let Ear::Mix(mixing) = &mut leg.ear else { return };
         for (_, who) in ids {
@@ -190,7 +189,7 @@ impl Room {
             let relays =
                 self.legs[at].as_deref().is_some_and(|leg| matches!(leg.ear, Ear::Relay(m) if m == slot));
             if relays {
-                self.mix_in_place_of_relay(now, at, house.behind_ms_max);
+                self.mix_in_place_of_relay(now, at, house);
             }
         }
         let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_mut) else { return };

@@ -24,8 +24,8 @@ use crate::sip::offer::NegotiatedAudio;
 
 /// The beat of the mouth.
 const BEAT: Duration = Duration::from_millis(20);
-/// RTP clock units in a beat; the clock of all our codecs is 8000 Hz.
-const BEAT_UNITS: u32 = 160;
+/// Beats in a second.
+const BEATS_PER_S: u32 = 50;
 /// Beats between two sender reports: 5 s, the least of RFC 3550 section 6.2. The first comes after one.
 const REPORT_BEATS: u64 = 250;
 /// Beats a key is pressed: 160 ms, twice what RFC 4733 section 2.5.1.5 calls the least.
@@ -95,7 +95,7 @@ impl Talk {
 
     /// Follows what both sides agreed on.
     pub(super) fn agree(&self, agreed: &NegotiatedAudio) {
-        let Some(codec) = Codec::from_encoding_name(agreed.codec.encoding_name()) else { return };
+        let codec = agreed.codec;
         self.ear.understand(Understood {
             codec,
             payload_type: agreed.receive_payload_type,
@@ -292,6 +292,13 @@ async fn speak(
     }
 }
 
+impl Flow {
+    /// RTP clock units in a beat.
+    fn beat_units(&self) -> u32 {
+        self.codec.rtp_clock() / BEATS_PER_S
+    }
+}
+
 /// One line of outgoing packets.
 struct Stream {
     ssrc: u32,
@@ -342,11 +349,11 @@ impl Stream {
                 self.spurt = true;
                 Vec::new()
             }
-            (Some(_), Some(event)) if self.presses(state) => self.key_packets(event),
+            (Some(_), Some(event)) if self.presses(state) => self.key_packets(event, flow.beat_units()),
             (Some(_), _) => self.speech(flow, state),
         };
         self.position += u64::from(flow.codec.sample_rate().hz() / 50);
-        self.timestamp = self.timestamp.wrapping_add(BEAT_UNITS);
+        self.timestamp = self.timestamp.wrapping_add(flow.beat_units());
         self.beats += 1;
         packets
     }
@@ -361,11 +368,11 @@ impl Stream {
         self.key.is_some()
     }
 
-    fn key_packets(&mut self, payload_type: u8) -> Vec<Packet> {
+    fn key_packets(&mut self, payload_type: u8, beat_units: u32) -> Vec<Packet> {
         let Some(key) = &mut self.key else { return Vec::new() };
         key.beats += 1;
         let (began, first, end) = (key.began, key.beats == 1, key.beats == KEY_BEATS);
-        let event = TelephoneEvent { event: key.event, end, duration: key.beats * BEAT_UNITS as u16 };
+        let event = TelephoneEvent { event: key.event, end, duration: key.beats * beat_units as u16 };
         if end {
             self.key = None;
             self.next_key = self.beats + GAP_BEATS;
