@@ -248,7 +248,8 @@ impl Gateway {
             metrics,
             api_config,
         )
-        .with_prerequisites(engine.clone(), issuers.clone());
+        .with_prerequisites(engine.clone(), issuers.clone())
+        .with_configuration(config.clone());
         let kept = prerequisites::keep(engine, issuers, ledger.clone(), config.clone());
         tasks.spawn(until_stopped(kept, stopped.clone()));
         let until = stopped.clone();

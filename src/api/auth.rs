@@ -98,16 +98,35 @@ enum Proof {
     Token([u8; 32]),
     /// A token of Entra's, good until then.
     Entra { object_id: String, until: SystemTime },
+    /// A token of a session, by the session's id.
+    Session(String),
 }
 
 impl Caller {
-    /// Whether the token still stands for the same principal. A stream that lives for hours asks now
+    /// The bearer of a session, who may be this now.
+    pub(super) fn of_session(id: String, actor: Actor) -> Caller {
+        Caller { principal: Principal { token: id.clone(), actor }, proof: Proof::Session(id) }
+    }
+
+    /// The session whose token was shown.
+    pub(super) fn session(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Session(id) => Some(id),
+            Proof::Token(_) | Proof::Entra { .. } => None,
+        }
+    }
+
+    /// Whether what was shown still stands for the same principal. A stream that lives for hours asks now
     /// and then, so that a token taken away also ends what was opened with it.
-    pub(super) fn still_good(&self, tokens: &Tokens, now: SystemTime) -> bool {
-        let sha256 = match &self.proof {
-            Proof::Token(sha256) => sha256,
-            Proof::Entra { until, .. } => return now < *until,
-        };
+    pub(super) fn still_good(&self, state: &ApiState, now: SystemTime) -> bool {
+        match &self.proof {
+            Proof::Token(sha256) => self.is_token(sha256, &state.tokens().load(), now),
+            Proof::Entra { until, .. } => now < *until,
+            Proof::Session(id) => state.session_stands(id, &self.principal.actor, now),
+        }
+    }
+
+    fn is_token(&self, sha256: &[u8; 32], tokens: &Tokens, now: SystemTime) -> bool {
         tokens
             .find(sha256, now)
             .is_some_and(|token| token.name == self.principal.token && token.actor == self.principal.actor)
@@ -116,7 +135,7 @@ impl Caller {
     /// The caller's Entra object id, when Entra vouches for them.
     pub(super) fn entra_id(&self) -> Option<&str> {
         match &self.proof {
-            Proof::Token(_) => None,
+            Proof::Token(_) | Proof::Session(_) => None,
             Proof::Entra { object_id, .. } => Some(object_id),
         }
     }
@@ -142,10 +161,26 @@ fn known(token: &str, tokens: &Tokens, now: SystemTime) -> Option<Caller> {
     Some(Caller { principal, proof: Proof::Token(sha256) })
 }
 
+/// What an offered WebSocket subprotocol begins with when the rest is a token.
+const BEARER_PROTOCOL: &str = "bearer.";
+
+/// The token of a WebSocket that a browser opens: a page can set no header of it but the list of subprotocols. Like a
+/// header, it is said on purpose: no other site's page can make a browser say it.
+fn offered(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::UPGRADE)?;
+    let protocols = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let mut offered = protocols.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    offered.find_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL))
+}
+
 /// The one bearer token of a request.
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(authorization), None) = (given.next(), given.next()) else {
+    let (authorization, further) = (given.next(), given.next());
+    if let (None, Some(token)) = (authorization, offered(headers)) {
+        return Ok(token);
+    }
+    let (Some(authorization), None) = (authorization, further) else {
         return Err(refused("unauthenticated", "send one header `Authorization: Bearer TOKEN`"));
     };
     let bearer = authorization.to_str().ok().and_then(|text| text.split_once(' '));
@@ -172,6 +207,9 @@ fn refused(code: &'static str, detail: &'static str) -> Problem {
 pub(super) async fn recognise(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Problem> {
     let now = SystemTime::now();
     let token = bearer(headers)?;
+    if let Some(caller) = state.session_caller(token, now) {
+        return Ok(caller);
+    }
     if let (Some(issuers), Ok(engine)) = (state.issuers(), state.engine())
         && issuers.concerns(token)
         // A token of our own may look like any text, two dots included.
@@ -266,12 +304,32 @@ mod tests {
     }
 
     #[test]
+    fn a_browsers_websocket_shows_its_token_among_the_protocols() {
+        let offers = |protocols: &'static str| {
+            HeaderMap::from_iter([
+                (header::UPGRADE, "websocket".parse().unwrap()),
+                (header::SEC_WEBSOCKET_PROTOCOL, protocols.parse().unwrap()),
+            ])
+        };
+        assert!(identify(&offers("sidetone, bearer.open-sesame"), &tokens(None), UNIX_EPOCH).is_ok());
+        assert!(identify(&offers("sidetone, bearer.open-sesam"), &tokens(None), UNIX_EPOCH).is_err());
+        assert!(identify(&offers("sidetone, open-sesame"), &tokens(None), UNIX_EPOCH).is_err());
+        let mut no_websocket = offers("bearer.open-sesame");
+        no_websocket.remove(header::UPGRADE);
+        assert!(identify(&no_websocket, &tokens(None), UNIX_EPOCH).is_err());
+        let mut both = offers("bearer.open-sesame");
+        both.insert(header::AUTHORIZATION, "Bearer other".parse().unwrap());
+        assert!(identify(&both, &tokens(None), UNIX_EPOCH).is_err(), "a header comes first");
+    }
+
+    #[test]
     fn a_token_ends_and_so_does_what_was_opened_with_it() {
         let end = UNIX_EPOCH + Duration::from_secs(10);
         let caller = identify(&asking("Bearer open-sesame"), &tokens(Some(end)), UNIX_EPOCH).ok().unwrap();
-        assert!(caller.still_good(&tokens(Some(end)), UNIX_EPOCH));
-        assert!(!caller.still_good(&tokens(Some(end)), end));
-        assert!(!caller.still_good(&Tokens::default(), UNIX_EPOCH));
+        let hash = Sha256::digest(b"open-sesame").into();
+        assert!(caller.is_token(&hash, &tokens(Some(end)), UNIX_EPOCH));
+        assert!(!caller.is_token(&hash, &tokens(Some(end)), end));
+        assert!(!caller.is_token(&hash, &Tokens::default(), UNIX_EPOCH));
         assert!(identify(&asking("Bearer open-sesame"), &tokens(Some(end)), end).is_err());
     }
 }

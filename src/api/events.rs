@@ -36,6 +36,9 @@ const INCOMING_BYTES_MAX: usize = 4 * 1024;
 /// The longest a WebSocket client may take to accept one message.
 const SEND_MAX: Duration = Duration::from_secs(10);
 
+/// The subprotocol, for clients that offer any.
+const PROTOCOL: &str = "sidetone";
+
 /// Where to begin.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -93,7 +96,8 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 /// Follow events over a WebSocket.
 ///
 /// Each text message is one CloudEvents 1.0 document (see `CloudEvent`). Nothing is expected from
-/// the client. The close code is 1008 when the token is no longer good, 1001 when the gateway stops.
+/// the client. A page in a browser, which can set no header, offers the subprotocols `sidetone` and
+/// `bearer.TOKEN`; the first is agreed. The close code is 1008 when the token is no longer good, 1001 when the gateway stops.
 #[utoipa::path(get, path = "/v1/events/ws", operation_id = "followEventsByWebSocket", tag = "events", params(After),
     responses((status = 101, description = "The WebSocket is open"),
         (status = 426, description = "The request asks for no WebSocket", body = super::problem::ProblemDocument,
@@ -108,6 +112,7 @@ pub(super) async fn ws(
         Problem::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", rejection.body_text())
     })?;
     let events = Watch::open(&state, caller, after, "ws")?;
+    let upgrade = upgrade.protocols([PROTOCOL]);
     Ok(upgrade.max_message_size(INCOMING_BYTES_MAX).on_upgrade(move |socket| tell(socket, events)))
 }
 
@@ -200,8 +205,7 @@ impl Watch {
     /// The next thing to tell; none when the stream is over. Dropping the future loses nothing.
     async fn next(&mut self) -> Option<Told> {
         loop {
-            if self.state.closing() || !self.caller.still_good(&self.state.tokens().load(), SystemTime::now())
-            {
+            if self.state.closing() || !self.caller.still_good(&self.state, SystemTime::now()) {
                 return None;
             }
             if let Some(told) = self.ready.pop_front() {

@@ -12,6 +12,7 @@
 mod attempts;
 mod auth;
 mod calls;
+mod console;
 mod consult;
 mod entra;
 mod events;
@@ -20,9 +21,11 @@ mod idempotency;
 mod integration;
 mod legs;
 mod openapi;
+mod overview;
 mod problem;
 mod records;
 mod service;
+mod session;
 mod supervise;
 mod transfer;
 
@@ -32,6 +35,7 @@ use std::io;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -39,6 +43,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusHandle;
+use sbc_config::Config;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -112,6 +117,10 @@ struct Inner {
     metrics: PrometheusHandle,
     config: ApiConfig,
     attempts: attempts::Attempts,
+    sessions: session::Sessions,
+    trunks: overview::Trunks,
+    /// The configuration in force, for people and trunks; set once, before serving.
+    configuration: OnceLock<Arc<ArcSwap<Config>>>,
     /// Open event streams by token.
     streams: Mutex<HashMap<String, usize>>,
     closing: watch::Sender<bool>,
@@ -137,6 +146,9 @@ impl ApiState {
             metrics,
             config,
             attempts: attempts::Attempts::default(),
+            sessions: session::Sessions::default(),
+            trunks: overview::Trunks::default(),
+            configuration: OnceLock::new(),
             streams: Mutex::new(HashMap::new()),
             closing: watch::Sender::new(false),
             prerequisites: OnceLock::new(),
@@ -148,6 +160,17 @@ impl ApiState {
     pub fn with_prerequisites(self, engine: Engine, issuers: SharedIssuers) -> ApiState {
         let _ = self.0.prerequisites.set((engine, issuers));
         self
+    }
+
+    /// With the configuration in force: whoever signs in is somebody in it. Only the first call counts.
+    #[must_use]
+    pub fn with_configuration(self, configuration: Arc<ArcSwap<Config>>) -> ApiState {
+        let _ = self.0.configuration.set(configuration);
+        self
+    }
+
+    fn configuration(&self) -> Option<&Arc<ArcSwap<Config>>> {
+        self.0.configuration.get()
     }
 
     /// The prerequisite engine.
@@ -182,6 +205,14 @@ impl ApiState {
 
     fn attempts(&self) -> &attempts::Attempts {
         &self.0.attempts
+    }
+
+    fn sessions(&self) -> &session::Sessions {
+        &self.0.sessions
+    }
+
+    fn trunks(&self) -> &overview::Trunks {
+        &self.0.trunks
     }
 
     fn config(&self) -> &ApiConfig {
@@ -280,6 +311,8 @@ fn routes() -> OpenApiRouter<ApiState> {
     let guarded = guarded_routes();
     OpenApiRouter::with_openapi(openapi::frame())
         .merge(guarded)
+        .merge(secret_routes())
+        .routes(routes!(session::begin))
         .routes(routes!(service::healthz))
         .routes(routes!(service::readyz))
         .routes(routes!(service::metrics))
@@ -314,7 +347,16 @@ fn guarded_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(integration::test))
         .routes(routes!(integration::evidence))
         .routes(routes!(integration::preflight))
+        .routes(routes!(overview::get))
+        .routes(routes!(session::get, session::end))
+        .routes(routes!(session::list))
+        .routes(routes!(session::end_one))
         .routes(routes!(service::drain))
+}
+
+/// The routes that need a token and answer with a secret.
+fn secret_routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(session::create)).routes(routes!(session::renew))
 }
 
 /// The whole API as a service.
@@ -324,12 +366,19 @@ pub fn router(state: ApiState) -> Router {
     let guarded = guarded
         .route_layer(from_fn_with_state(state.clone(), idempotency::once))
         .route_layer(from_fn_with_state(state.clone(), auth::authenticate));
-    let open = Router::new()
+    let (secret, _) = secret_routes().split_for_parts();
+    let secret = secret
+        .route_layer(from_fn(session::without_key))
+        .route_layer(from_fn_with_state(state.clone(), auth::authenticate));
+    let sign_in = Router::new()
+        .route("/v1/session", axum::routing::post(session::begin))
+        .route_layer(from_fn(session::without_key));
+    let open = console::routes()
         .route("/v1/openapi.json", axum::routing::get(move || async move { document }))
         .route("/healthz", axum::routing::get(service::healthz))
         .route("/readyz", axum::routing::get(service::readyz))
         .route("/metrics", axum::routing::get(service::metrics));
-    around(guarded.merge(open), &state).with_state(state)
+    around(guarded.merge(secret).merge(sign_in).merge(open), &state).with_state(state)
 }
 
 /// The layers around all routes, the innermost first.
@@ -397,6 +446,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let upkeep = tokio::spawn(upkeep(state.clone()));
+    let trunks = tokio::spawn(overview::follow_trunks(state.clone()));
     let listener = Door::new(listener, state.config().connections_max);
     let closing = state.clone();
     let service = router(state.clone()).into_make_service_with_connect_info::<Source>();
@@ -416,6 +466,7 @@ pub async fn serve(
         }
     };
     upkeep.abort();
+    trunks.abort();
     result
 }
 
@@ -424,6 +475,7 @@ async fn upkeep(state: ApiState) {
     loop {
         beat.tick().await;
         state.0.metrics.run_upkeep();
+        state.sessions().forget(SystemTime::now());
         let oldest = SystemTime::now() - idempotency::KEY_LIFE;
         if let Err(error) = state.store().forget_keys(oldest, idempotency::KEYS_MAX).await {
             tracing::debug!(error = %error, "old idempotency keys could not be forgotten");

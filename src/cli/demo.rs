@@ -19,7 +19,7 @@ pub(super) fn run(demo: Demo) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match runtime.block_on(sim::demo(sim::DemoOptions { out: demo.out })) {
+    match runtime.block_on(sim::demo(sim::DemoOptions { out: demo.out, keep: demo.keep })) {
         Ok(_report) => ExitCode::SUCCESS,
         Err(error) => {
             super::complain(&error);

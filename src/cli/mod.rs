@@ -60,7 +60,8 @@ enum Command {
     ///
     /// Starts a gateway of its own on free ports, lets three simulated telephones call each other
     /// through it, goes through monitor, whisper, barge, hold and takeover over the public API,
-    /// measures who hears whom, and leaves one WAV file per party. Exit code 1 if a level is wrong.
+    /// measures who hears whom, and leaves one WAV file per party. Exit code 1 if a level is wrong. It
+    /// prints links that sign in to the console.
     #[cfg(feature = "sim")]
     Demo(Demo),
     /// Print the OpenAPI 3.1 document of the HTTP API.
@@ -142,6 +143,9 @@ struct Demo {
     /// Where the WAV files and the table go.
     #[arg(short, long, value_name = "DIR", default_value = "demo-out")]
     out: PathBuf,
+    /// Stay open afterwards, with calls going on, for whoever opens the console in a browser; Ctrl-C ends it.
+    #[arg(short, long)]
+    keep: bool,
     /// Log lines of the gateway besides the table.
     #[arg(long, env = "SIDETONE_LOG", default_value = "warn", value_name = "FILTER")]
     log: String,

@@ -52,6 +52,10 @@ async fn serve_until_told(
     let mut interrupt = signal(SignalKind::interrupt())?;
     let gateway = Gateway::start(config, source).await?;
     tracing::info!(api = %gateway.api_addr(), sip_udp = ?gateway.sip_udp_addr(), sip_tcp = ?gateway.sip_tcp_addr(), sip_tls = ?gateway.sip_tls_addr(), "ready");
+    tracing::info!(
+        "the console is at http://{}/console; POST /v1/sign-ins makes a link for somebody",
+        gateway.api_addr()
+    );
     tokio::select! {
         _ = terminate.recv() => {
             tracing::info!(seconds = drain.as_secs(), "draining; a second signal stops at once");

@@ -7,6 +7,7 @@
 
 mod cloud;
 mod screen;
+mod stay;
 mod teams;
 
 use std::io;
@@ -33,6 +34,8 @@ const STEPS: usize = 10;
 pub struct DemoOptions {
     /// Where the WAV files and the table go. Made if it is not there.
     pub out: PathBuf,
+    /// Whether the house stays open afterwards, with calls going on, until the program is interrupted.
+    pub keep: bool,
 }
 
 /// What the demo did.
@@ -106,22 +109,27 @@ pub enum DemoError {
 /// [`DemoError`]: what did not happen, or every level that was wrong. What was heard is written down in either case,
 /// as far as it came.
 pub async fn demo(options: DemoOptions) -> Result<DemoReport, DemoError> {
-    let out = options.out;
+    let DemoOptions { out, keep } = options;
     std::fs::create_dir_all(&out).map_err(|source| DemoError::File { path: out.clone(), source })?;
     let acs = AcsSim::start().await.map_err(StageError::from)?;
     let stage = Stage::start(Setting { acs: Some(acs.clone()), ..Setting::default() }).await?;
     let mut play = Play { stage: &stage, screen: Screen::open(), steps: Vec::new(), ears: Vec::new() };
     play.screen.opening(&play.party());
+    play.welcome().await?;
     let played = play.all(&acs).await;
-    let Play { screen, steps, ears, .. } = play;
-    let written = write(&out, &ears, &steps);
+    let written = write(&out, &play.ears, &play.steps);
+    let report = DemoReport { out, steps: std::mem::take(&mut play.steps) };
+    let wrong = report.wrong();
+    if played.is_ok() && written.is_ok() {
+        play.screen.closing(&report, wrong.is_empty());
+        if keep && wrong.is_empty() {
+            play.ears.clear();
+            play.stay().await?;
+        }
+    }
     stage.stop().await;
     played?;
     written?;
-
-    let report = DemoReport { out, steps };
-    let wrong = report.wrong();
-    screen.closing(&report, wrong.is_empty());
     if wrong.is_empty() { Ok(report) } else { Err(DemoError::Levels(wrong)) }
 }
 

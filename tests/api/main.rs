@@ -8,5 +8,6 @@ mod logs;
 mod problems;
 mod records;
 mod rights;
+mod sessions;
 mod stage;
 mod webhooks;

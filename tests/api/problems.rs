@@ -28,7 +28,7 @@ async fn whatever_goes_wrong_is_said_in_one_form() {
     let supervisions = format!("{call}/supervisions");
     let dtmf = format!("{call}/legs/{AGENT}/dtmf");
     is_problem(&stage.get("/v1/nothing", "admin").await, 404, "no_such_path", "/v1/nothing");
-    is_problem(&stage.get("/", "").await, 404, "no_such_path", "/");
+    is_problem(&stage.get("/nothing", "").await, 404, "no_such_path", "/nothing");
     is_problem(&stage.get("/v1/calls/7", "admin").await, 404, "not_found", "/v1/calls/7");
     is_problem(&stage.get("/v1/calls", "").await, 401, "unauthenticated", "/v1/calls");
     is_problem(&stage.get("/v1/calls", "nobody").await, 401, "token_invalid", "/v1/calls");
@@ -168,6 +168,8 @@ async fn every_documented_operation_is_served() {
         for (method, operation) in item.as_object().unwrap() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let token = match operation["tags"][0].as_str().unwrap() {
+                // They have stories of their own, in sessions.rs.
+                "sessions" => continue,
                 "service" => "operator",
                 _ if path == "/v1/audit" => "admin",
                 _ => "software",
@@ -197,7 +199,7 @@ async fn every_documented_operation_is_served() {
             served += 1;
         }
     }
-    assert_eq!(served, 38);
+    assert_eq!(served, 39);
 }
 
 #[tokio::test]

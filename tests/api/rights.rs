@@ -56,6 +56,14 @@ async fn every_role_gets_what_the_table_of_acts_says() {
         (Method::POST, "/v1/preflights".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, "/v1/cdr".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, "/v1/audit".into(), [403, 403, 403, 403, 200, 403, 200, 200, 403]),
+        (Method::GET, "/v1/overview".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
+        (Method::POST, "/v1/sign-ins".into(), [201, 403, 403, 403, 201, 201, 403, 404, 404]),
+        (Method::GET, "/v1/session".into(), [200; 9]),
+        // None of these tokens is a session's.
+        (Method::POST, "/v1/session/renew".into(), [409; 9]),
+        (Method::DELETE, "/v1/session".into(), [409; 9]),
+        (Method::GET, "/v1/sessions".into(), [403, 403, 403, 403, 200, 200, 403, 200, 200]),
+        (Method::DELETE, "/v1/sessions/ses_1".into(), [403, 403, 403, 403, 404, 404, 403, 404, 404]),
         (Method::GET, "/metrics".into(), [403, 403, 403, 403, 403, 403, 200, 403, 403]),
         (Method::POST, "/v1/drain".into(), [403, 403, 403, 403, 403, 403, 202, 403, 403]),
     ];

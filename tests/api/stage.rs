@@ -40,6 +40,8 @@ pub struct Stage {
     pub base: String,
     pub http: reqwest::Client,
     pub tokens: SharedTokens,
+    /// Who the people are, as the configuration has them.
+    pub people: Arc<ArcSwap<Config>>,
     pub ledger: Ledger,
     pub board: Arc<Board>,
     pub url: String,
@@ -79,11 +81,13 @@ impl Stage {
         let board = Arc::new(Board::default());
         tokio::spawn(play_switchboard(inbox, board.clone()));
         let tokens: SharedTokens = Arc::new(ArcSwap::from_pointee(all_tokens()));
+        let people = Arc::new(ArcSwap::from_pointee(house("['support']")));
         let readiness = Arc::new(Readiness::default());
         readiness.set_listeners_up(true);
         let handle = metrics::install().unwrap();
         let state = ApiState::new(desk, tokens.clone(), ledger.clone(), readiness, handle, config)
-            .with_prerequisites(engine(), Arc::new(ArcSwap::from_pointee(Issuers::default())));
+            .with_prerequisites(engine(), Arc::new(ArcSwap::from_pointee(Issuers::default())))
+            .with_configuration(people.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -93,7 +97,7 @@ impl Stage {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(SOON).build().unwrap();
         let stop = Some(stop);
-        Stage { base, http, tokens, ledger, board, url, serving, stop, writing, _dir: dir }
+        Stage { base, http, tokens, people, ledger, board, url, serving, stop, writing, _dir: dir }
     }
 
     /// Stops everything in good order.
@@ -401,6 +405,40 @@ fn engine() -> Engine {
     engine
 }
 
+/// The people behind the tokens, and a customer. `teams` are Sam's; without any he is not among them.
+pub fn house(teams: &str) -> Config {
+    struct NoSecrets;
+    impl SecretSource for NoSecrets {
+        fn file(&self, _: &str) -> Result<String, SecretError> {
+            Err(SecretError::NotFound)
+        }
+
+        fn env(&self, _: &str) -> Result<String, SecretError> {
+            Err(SecretError::NotFound)
+        }
+    }
+    let mut text =
+        "sip.udp = '127.0.0.1:5060'\n[[tenant]]\nid = 'acme'\n[[tenant]]\nid = 'zeta'\n".to_owned();
+    for team in ["support", "sales"] {
+        text += &format!("[[team]]\nid = '{team}'\ntenant = 'acme'\n");
+    }
+    let people = [
+        ("alice", "agent", "['support']"),
+        ("bob", "agent", "['support']"),
+        ("sam", "supervisor", teams),
+        ("tom", "supervisor", "['sales']"),
+        ("carol", "customer", "['support']"),
+    ];
+    for (person, role, teams) in people.into_iter().filter(|(.., teams)| !teams.is_empty()) {
+        text += &format!(
+            "[[person]]\nid = '{person}'\ntenant = 'acme'\nrole = '{role}'\nteams = {teams}\n\
+             display_name = '{person} of Acme'\ncontact = 'sip:{person}@127.0.0.1:5090'\n"
+        );
+    }
+    text += "[[trunk]]\nid = 'carrier'\ntenant = 'acme'\nsources = ['127.0.0.2/32']\n";
+    Config::parse(&text, &NoSecrets).unwrap()
+}
+
 /// The body that makes each write valid.
 pub fn body_for(path: &str) -> Value {
     match path.rsplit('/').next() {
@@ -411,6 +449,7 @@ pub fn body_for(path: &str) -> Value {
         Some("evidence") => json!({"attest": {"check": "T10", "verdict": "pass", "note": "change 4711"}}),
         Some("preflights") => json!({"target": "+14255550100"}),
         Some("transfers") => json!({"mode": "blind", "target": "erin"}),
+        Some("sign-ins") => json!({"person": "alice"}),
         Some("consults") => json!({"target": "erin"}),
         Some(last) if last.starts_with("con_") => json!({"speak_to": "both"}),
         Some(last) if last.starts_with("sup_") => json!({"role": "barge"}),

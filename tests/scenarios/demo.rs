@@ -7,7 +7,7 @@ use crate::Story;
 #[tokio::test]
 async fn the_demo_plays_to_its_end_with_every_level_right() -> Story {
     let folder = tempfile::tempdir()?;
-    let report = demo(DemoOptions { out: folder.path().join("out") }).await?;
+    let report = demo(DemoOptions { out: folder.path().join("out"), keep: false }).await?;
 
     assert_eq!(report.steps.len(), 10);
     for name in ["customer.wav", "alice.wav", "sam.wav"] {

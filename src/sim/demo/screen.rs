@@ -52,6 +52,23 @@ impl Screen {
         show(&text);
     }
 
+    /// Where the console is, and a link for each who can sign in.
+    pub(super) fn console(&self, address: &str, links: &[(String, &str)]) {
+        let mut text =
+            format!("\nThe console is at {}. A link signs in once:\n", self.style.ink(Ink::Strong, address));
+        for (link, meaning) in links {
+            let _ = writeln!(text, "  {meaning}\n    {link}");
+        }
+        show(&text);
+    }
+
+    pub(super) fn staying(&self) {
+        let stays = self.style.ink(Ink::Strong, "The house stays open, and calls go on.");
+        show(&format!(
+            "\n{stays} Open a link from above in a browser, each in a tab of its own. Ctrl-C ends it.\n"
+        ));
+    }
+
     pub(super) fn announce(&self, number: usize, of: usize, title: &str, meaning: &str, request: &str) {
         let title = self.style.ink(Ink::Strong, &format!("[{number}/{of}] {title}"));
         let request = self.style.ink(Ink::Faint, request);

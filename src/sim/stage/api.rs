@@ -64,6 +64,8 @@ impl ApiError {
 pub struct Call {
     /// Its id.
     pub id: String,
+    /// The calling number.
+    pub from: String,
     /// `ringing`, `talking` or `ending`.
     pub state: String,
     /// Its legs.
@@ -170,6 +172,18 @@ impl Api {
     /// The same with another token.
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// A link that signs somebody in to the console, once; the bearer of the token when nobody is named.
+    pub async fn sign_in_link(&self, person: Option<&str>) -> Result<String, ApiError> {
+        let body = person.map_or_else(|| json!({}), |person| json!({ "person": person }));
+        let answer = self.ask(Method::POST, "/v1/sign-ins", Some(body)).await?;
+        Ok(self.url(answer["link"].as_str().unwrap_or_default()))
     }
 
     /// The live calls this token may see.

@@ -143,6 +143,8 @@ pub enum TokenOf {
     Sue,
     /// A supervisor of another team.
     Stranger,
+    /// The administrator of the tenant.
+    Admin,
     /// Another program.
     Crm,
 }
@@ -155,6 +157,7 @@ impl TokenOf {
             Self::Sam => "sam-stage-token",
             Self::Sue => "sue-stage-token",
             Self::Stranger => "stranger-stage-token",
+            Self::Admin => "admin-stage-token",
             Self::Crm => "crm-stage-token",
         }
     }
@@ -291,6 +294,12 @@ impl Stage {
     /// The API with another token.
     pub fn api_of(&self, token: TokenOf) -> Api {
         self.api.with_token(token.clear())
+    }
+
+    /// A link that signs somebody in to the console, made with this token.
+    pub async fn sign_in_link(&self, token: TokenOf, person: Option<&str>) -> Result<String, StageError> {
+        let made = self.api_of(token).sign_in_link(person).await;
+        made.map_err(|source| StageError::Api { what: "make a sign-in link", source })
     }
 
     /// Another telephone that knows the gateway, with the options of one on this stage.
@@ -534,7 +543,7 @@ calls_max = 20
 {certificate}
 [[tenant]]
 id = "demo"
-name = "Stage"
+name = "Demo contact centre"
 [[team]]
 id = "support"
 tenant = "demo"
@@ -562,13 +571,14 @@ sources = ["{CARRIER_IP}/32"]
     for (id, role, team, extension) in registered {
         text += &format!(
             "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\nteams = [\"{team}\"]\n\
-             extension = \"{extension}\"\nregister = {{ username = \"{id}\", password_file = \"{id}\" }}\n{}",
+             display_name = \"{}\"\nextension = \"{extension}\"\nregister = {{ username = \"{id}\", password_file = \"{id}\" }}\n{}",
+            capital(id),
             if id == "sam" { sams } else { "" }
         );
     }
     text += &format!(
         "[[person]]\nid = \"sue\"\ntenant = \"demo\"\nrole = \"supervisor\"\nteams = [\"support\"]\n\
-         extension = \"201\"\ncontact = \"sip:sue@{sue}\"\n"
+         display_name = \"Sue\"\nextension = \"201\"\ncontact = \"sip:sue@{sue}\"\n"
     );
     let routes = [
         ("alice", ALICES_NUMBER, r#""alice""#),
@@ -586,6 +596,7 @@ sources = ["{CARRIER_IP}/32"]
         ("sam", TokenOf::Sam, "role = \"supervisor\"\nperson = \"sam\""),
         ("sue", TokenOf::Sue, "role = \"supervisor\"\nperson = \"sue\""),
         ("stranger", TokenOf::Stranger, "role = \"supervisor\"\nperson = \"stranger\""),
+        ("admin", TokenOf::Admin, "role = \"tenant_admin\""),
         ("crm", TokenOf::Crm, "role = \"integration\""),
     ];
     for (id, token, rest) in tokens {
@@ -600,6 +611,12 @@ sources = ["{CARRIER_IP}/32"]
         text += &acs.config("demo", ALICES_NUMBER, &listener, &setting.acs_more);
     }
     text
+}
+
+/// A name as people write it.
+fn capital(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + letters.as_str())
 }
 
 /// A folder for the store: given, or temporary and gone with the stage.

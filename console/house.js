@@ -1,0 +1,162 @@
+// What is known of the house: its people, its trunks, the live calls. Events say what to look at again; the API says
+// how it is. So a lost event costs a moment and never a wrong picture for good.
+
+import { get, me, renew, socket } from "./api.js";
+
+const RETRY_FIRST = 500;
+const RETRY_MAX = 10_000;
+// Trunks and accounts are told to administrators only; the others look.
+const LOOK_AGAIN = 15_000;
+
+export const house = {
+  // "connecting", "live" or "away".
+  line: "connecting",
+  overview: null,
+  calls: new Map(),
+  // By call: supervisions, table of who hears whom, timeline.
+  supervisions: new Map(),
+  audio: new Map(),
+  timeline: new Map(),
+  // Legs that ring for whoever is signed in, by leg.
+  ringing: new Map(),
+};
+
+const listeners = new Set();
+const watchers = new Set();
+let ws = null;
+let seen = null;
+let retry = RETRY_FIRST;
+let timer = 0;
+let looking = 0;
+const stale = new Set();
+
+// Called when something changed.
+export const onChange = (listener) => listeners.add(listener);
+// Called with every event.
+export const onEvent = (watcher) => watchers.add(watcher);
+export const changed = () => listeners.forEach((listener) => listener());
+
+export const person = (id) => house.overview?.people.find((one) => one.id === id);
+export const nameOf = (id) => person(id)?.name ?? id;
+
+export async function open() {
+  close();
+  seen = null;
+  connect();
+  await everything();
+  looking = setInterval(() => overview().then(changed, () => {}), LOOK_AGAIN);
+}
+
+export function close() {
+  clearTimeout(timer);
+  clearInterval(looking);
+  const old = ws;
+  ws = null;
+  old?.close();
+  for (const map of [house.calls, house.supervisions, house.audio, house.timeline, house.ringing]) map.clear();
+  house.overview = null;
+}
+
+function connect() {
+  if (!me()) return;
+  house.line = "connecting";
+  const mine = socket(`/v1/events/ws${seen === null ? "" : `?after=${seen}`}`);
+  ws = mine;
+  const resuming = seen !== null;
+  mine.onopen = () => {
+    retry = RETRY_FIRST;
+    house.line = "live";
+    // Where it went on from the number seen last, nothing was missed.
+    if (!resuming) everything().catch(() => {});
+    changed();
+  };
+  mine.onmessage = ({ data }) => hear(JSON.parse(data));
+  mine.onclose = async ({ code }) => {
+    if (ws !== mine) return;
+    house.line = "away";
+    changed();
+    // 1008: the token is no longer good. Either it can be renewed, or this signs out.
+    if (code === 1008) await renew().catch(() => {});
+    timer = setTimeout(connect, retry * (0.75 + Math.random() / 2));
+    retry = Math.min(retry * 2, RETRY_MAX);
+  };
+}
+
+function hear(event) {
+  if (event.type === "journal.gap") {
+    everything().catch(() => {});
+    return;
+  }
+  seen = Number(event.seq);
+  const call = event.subject;
+  if (call) {
+    house.timeline.get(call)?.push(event);
+    refresh(call);
+  } else {
+    overview().then(changed, () => {});
+  }
+  for (const watcher of watchers) watcher(event);
+}
+
+async function everything() {
+  const [, { items }] = await Promise.all([overview(), get("/v1/calls")]);
+  house.calls = new Map(items.map((call) => [call.id, call]));
+  await Promise.all(items.map((call) => supervisions(call.id)));
+  changed();
+}
+
+async function overview() {
+  house.overview = await get("/v1/overview");
+}
+
+// Looks at a call again, once for all events of a moment.
+export function refresh(call) {
+  if (stale.has(call)) return;
+  stale.add(call);
+  queueMicrotask(async () => {
+    // What comes from now on may be newer than the answer.
+    stale.delete(call);
+    try {
+      const [fresh] = await Promise.all([get(`/v1/calls/${call}`), supervisions(call)]);
+      house.calls.set(call, fresh);
+      if (house.audio.has(call)) house.audio.set(call, await get(`/v1/calls/${call}/audio`));
+    } catch (problem) {
+      if (problem.status === 404) {
+        house.calls.delete(call);
+        house.supervisions.delete(call);
+        house.audio.delete(call);
+      } else if (problem.status === 403) {
+        house.calls.delete(call);
+      }
+    }
+    changed();
+  });
+}
+
+async function supervisions(call) {
+  if (me()?.role === "agent") return;
+  const { items } = await get(`/v1/calls/${call}/supervisions`);
+  house.supervisions.set(call, items);
+}
+
+// Begins to look at who hears whom in a call.
+export async function lookAtAudio(call) {
+  house.audio.set(call, await get(`/v1/calls/${call}/audio`));
+}
+
+// Everything a call has been through.
+export async function lookAtTimeline(call) {
+  const { items } = await get(`/v1/calls/${call}/timeline`);
+  house.timeline.set(call, items);
+  changed();
+}
+
+// The leg of whoever is signed in, in this call.
+export const myLeg = (call) => call?.legs.find((leg) => leg.person && leg.person === me()?.person);
+// Who a leg is, for people.
+export function legName(call, id) {
+  const leg = call?.legs.find((one) => one.id === id);
+  if (!leg) return "someone";
+  if (leg.person) return nameOf(leg.person);
+  return leg.role === "customer" ? "the customer" : leg.role === "expert" ? "the expert" : "someone";
+}
