@@ -431,14 +431,17 @@ impl Door {
             (Why::Terminate, Ok(_)) => self.end_as_wanted(id, String::new()),
             (Why::Terminate, Err(failure)) => {
                 if !failure.is_gone {
-                    tracing::warn!(leg = %id, detail = failure.detail, "ACS did not end a call");
+                    tracing::warn!(leg = %id, "ACS did not end a call");
+                    // In ACS's words, which may name people.
+                    tracing::debug!(leg = %id, detail = failure.detail, "because");
                 }
                 self.end_as_wanted(id, failure.detail);
             }
             (Why::Reject, _) | (Why::Aside, Ok(_)) => {}
             (Why::Aside, Err(failure)) if failure.is_gone => leg.look_at = Some(now),
             (Why::Aside, Err(failure)) => {
-                tracing::info!(leg = %id, detail = failure.detail, "ACS did not do what a leg can do without");
+                tracing::info!(leg = %id, "ACS did not do what a leg can do without");
+                tracing::debug!(leg = %id, detail = failure.detail, "because");
             }
         }
         self.arm(id);
@@ -504,7 +507,8 @@ impl Door {
                 }
             }
             Happened::StreamingFailed(detail) => {
-                tracing::info!(leg = %id, detail, "a media stream failed");
+                tracing::info!(leg = %id, "a media stream failed");
+                tracing::debug!(leg = %id, detail, "because");
                 self.stream_failed(now, id);
             }
             Happened::StreamingStarted | Happened::StreamingStopped | Happened::SendDtmfFailed => {}

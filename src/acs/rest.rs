@@ -620,6 +620,26 @@ mod tests {
         assert_eq!(seen.len(), 26, "every operation: {seen:?}");
     }
 
+    #[tokio::test]
+    async fn an_error_on_the_way_names_neither_path_nor_number() {
+        let _named = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        // Nobody listens at this address: it was free a moment ago.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let key = AccessKey::from_base64("MDEyMw==").unwrap();
+        let endpoint = format!("http://{free}");
+        let client =
+            Client::new(reqwest::Client::new(), &endpoint, "2026-03-12", Credential::Key(key)).unwrap();
+        let who = RawId::new("4:+15550100").unwrap();
+        let connection = "401f2500".to_owned();
+        let error = client.ask(&Operation::GetParticipant { connection, who }).await.unwrap_err();
+        assert!(matches!(error, RestError::Unreachable { .. }), "{error:?}");
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        let text = format!("{error} {error:?} {source:?} {}", error.detail());
+        for secret in ["15550100", "401f2500", "participants"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+    }
+
     #[test]
     fn a_uuid_is_one() {
         let id = uuid();

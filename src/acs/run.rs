@@ -172,7 +172,7 @@ impl Acs {
                         tasks.spawn(async move {
                             let Ok(_permit) = room.acquire().await else { return };
                             let done = match clients.get(&asking.resource) {
-                                Some(client) => ask(client, &asking.operation).await,
+                                Some(client) => ask(client, asking.leg, &asking.operation).await,
                                 None => Err(not_configured()),
                             };
                             // A door that is gone wants to know nothing.
@@ -224,27 +224,32 @@ fn entra(resource: &AcsId) -> Result<Arc<dyn TokenSource>, OpenError> {
     Ok(Arc::new(Azure::new(credential)))
 }
 
-async fn ask(client: &Client, operation: &Operation) -> Result<CallConnection, Failure> {
+async fn ask(client: &Client, leg: LegId, operation: &Operation) -> Result<CallConnection, Failure> {
     let answer = client.ask(operation).await.map_err(|error| {
-        log(&error);
+        log(leg, &error);
         Failure { is_gone: error.is_gone(), cause: error.cause(), detail: error.detail() }
     })?;
     // Most operations answer with something else, or nothing, which nobody needs.
     Ok(serde_json::from_value(answer).unwrap_or_default())
 }
 
-fn log(error: &RestError) {
+/// The service's numbers, and what it calls the request; its words may name people and are for debug.
+fn log(leg: LegId, error: &RestError) {
     match error {
-        RestError::Refused { status: 401 | 403, operation, code, .. } => {
-            tracing::warn!(
-                operation,
-                code,
-                "ACS does not let us; check the access key, the clock and the resource"
-            );
+        RestError::Refused { status, operation, code, request_id, message } => {
+            if [401, 403].contains(status) {
+                tracing::warn!(
+                    %leg, operation, status, code, request_id,
+                    "ACS does not let us; check the access key, the clock and the resource"
+                );
+            } else {
+                tracing::info!(%leg, operation, status, code, request_id, "ACS refuses an operation");
+            }
+            tracing::debug!(%leg, message, "because");
         }
         other => {
             use std::error::Error as _;
-            tracing::info!(error = %other, because = ?other.source(), "an operation failed");
+            tracing::info!(%leg, error = %other, because = ?other.source(), "an operation failed");
         }
     }
 }

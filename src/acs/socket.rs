@@ -87,7 +87,7 @@ pub(super) async fn run(house: Arc<House>, leg: LegId, wire: LegWire, rate: u32,
                         match (known.then(|| inlet.at_rate(rate)).flatten(), Outlet::new(rate)) {
                             (Some(at_rate), Some(out)) => (inlet, outlet) = (at_rate, out),
                             _ => {
-                                tracing::warn!(%leg, rate, channels, encoding, "ACS streams what we cannot play");
+                                tracing::warn!(%leg, rate, channels, "ACS streams what we cannot play");
                                 break;
                             }
                         }

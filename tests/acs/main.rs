@@ -8,6 +8,7 @@
 mod calls;
 mod door;
 mod flood;
+mod logs;
 mod sdk;
 mod supervision;
 mod support;

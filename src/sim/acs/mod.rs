@@ -52,6 +52,12 @@ pub struct Faults {
     pub answers_lost: u32,
     /// What is wrong with the tokens on callbacks and streams.
     pub token: Flaw,
+    /// What is wrong with those on streams alone.
+    pub stream_token: Option<Flaw>,
+    /// Operations that are refused, by the ends of their paths.
+    pub refused: Vec<String>,
+    /// What the service says where it has words for people.
+    pub words: String,
     /// Callback addresses need not be https.
     pub plain_http: bool,
 }
@@ -94,6 +100,7 @@ struct World {
     ringing: HashMap<String, Ringing>,
     calls: HashMap<String, Call>,
     behaviours: HashMap<String, Behaviour>,
+    names: HashMap<String, String>,
     /// Answers by Repeatability-Request-ID.
     repeated: HashMap<String, (u16, Value)>,
     faults: Faults,
@@ -200,6 +207,11 @@ impl AcsSim {
         self.0.world().behaviours.insert(raw_id.to_owned(), behaviour);
     }
 
+    /// Somebody is shown under a name when they call.
+    pub fn is_named(&self, raw_id: &str, name: &str) {
+        self.0.world().names.insert(raw_id.to_owned(), name.to_owned());
+    }
+
     /// Somebody calls a number of the resource; the secret that answers the call. Event Grid tells the gateway at
     /// `webhook` (path and query), in CloudEvents or its own schema.
     pub fn call(&self, from: &str, to: &str, voice: Voice, webhook: &str, cloud_events: bool) -> String {
@@ -212,9 +224,13 @@ impl AcsSim {
             correlation: correlation.clone(),
             until: Timestamp::now() + jiff::SignedDuration::from_secs(30),
         };
-        self.0.world().ringing.insert(context.clone(), ringing);
+        let name = {
+            let mut world = self.0.world();
+            world.ringing.insert(context.clone(), ringing);
+            world.names.get(from).cloned().unwrap_or_default()
+        };
         let data = json!({ "to": rest::identifier(to), "from": rest::identifier(from), "serverCallId": "c2lt",
-            "callerDisplayName": "", "incomingCallContext": context, "correlationId": correlation });
+            "callerDisplayName": name, "incomingCallContext": context, "correlationId": correlation });
         let (id, now) = (uuid(), Timestamp::now().to_string());
         let body = if cloud_events {
             json!({ "id": id, "source": "/sim", "subject": "/caller", "data": data, "time": now,
@@ -384,7 +400,8 @@ impl Inner {
                 "serverCallId": call.server_call, "correlationId": call.correlation,
                 "operationContext": call.context, "publicEventType": format!("Microsoft.Communication.{kind}") });
             if let Some((code, subcode)) = result {
-                data["resultInformation"] = json!({ "code": code, "subCode": subcode, "message": "" });
+                data["resultInformation"] =
+                    json!({ "code": code, "subCode": subcode, "message": world.faults.words });
             }
             if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
                 data.extend(more.clone());
@@ -466,7 +483,8 @@ impl Inner {
             inner.emit(&connection, "MediaStreamingStarted", Some((200, 0)), started).await;
             let signer = inner.clone();
             let token = move || {
-                let flaw = signer.world().faults.token;
+                let faults = signer.world().faults.clone();
+                let flaw = faults.stream_token.unwrap_or(faults.token);
                 signer.issuer.authorization(Timestamp::now(), flaw)
             };
             let gateway = inner.world().gateway.clone();

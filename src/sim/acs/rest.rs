@@ -114,7 +114,9 @@ fn judged(
     body: &[u8],
 ) -> ((u16, Value), Then) {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let words = inner.world().faults.words.clone();
     let refuse = |No(status, code, message): No| {
+        let message = if words.is_empty() { message } else { &words };
         ((status, json!({ "error": { "code": code, "message": message } })), Then::Nothing)
     };
     let target = uri.path_and_query().map_or("", |target| target.as_str());
@@ -136,6 +138,9 @@ fn judged(
     if world.faults.throttled > 0 {
         world.faults.throttled -= 1;
         return refuse(No(429, "8516", "Too many requests."));
+    }
+    if world.faults.refused.iter().any(|tail| uri.path().ends_with(tail.as_str())) {
+        return refuse(No(400, "8500", "The operation is refused."));
     }
     let repeated = header("repeatability-request-id").to_owned();
     if let Some(answer) = world.repeated.get(&repeated).filter(|_| !repeated.is_empty()) {
