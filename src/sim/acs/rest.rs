@@ -1,5 +1,7 @@
 //! The REST side: who may ask, what may be asked, and what then happens.
 
+mod begun;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -7,20 +9,19 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+
+use begun::{answer, connect, create, rate_of};
 
 use super::{Behaviour, Call, Entry, Inner, Talker, World, lock};
 use crate::acs::identifier::{Kind, RawId};
 use crate::acs::rest::uuid;
 use crate::acs::sign::{Signed, Unsigned, is_signed};
 use crate::acs::wire::{
-    AddParticipant, AnswerCall, CancelAdd, ConnectCall, CreateCall, ForParticipant, Identifier,
-    MediaStreaming, MoveParticipants, MuteParticipants, Play, Recognize, RedirectCall, RejectCall,
-    RemoveParticipant, SendDtmf, TransferCall,
+    AddParticipant, CancelAdd, ForParticipant, Identifier, MoveParticipants, MuteParticipants, Play,
+    Recognize, RedirectCall, RejectCall, RemoveParticipant, SendDtmf, TransferCall,
 };
 
 /// Versions the service knows.
@@ -369,81 +370,6 @@ fn carry_out(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Ans
     }
 }
 
-fn answer(world: &mut World, body: AnswerCall) -> Answer {
-    check_callback(world, &body.callback_uri)?;
-    check_stream(body.media_streaming_options.as_ref())?;
-    let ringing = world.ringing.remove(&body.incoming_call_context).ok_or(GONE)?;
-    if ringing.until < Timestamp::now() {
-        return Err(GONE);
-    }
-    let rate = rate_of(body.media_streaming_options.as_ref());
-    let talker = Talker::new(&ringing.from, ringing.voice, rate);
-    let call = new_call(body.callback_uri, body.operation_context, body.media_streaming_options);
-    let call = Call {
-        correlation: ringing.correlation,
-        source: ringing.from,
-        targets: vec![ringing.to],
-        talkers: Arc::new(vec![talker].into()),
-        ..call
-    };
-    let id = uuid();
-    let said = properties(&id, &call);
-    world.calls.insert(id.clone(), call);
-    Ok(Yes { status: 200, body: said, then: Then::Connect(id) })
-}
-
-fn create(world: &mut World, body: CreateCall) -> Answer {
-    check_callback(world, &body.callback_uri)?;
-    check_stream(body.media_streaming_options.as_ref())?;
-    let targets: Vec<RawId> = body.targets.iter().filter_map(Identifier::raw).collect();
-    if targets.is_empty() || targets.len() != body.targets.len() {
-        return Err(INVALID);
-    }
-    if targets.iter().any(|id| id.kind() == Kind::Phone) && body.source_caller_id_number.is_none() {
-        return Err(No(400, "8523", "SourceCallerIdNumber is required for phone numbers."));
-    }
-    let rate = rate_of(body.media_streaming_options.as_ref());
-    let mut call = new_call(body.callback_uri, body.operation_context, body.media_streaming_options);
-    call.targets = targets.iter().map(|id| id.as_str().to_owned()).collect();
-    call.source =
-        body.source_caller_id_number.map(|number| format!("4:{}", number.value)).unwrap_or_default();
-    let id = uuid();
-    let mut failed = None;
-    for target in &targets {
-        match world.behaviours.get(target.as_str()) {
-            Some(Behaviour::Answers(voice)) => {
-                lock(&call.talkers).push(Talker::new(target.as_str(), voice.clone(), rate));
-            }
-            Some(Behaviour::Fails(code, subcode)) => failed = Some((*code, *subcode)),
-            None => failed = Some((480, 10_037)),
-        }
-    }
-    let then = match failed.filter(|_| lock(&call.talkers).is_empty()) {
-        Some((code, subcode)) => Then::Fail(id.clone(), code, subcode),
-        None => Then::Connect(id.clone()),
-    };
-    let said = properties(&id, &call);
-    world.calls.insert(id, call);
-    Ok(Yes { status: 201, body: said, then })
-}
-
-fn connect(world: &mut World, body: ConnectCall) -> Answer {
-    check_callback(world, &body.callback_uri)?;
-    check_stream(body.media_streaming_options.as_ref())?;
-    let kind = body.call_locator.get("kind").and_then(Value::as_str).unwrap_or_default();
-    if !["serverCallLocator", "groupCallLocator", "roomCallLocator"]
-        .iter()
-        .any(|k| k.eq_ignore_ascii_case(kind))
-    {
-        return Err(INVALID);
-    }
-    let id = uuid();
-    let call = new_call(body.callback_uri, body.operation_context, body.media_streaming_options);
-    let said = properties(&id, &call);
-    world.calls.insert(id.clone(), call);
-    Ok(Yes { status: 200, body: said, then: Then::Connect(id) })
-}
-
 async fn happen(inner: &Arc<Inner>, then: Then) {
     match then {
         Then::Nothing => {}
@@ -471,46 +397,6 @@ async fn happen(inner: &Arc<Inner>, then: Then) {
             inner.emit(&id, "MediaStreamingStopped", Some((200, 0)), json!({})).await;
         }
     }
-}
-
-fn new_call(callback: String, context: Option<String>, streaming: Option<MediaStreaming>) -> Call {
-    Call {
-        server_call: "c2ltLXNlcnZlci1jYWxs".to_owned(),
-        correlation: uuid(),
-        callback,
-        context,
-        state: "connecting",
-        source: String::new(),
-        targets: Vec::new(),
-        sequence: 0,
-        held: Vec::new(),
-        muted: Vec::new(),
-        talkers: Arc::default(),
-        streaming,
-        stream: None,
-        figures: watch::Sender::default(),
-    }
-}
-
-fn check_callback(world: &World, uri: &str) -> Result<(), No> {
-    let fit = uri.starts_with("https://") || world.faults.plain_http && uri.starts_with("http://");
-    if fit { Ok(()) } else { Err(No(400, "8523", "The field CallbackUri is invalid")) }
-}
-
-fn check_stream(streaming: Option<&MediaStreaming>) -> Result<(), No> {
-    let Some(streaming) = streaming else { return Ok(()) };
-    let one_of = |said: &str, words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(said));
-    let url = streaming.transport_url.as_deref().unwrap_or_default();
-    let fit = one_of(&streaming.transport_type, &["websocket"])
-        && one_of(&streaming.audio_channel_type, &["mixed", "unmixed"])
-        && (url.starts_with("wss://") || url.starts_with("ws://"))
-        && streaming.audio_format.as_deref().is_none_or(|said| one_of(said, &["pcm16KMono", "pcm24KMono"]));
-    if fit { Ok(()) } else { Err(No(400, "8581", "The stream URL or its options are invalid.")) }
-}
-
-fn rate_of(streaming: Option<&MediaStreaming>) -> u32 {
-    let format = streaming.and_then(|streaming| streaming.audio_format.as_deref()).unwrap_or_default();
-    if format.eq_ignore_ascii_case("pcm24KMono") { 24_000 } else { 16_000 }
 }
 
 fn member(call: &Call, who: &Identifier) -> Result<String, No> {
