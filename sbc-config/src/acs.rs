@@ -1,6 +1,7 @@
 //! Azure Communication Services: the resources whose calls reach us, and how each is asked and believed.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -74,8 +75,51 @@ pub struct AcsIdentity {
 pub enum AcsCredential {
     /// With its access key, in base64.
     Key(Secret),
-    /// With tokens of Entra, for the identity that the machine gives us.
-    Entra,
+    /// With tokens of Entra.
+    Entra(Entra),
+}
+
+/// Whose tokens of Entra a resource is asked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entra {
+    /// What they are for; the double slash of the usual one is right.
+    pub scope: Arc<str>,
+    /// Who we are there.
+    pub identity: EntraIdentity,
+}
+
+/// Who we are to Entra.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntraIdentity {
+    /// Whoever the machine is.
+    Managed {
+        /// Which of its identities, if it has several.
+        client_id: Option<Arc<str>>,
+        /// Where the machine's metadata service is.
+        endpoint: Arc<str>,
+    },
+    /// A workload of Kubernetes; what is left out stands in its environment.
+    Workload {
+        /// The Entra tenant.
+        tenant: Option<Arc<str>>,
+        /// The application.
+        client_id: Option<Arc<str>>,
+        /// The file with the token of Kubernetes.
+        token_file: Option<PathBuf>,
+        /// Where Entra gives tokens.
+        authority: Arc<str>,
+    },
+    /// An application with a secret.
+    Secret {
+        /// The Entra tenant.
+        tenant: Arc<str>,
+        /// The application.
+        client_id: Arc<str>,
+        /// What it proves itself with.
+        secret: Secret,
+        /// Where Entra gives tokens.
+        authority: Arc<str>,
+    },
 }
 
 /// Somebody who signs tokens, and for whom.

@@ -59,7 +59,10 @@ mod trunk;
 use std::net::IpAddr;
 
 pub use access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
-pub use acs::{Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, TokenIssuer};
+pub use acs::{
+    Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, Entra, EntraIdentity,
+    TokenIssuer,
+};
 pub use address::{AddressError, Contact, Destination, Host, Transport};
 pub use certificate::{
     Duty, EXPIRY_WARNING_DAYS, KnownRoot, MICROSOFT_ROOTS, examine as examine_certificate, examine_roots,

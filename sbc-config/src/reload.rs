@@ -6,7 +6,7 @@ impl Config {
     /// The changed settings that only a restart brings into effect; empty if everything can be taken over.
     ///
     /// Listeners, the database, sockets and the buffers made with them are set up once. Limits, supervision,
-    /// emergency numbers, certificates, tenants, teams, people, trunks, routes, tokens and webhooks are looked up for
+    /// emergency numbers, certificates, tenants, teams, people, trunks, ACS resources, routes, tokens and webhooks are looked up for
     /// each call and request, so they change while calls go on.
     #[must_use]
     pub fn diff_needs_restart(old: &Self, new: &Self) -> Vec<&'static str> {
@@ -56,8 +56,8 @@ impl Config {
             acs_listener.body_bytes_max => "acs_listener.body_bytes_max"
             acs_listener.media_idle => "acs_listener.media_idle_s"
         };
-        // The clients of resources are made once; the door does not take up another set of them.
-        let resources = (old.acs != new.acs).then_some("acs");
+        // The door is opened at the start, if there is a resource; after that resources come and go.
+        let resources = (old.acs.is_empty() && !new.acs.is_empty()).then_some("acs");
         // Which certificate it shows is looked up for each connection; whether it shows one is not.
         let private = old.acs_listener.certificate.is_some() != new.acs_listener.certificate.is_some();
         let private = private.then_some("acs_listener.certificate");

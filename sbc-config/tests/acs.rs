@@ -5,7 +5,7 @@ mod expect;
 mod support;
 
 use expect::expect;
-use sbc_config::{AcsAudio, AcsChannels, AcsCredential, AcsDtmf, Config, Reach, Target};
+use sbc_config::{AcsAudio, AcsChannels, AcsCredential, AcsDtmf, Config, EntraIdentity, Reach, Target};
 use support::Drawer;
 
 const GOOD: &str = r#"
@@ -17,7 +17,7 @@ id = "acme"
 id = "contoso"
 tenant = "acme"
 endpoint = "https://contoso.communication.azure.com/"
-access_key_file = "key.txt"
+access_key_file = "base64.txt"
 callback_url = "https://gw.example.com/"
 resource_id = "11111111-1111-1111-1111-111111111111"
 webhook_secret_file = "key.txt"
@@ -59,6 +59,39 @@ fn a_resource_says_how_it_is_asked_and_whom_it_answers() {
 }
 
 #[test]
+fn a_resource_is_asked_with_tokens_of_whoever_we_are_to_entra() {
+    let identity = |entra: &str| {
+        let text = GOOD.replace("access_key_file = \"base64.txt\"", &format!("entra = {entra}"));
+        let config = Config::parse(&text, &Drawer).unwrap_or_else(|findings| panic!("{entra}: {findings:?}"));
+        assert!(!format!("{config:?}").contains("canary"), "no secret is printed");
+        let AcsCredential::Entra(entra) = config.acs[0].credential.clone() else { panic!("{entra}") };
+        assert_eq!(&*entra.scope, "https://communication.azure.com//.default");
+        entra.identity
+    };
+    for managed in ["true", "{ identity = \"managed\" }", "{}"] {
+        let EntraIdentity::Managed { client_id: None, endpoint } = identity(managed) else {
+            panic!("{managed}")
+        };
+        assert_eq!(&*endpoint, "http://169.254.169.254");
+    }
+    let workload = identity(r#"{ identity = "workload", token_file = "/var/run/token" }"#);
+    assert!(matches!(workload, EntraIdentity::Workload { tenant: None, token_file: Some(_), .. }));
+    let secret = r#"{ identity = "secret", tenant = "t", client_id = "c", client_secret_file = "key.txt" }"#;
+    let EntraIdentity::Secret { authority, .. } = identity(secret) else { panic!() };
+    assert_eq!(&*authority, "https://login.microsoftonline.com");
+}
+
+#[test]
+fn the_listener_shows_a_certificate_that_there_is() {
+    let certificate = "[[certificate]]\nid = \"gw\"\ncertificate_file = \"c\"\nkey_file = \"k\"\n";
+    let listener = "[acs_listener]\ncertificate = \"gw\"\n";
+    let parse = |more: &str| Config::parse(&format!("{GOOD}{more}"), &Drawer);
+    let config = parse(&format!("{certificate}{listener}")).unwrap_or_else(|findings| panic!("{findings:?}"));
+    assert_eq!(config.acs_listener.certificate.as_ref().map(|id| id.as_str()), Some("gw"));
+    assert!(parse(listener).is_err(), "there is none of that name");
+}
+
+#[test]
 fn what_is_wrong_with_a_resource_is_said_where_it_is() {
     expect(
         r#"
@@ -66,6 +99,22 @@ fn what_is_wrong_with_a_resource_is_said_where_it_is() {
         udp = "127.0.0.1:5060"
         [[tenant]]
         id = "acme"
+        [[acs]]                                              #! secret-unfit
+        id = "no-key"
+        tenant = "acme"
+        endpoint = "https://contoso.communication.azure.com"
+        callback_url = "https://gw.example.com"
+        resource_id = "x"
+        webhook_secret_file = "key.txt"
+        access_key_file = "key.txt"
+        [[acs]]
+        id = "no-app"
+        tenant = "acme"
+        endpoint = "https://contoso.communication.azure.com"
+        callback_url = "https://gw.example.com"
+        resource_id = "x"
+        webhook_secret_file = "key.txt"
+        entra = { identity = "secret", tenant = "t", tennant = "t" }   #! missing-key unknown-key
         [[acs]]                                              #! exactly-one missing-key exactly-one
         id = "contoso"
         tenant = "acme"

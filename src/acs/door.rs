@@ -190,6 +190,11 @@ impl Door {
         self.alarms.first().map(|(at, _)| *at)
     }
 
+    /// Whether legs of a resource are open.
+    pub fn has_legs_of(&self, resource: &AcsId) -> bool {
+        self.legs.values().any(|leg| leg.resource == *resource)
+    }
+
     /// How many legs are open.
     pub fn legs(&self) -> usize {
         self.legs.len()
@@ -302,7 +307,10 @@ impl Door {
     fn answer(&mut self, now: Instant, id: LegId) {
         let config = self.config.load_full();
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Some(acs) = config.acs(&leg.resource) else { return };
+        let Some(acs) = config.acs(&leg.resource) else {
+            // It is configured no more; the caller need not ring on.
+            return self.hang_up(now, id, Cause::Unreachable);
+        };
         let State::Offered(context) = &leg.state else { return }; // once is enough
         let incoming_call_context = context.expose().to_owned();
         leg.state = State::Asked;

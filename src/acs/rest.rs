@@ -46,20 +46,22 @@ pub enum Credential {
     /// With the resource's access key.
     Key(AccessKey),
     /// With tokens of Entra.
-    Tokens(Arc<dyn TokenSource>),
+    Tokens {
+        /// Where they come from.
+        source: Arc<dyn TokenSource>,
+        /// What they are for.
+        scope: Arc<str>,
+    },
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Credential::Key(_) => "Credential::Key(redacted)",
-            Credential::Tokens(_) => "Credential::Tokens",
+            Credential::Tokens { .. } => "Credential::Tokens",
         })
     }
 }
-
-/// The scope of tokens for Call Automation; the double slash is right.
-pub const SCOPE: &str = "https://communication.azure.com//.default";
 
 /// What is asked of the service. `connection` is a call connection id.
 #[derive(Debug, Clone, PartialEq)]
@@ -439,8 +441,8 @@ impl Client {
                     .header("x-ms-content-sha256", signed.content_sha256)
                     .header("authorization", signed.authorization);
             }
-            Credential::Tokens(tokens) => {
-                let token = tokens.token(SCOPE).await.map_err(|source| Failed {
+            Credential::Tokens { source, scope } => {
+                let token = source.token(scope).await.map_err(|source| Failed {
                     error: RestError::Token { operation, source },
                     retry: Retry::Never,
                 })?;

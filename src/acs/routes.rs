@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::Timestamp;
-use sbc_config::{Acs, AcsId, Config, Secret, TokenIssuer};
+use sbc_config::{Acs, AcsId, Config, Secret};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::mpsc;
@@ -23,13 +23,13 @@ use tokio::sync::mpsc;
 use crate::bridge::Bridge;
 use crate::call::LegId;
 use crate::connections::{self, Source};
-use crate::jwks::{Expects, Jwks};
 use crate::observe::metrics as names;
 
 use super::callback;
 use super::door::{Names, Paths};
-use super::grid::{Gate, Labels, Ours, Verdict};
+use super::grid::{Labels, Ours, Verdict};
 use super::identifier::RawId;
+use super::resources::Resources;
 use super::run::Input;
 use super::socket::{self, Sockets};
 use super::stream::MESSAGE_BYTES_MAX;
@@ -89,7 +89,7 @@ impl Paths for PathKey {
 
 /// What the routes share.
 pub(super) struct House {
-    resources: HashMap<String, Resource>,
+    pub(super) resources: Arc<Resources>,
     pub(super) bridge: Bridge,
     key: PathKey,
     pub(super) inputs: mpsc::Sender<Input>,
@@ -98,45 +98,6 @@ pub(super) struct House {
     known: Mutex<HashMap<LegId, Names>>,
     body_bytes_max: usize,
     pub(super) media_idle: Duration,
-}
-
-struct Resource {
-    acs: Acs,
-    gate: Mutex<Gate>,
-    tokens: Issuer,
-    webhook_tokens: Option<Issuer>,
-}
-
-struct Issuer {
-    keys: Jwks,
-    expects: Expects,
-}
-
-impl Issuer {
-    fn new(issuer: &TokenIssuer, http: &reqwest::Client) -> Issuer {
-        let expects = Expects {
-            issuers: vec![issuer.issuer.to_string()],
-            audiences: vec![issuer.audience.to_string()],
-        };
-        Issuer { keys: Jwks::new(&*issuer.jwks_url, http.clone()), expects }
-    }
-
-    /// Whether the request carries a token of this issuer for us.
-    async fn trusts(&self, headers: &HeaderMap) -> bool {
-        let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = value.and_then(|value| value.split_once(' '));
-        let Some((_, token)) = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("Bearer")) else {
-            return false;
-        };
-        match self.keys.verify(token.trim(), &self.expects, SystemTime::now()).await {
-            Ok(_) => true,
-            Err(fault) => {
-                metrics::counter!(names::ACS_DENIED).increment(1);
-                tracing::info!(%fault, "a token is not believed");
-                false
-            }
-        }
-    }
 }
 
 /// What is ours, for the webhook's gate.
@@ -162,20 +123,11 @@ impl House {
         config: &Config,
         bridge: Bridge,
         key: PathKey,
-        http: reqwest::Client,
+        resources: Arc<Resources>,
         inputs: mpsc::Sender<Input>,
     ) -> House {
-        let resources = config.acs.iter().map(|acs| {
-            let resource = Resource {
-                acs: acs.clone(),
-                gate: Mutex::default(),
-                tokens: Issuer::new(&acs.tokens, &http),
-                webhook_tokens: acs.webhook_tokens.as_ref().map(|issuer| Issuer::new(issuer, &http)),
-            };
-            (acs.id.to_string(), resource)
-        });
         House {
-            resources: resources.collect(),
+            resources,
             bridge,
             key,
             inputs,
@@ -233,7 +185,9 @@ async fn introduction(
     Query(credentials): Query<Credentials>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(resource) = house.resources.get(&resource) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(resource) = house.resources.open_to_calls(&resource) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     // The sender has a token only for deliveries; the secret stands in the address.
     if !is_secret(resource.acs.webhook_secret.as_ref(), credentials.secret.as_deref()) {
         return StatusCode::UNAUTHORIZED.into_response();
@@ -256,7 +210,9 @@ async fn event_grid(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let Some(resource) = house.resources.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    let Some(resource) = house.resources.open_to_calls(&name) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     if !is_secret(resource.acs.webhook_secret.as_ref(), credentials.secret.as_deref()) {
         return StatusCode::UNAUTHORIZED.into_response();
     }

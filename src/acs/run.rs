@@ -1,6 +1,5 @@
 //! The task that gives the door a clock, its clients and its listener.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use sbc_config::{AcsCredential, AcsId, Config};
+use sbc_config::{AcsId, Config};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -22,10 +21,9 @@ use crate::tls::{Tls, TlsError};
 use super::callback::Event;
 use super::door::{Door, Failure, Stream, Wanted, Why};
 use super::grid::IncomingCall;
-use super::rest::{BadEndpoint, Client, Credential, Operation, RestError};
+use super::resources::Resources;
+use super::rest::{BadEndpoint, Client, Operation, RestError};
 use super::routes::{self, House, PathKey};
-use super::sign::AccessKey;
-use super::token::{Azure, TokenSource};
 use super::wire::CallConnection;
 
 /// What waits to be handled. When it is full, callbacks wait and are at last sent again.
@@ -87,7 +85,7 @@ pub enum OpenError {
         /// The resource.
         resource: AcsId,
         /// Why.
-        source: azure_core::Error,
+        source: Box<azure_core::Error>,
     },
     /// HTTP.
     #[error("the HTTP client for ACS cannot be made")]
@@ -103,7 +101,6 @@ pub struct Acs {
     listener: connections::Door,
     house: Arc<House>,
     inputs: mpsc::Receiver<Input>,
-    clients: HashMap<AcsId, Client>,
     pieces: Pieces,
 }
 
@@ -118,18 +115,7 @@ impl Acs {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(OpenError::Http)?;
-        let mut clients = HashMap::new();
-        for acs in &config.acs {
-            let credential = match &acs.credential {
-                AcsCredential::Key(key) => {
-                    let key = AccessKey::from_base64(key.expose());
-                    Credential::Key(key.ok_or_else(|| OpenError::AccessKey(acs.id.clone()))?)
-                }
-                AcsCredential::Entra => Credential::Tokens(entra(&acs.id)?),
-            };
-            let client = Client::new(http.clone(), &acs.endpoint, &acs.api_version, credential)?;
-            clients.insert(acs.id.clone(), client);
-        }
+        let resources = Arc::new(Resources::open(pieces.config.clone(), http)?);
         let at = config.acs_listener.listen;
         let listener = TcpListener::bind(at).await.map_err(|source| OpenError::Listen { at, source })?;
         let listener = connections::Door::new(listener, config.acs_listener.connections_max);
@@ -140,8 +126,8 @@ impl Acs {
         let key = PathKey::random().map_err(OpenError::Randomness)?;
         let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
         let door = Door::new(pieces.config.clone(), Box::new(key.clone()));
-        let house = Arc::new(House::new(&config, pieces.bridge.clone(), key, http, inputs_in));
-        Ok(Acs { door, listener, house, inputs, clients, pieces })
+        let house = Arc::new(House::new(&config, pieces.bridge.clone(), key, resources, inputs_in));
+        Ok(Acs { door, listener, house, inputs, pieces })
     }
 
     /// Where the clouds are listened to.
@@ -151,12 +137,11 @@ impl Acs {
 
     /// Runs until the switchboard is gone.
     pub async fn run(self) {
-        let Acs { mut door, listener, house, mut inputs, clients, pieces } = self;
+        let Acs { mut door, listener, house, mut inputs, pieces } = self;
         let Pieces { mut orders, reports, .. } = pieces;
         let mut tasks = JoinSet::new();
         let serving = tokio::spawn(routes::serve(listener, house.clone()));
         let room = Arc::new(Semaphore::new(ASKING_MAX));
-        let clients = Arc::new(clients);
         loop {
             while let Some(wanted) = door.poll() {
                 match wanted {
@@ -166,13 +151,21 @@ impl Acs {
                             break;
                         }
                     }
-                    Wanted::Names(leg, names) => house.note(leg, names),
+                    Wanted::Names(leg, names) => {
+                        let over = names.is_none();
+                        house.note(leg, names);
+                        if over {
+                            house.resources.forget(|resource| door.has_legs_of(resource));
+                        }
+                    }
                     Wanted::Ask(asking) => {
-                        let (room, clients, back) = (room.clone(), clients.clone(), house.inputs.clone());
+                        let (room, back) = (room.clone(), house.inputs.clone());
+                        // As it is now: a secret may have changed.
+                        let resource = house.resources.get(asking.resource.as_str());
                         tasks.spawn(async move {
                             let Ok(_permit) = room.acquire().await else { return };
-                            let done = match clients.get(&asking.resource) {
-                                Some(client) => ask(client, asking.leg, &asking.operation).await,
+                            let done = match resource {
+                                Some(resource) => ask(&resource.client, asking.leg, &asking.operation).await,
                                 None => Err(not_configured()),
                             };
                             // A door that is gone wants to know nothing.
@@ -216,12 +209,6 @@ fn as_whom(config: Arc<ArcSwap<Config>>, tls: Arc<Tls>) -> connections::AsWhom {
         let certificate = config.acs_listener.certificate.as_ref().ok_or(TlsError::NoIdentity)?;
         tls.material().http_server_config(certificate.as_str())
     })
-}
-
-fn entra(resource: &AcsId) -> Result<Arc<dyn TokenSource>, OpenError> {
-    let wrong = |source| OpenError::Entra { resource: resource.clone(), source };
-    let credential = azure_identity::ManagedIdentityCredential::new(None).map_err(wrong)?;
-    Ok(Arc::new(Azure::new(credential)))
 }
 
 async fn ask(client: &Client, leg: LegId, operation: &Operation) -> Result<CallConnection, Failure> {

@@ -7,8 +7,10 @@
 
 mod calls;
 mod door;
+mod entra;
 mod flood;
 mod logs;
+mod reload;
 mod sdk;
 mod supervision;
 mod support;

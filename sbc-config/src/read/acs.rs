@@ -1,6 +1,7 @@
 //! Reads `[acs_listener]` and `[[acs]]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::names::Names;
@@ -9,7 +10,10 @@ use super::secrets::{Named, SecretKeys, secret};
 use super::table::{Field, Section};
 use super::tenant::id;
 use super::unique::Unique;
-use crate::acs::{Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, TokenIssuer};
+use crate::acs::{
+    Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, Entra, EntraIdentity,
+    TokenIssuer,
+};
 use crate::finding::Code;
 use crate::id::AcsId;
 use crate::number::{Dialled, E164};
@@ -21,6 +25,12 @@ const ANSWERS_MAX: usize = 1_000;
 const SUBSCRIPTIONS_MAX: usize = 500;
 /// The newest stable one.
 const API_VERSION: &str = "2026-03-12";
+/// What tokens of Entra are for; the double slash is right.
+const SCOPE: &str = "https://communication.azure.com//.default";
+/// Where Entra gives tokens in the public cloud.
+const AUTHORITY: &str = "https://login.microsoftonline.com";
+/// Where the metadata service of a machine in Azure is.
+const METADATA: &str = "http://169.254.169.254";
 /// Who signs callbacks and streams in the public cloud.
 const ISSUER: &str = "https://acscallautomation.communication.azure.com";
 /// Where its keys are published.
@@ -161,22 +171,86 @@ fn credential(section: &Section<'_>, source: &dyn SecretSource) -> Option<AcsCre
     let keys = SecretKeys { inline: "access_key", file: "access_key_file", env: "access_key_env" };
     let key = secret(section, source, &keys);
     let entra_field = section.field("entra");
-    let entra = entra_field.as_ref().and_then(Field::flag).unwrap_or(false);
+    let entra = match &entra_field {
+        Some(field) if field.value().as_bool() == Some(false) => None,
+        Some(field) => Some(entra(field, source)),
+        None => None,
+    };
     match (key, entra) {
-        (Named::Secret(key), false) => Some(AcsCredential::Key(key)),
-        (Named::Nowhere, true) => Some(AcsCredential::Entra),
+        (Named::Secret(key), None) if is_base64(key.expose()) => Some(AcsCredential::Key(key)),
+        (Named::Secret(_), None) => {
+            let remedy = "copy the key of the resource as it is";
+            section.fail(Code::SecretUnfit, "the access key is not base64", remedy);
+            None
+        }
+        (Named::Nowhere, Some(entra)) => entra.map(AcsCredential::Entra),
         (Named::Refused, _) => None,
-        (Named::Nowhere, false) => {
-            let remedy = "write access_key_file, access_key_env or entra = true";
+        (Named::Nowhere, None) => {
+            let remedy = "write access_key_file, access_key_env, or entra = true";
             section.fail(Code::ExactlyOne, "nothing says how the resource is asked", remedy);
             None
         }
-        (Named::Secret(_), true) => {
+        (Named::Secret(_), Some(_)) => {
             let message = "an access key and Entra are both given";
             section.fail_at(entra_field.as_ref(), Code::ExactlyOne, message, "remove one of them");
             None
         }
     }
+}
+
+/// Whether this has the form of base64 (RFC 4648 section 4).
+fn is_base64(text: &str) -> bool {
+    let body = text.trim_end_matches('=');
+    let padding = text.len() - body.len();
+    let known = |b: u8| b.is_ascii_alphanumeric() || b == b'+' || b == b'/';
+    !body.is_empty() && text.len().is_multiple_of(4) && padding <= 2 && body.bytes().all(known)
+}
+
+/// `true` for the identity of the machine, or a table that says whose tokens.
+fn entra(field: &Field<'_>, source: &dyn SecretSource) -> Option<Entra> {
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    enum Who {
+        Managed,
+        Workload,
+        Secret,
+    }
+    if field.value().as_bool() == Some(true) {
+        let identity = EntraIdentity::Managed { client_id: None, endpoint: METADATA.into() };
+        return Some(Entra { scope: SCOPE.into(), identity });
+    }
+    let section = field.section()?;
+    let kinds = [("managed", Who::Managed), ("workload", Who::Workload), ("secret", Who::Secret)];
+    let who = section.choice("identity", &kinds, Who::Managed);
+    let text = |key: &'static str| section.field(key).and_then(|field| field.text()).map(Arc::<str>::from);
+    let base = |key: &'static str, usual: &str| {
+        section.field(key).map_or_else(|| Some(Arc::from(usual)), |field| url(&field))
+    };
+    let scope = text("scope").unwrap_or_else(|| SCOPE.into());
+    let (client_id, tenant) = (text("client_id"), if who == Who::Managed { None } else { text("tenant") });
+    let authority = if who == Who::Managed { Some(AUTHORITY.into()) } else { base("authority", AUTHORITY) };
+    let identity = match who {
+        Who::Managed => EntraIdentity::Managed { client_id, endpoint: base("endpoint", METADATA)? },
+        Who::Workload => {
+            let token_file = text("token_file").map(|text| PathBuf::from(&*text));
+            EntraIdentity::Workload { tenant, client_id, token_file, authority: authority? }
+        }
+        Who::Secret => {
+            let keys =
+                SecretKeys { inline: "client_secret", file: "client_secret_file", env: "client_secret_env" };
+            let secret = secret(&section, source, &keys);
+            if tenant.is_none() || client_id.is_none() || matches!(secret, Named::Nowhere) {
+                let remedy = "write tenant, client_id, and client_secret_file or client_secret_env";
+                section.fail(Code::MissingKey, "the application is not named in full", remedy);
+            }
+            let Named::Secret(secret) = secret else {
+                section.finish();
+                return None;
+            };
+            EntraIdentity::Secret { tenant: tenant?, client_id: client_id?, secret, authority: authority? }
+        }
+    };
+    section.finish();
+    Some(Entra { scope, identity })
 }
 
 /// The names of the settings of one issuer.

@@ -12,6 +12,7 @@ impl SecretSource for Drawer {
             "example-secrets/sam.txt" => Ok("canary-sam\r\n".into()),
             "example-secrets/carol.txt" => Ok("canary-carol".into()),
             "key.txt" => Ok("canary-key-0123456789".into()),
+            "base64.txt" => Ok("Y2FuYXJ5LWtleQ==".into()),
             "short.txt" => Ok("canary".into()),
             "empty.txt" => Ok("\n".into()),
             "two-lines.txt" => Ok("canary\ncanary\n".into()),

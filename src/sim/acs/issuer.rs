@@ -58,18 +58,25 @@ pub const FLAWS: [Flaw; 9] = [
 
 /// A signer with a key of its own.
 pub struct Issuer {
+    name: String,
+    audience: String,
     key: RsaKeyPair,
     modulus: Vec<u8>,
 }
 
 impl Issuer {
-    /// A signer with a fresh key.
+    /// A signer with a fresh key: the service itself.
     pub fn new() -> Issuer {
+        Issuer::of(ISSUER, RESOURCE)
+    }
+
+    /// A signer of this name, for somebody.
+    pub fn of(name: &str, audience: &str) -> Issuer {
         let key = RsaKeyPair::generate(KeySize::Rsa2048).expect("the machine can make an RSA key");
         // RSAPublicKey (RFC 8017 appendix A.1.1) of 2048 bits: a sequence of the modulus, led by a zero, and 65537.
         let der = key.public_key().as_ref();
         let modulus = der.get(9..265).expect("a key of 2048 bits").to_vec();
-        Issuer { key, modulus }
+        Issuer { name: name.to_owned(), audience: audience.to_owned(), key, modulus }
     }
 
     /// Its key as it publishes it (RFC 7517).
@@ -92,8 +99,9 @@ impl Issuer {
             _ => "RS256",
         };
         let kid = if flaw == Flaw::UnknownKey { "nobodys" } else { KEY_ID };
-        let iss = if flaw == Flaw::Issuer { "https://elsewhere.test" } else { ISSUER };
-        let aud = if flaw == Flaw::Audience { "22222222-2222-2222-2222-222222222222" } else { RESOURCE };
+        let iss = if flaw == Flaw::Issuer { "https://elsewhere.test" } else { &self.name };
+        let aud =
+            if flaw == Flaw::Audience { "22222222-2222-2222-2222-222222222222" } else { &self.audience };
         let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let head = part(json!({ "alg": alg, "typ": "JWT", "kid": kid }));
         let text = format!("{head}.{}", part(json!({ "iss": iss, "aud": aud, "nbf": nbf, "exp": exp })));

@@ -4,6 +4,7 @@
 //! signatures; Microsoft's own SDK, unmodified, is what keeps it honest (`tests/acs`). What the real service enforces it
 //! enforces; what the real service may do to us (twice, late, never, in another order) it does when [`Faults`] say so.
 
+pub mod entra;
 mod issuer;
 mod media;
 mod rest;
@@ -23,6 +24,7 @@ use crate::acs::sign::AccessKey;
 use crate::acs::wire::MediaStreaming;
 use crate::sim::voice::Voice;
 
+pub use entra::Entra;
 pub use issuer::{FLAWS, Flaw, ISSUER, Issuer, RESOURCE};
 use media::Control;
 pub use media::{StreamFigures, Talker};
@@ -58,6 +60,8 @@ pub struct Faults {
     pub refused: Vec<String>,
     /// What the service says where it has words for people.
     pub words: String,
+    /// What is wrong with the tokens on Event Grid's deliveries.
+    pub delivery_token: Flaw,
     /// Callback addresses need not be https.
     pub plain_http: bool,
 }
@@ -101,6 +105,10 @@ struct World {
     calls: HashMap<String, Call>,
     behaviours: HashMap<String, Behaviour>,
     names: HashMap<String, String>,
+    /// Whose tokens are believed beside signatures.
+    entra: Option<Entra>,
+    /// What a gateway is told to ask with, in place of the key.
+    credential: Option<String>,
     /// Answers by Repeatability-Request-ID.
     repeated: HashMap<String, (u16, Value)>,
     faults: Faults,
@@ -169,12 +177,22 @@ impl AcsSim {
     /// resource.
     pub fn config(&self, tenant: &str, number: &str, listener: &str, more: &str) -> String {
         let endpoint = self.endpoint();
+        let credential = self.0.world().credential.clone();
+        let credential = credential.unwrap_or_else(|| "access_key_file = \"acs-key\"".to_owned());
         format!(
             "[acs_listener]\nlisten = \"127.0.0.1:0\"\n{listener}\n[[acs]]\nid = \"contoso\"\ntenant = \"{tenant}\"\n\
-             endpoint = \"{endpoint}\"\naccess_key_file = \"acs-key\"\ncallback_url = \"https://{GATEWAY_HOST}\"\n\
+             endpoint = \"{endpoint}\"\n{credential}\ncallback_url = \"https://{GATEWAY_HOST}\"\n\
              issuer = \"{ISSUER}\"\nresource_id = \"{RESOURCE}\"\njwks_url = \"{endpoint}/keys\"\n\
              webhook_secret_file = \"acs-webhook\"\ncaller_id = \"{number}\"\nanswers = [\"{number}\"]\n{more}\n"
         )
+    }
+
+    /// Believes tokens of this authority beside signatures, and delivers with its tokens. With a `credential`, gateways are
+    /// told to ask with that.
+    pub fn trusts(&self, entra: &Entra, credential: Option<&str>) {
+        let mut world = self.0.world();
+        world.entra = Some(entra.clone());
+        world.credential = credential.map(str::to_owned);
     }
 
     /// Where the gateway listens for us: over TLS, if there is a root to believe it by.
@@ -384,7 +402,15 @@ impl Inner {
 
     async fn deliver(&self, webhook: &str, body: &Value) {
         let Some(url) = self.reach(&format!("https://{GATEWAY_HOST}{webhook}")) else { return };
-        let sent = self.http().post(url).header("aeg-event-type", "Notification").json(body).send().await;
+        let mut sending = self.http().post(url).header("aeg-event-type", "Notification").json(body);
+        let authorization = {
+            let world = self.world();
+            world.entra.as_ref().and_then(|entra| entra.delivery(world.faults.delivery_token))
+        };
+        if let Some(authorization) = authorization {
+            sending = sending.header("authorization", authorization);
+        }
+        let sent = sending.send().await;
         self.note(Entry::Delivery(sent.map_or(0, |answer| answer.status().as_u16())));
     }
 

@@ -49,6 +49,8 @@ const TONES: [(&str, f64); 5] =
 
 /// What the stage's gateway calls itself in its certificate, and the files of that.
 const OUR_NAME: &str = "sbc.stage.example";
+/// The file of the configuration on a stage that follows it.
+pub const CONFIG_FILE: &str = "sidetone.toml";
 /// The file of the gateway's certificate on a protected stage.
 pub const CHAIN_FILE: &str = "sbc.pem";
 /// The file of its key.
@@ -127,6 +129,8 @@ pub struct Setting {
     pub acs_listener: String,
     /// More settings of that resource.
     pub acs_more: String,
+    /// Whether the configuration lies in the folder, as [`CONFIG_FILE`], and is followed there.
+    pub followed: bool,
     /// Whether the carrier and Sam's telephone come over TLS with SRTP, and must, and ACS over TLS; the others stay as they
     /// are.
     pub protected: bool,
@@ -235,7 +239,17 @@ impl Stage {
         }
         let text = config_text(&setting, folder.path(), &media_ports, sue.phone.address());
         let config = Config::parse(&text, &Passwords).map_err(StageError::Config)?;
-        let gateway = Gateway::start(config, Source::Fixed).await?;
+        let source = if setting.followed {
+            for file in ["alice", "bob", "dave", "sam", "stranger", "acs-key", "acs-webhook"] {
+                std::fs::write(folder.path().join(file), Passwords.file(file).unwrap_or_default())?;
+            }
+            let file = folder.path().join(CONFIG_FILE);
+            std::fs::write(&file, &text)?;
+            Source::File(file)
+        } else {
+            Source::Fixed
+        };
+        let gateway = Gateway::start(config, source).await?;
         if let (Some(acs), Some(address)) = (&setting.acs, gateway.acs_addr()) {
             acs.gateway_is_at(address, authority.as_ref().map(Authority::root))?;
         }
@@ -485,6 +499,7 @@ impl SecretSource for Passwords {
         Ok(match path {
             "acs-key" => super::acs::ACCESS_KEY.to_owned(),
             "acs-webhook" => WEBHOOK_SECRET.to_owned(),
+            "entra-secret" => super::acs::entra::CLIENT_SECRET.to_owned(),
             _ => PASSWORD.to_owned(),
         })
     }
