@@ -5,7 +5,7 @@ CONFIG ?= deploy/sidetone.example.toml
 OUT ?= demo-out
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check fmt bench load openapi image
+.PHONY: help demo console pictures run test check fmt bench load openapi image
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,10 +60,14 @@ target/acs-sdk/.$(ACS_SDK):
 	target/acs-sdk/bin/pip install --quiet --disable-pip-version-check $(ACS_SDK)
 	@touch $@
 
-# The foreign peers of tests/foreign: without them the stories that need them are skipped, except in CI.
+# The foreign peers of tests/foreign and the browser of tests/console: without them the stories that need them are skipped, except in CI.
 foreign:
 	@for pair in sipp:sip-tester baresip:baresip-core; do \
 	  command -v $${pair%%:*} >/dev/null || \
 	    echo "SKIPPING the stories of tests/foreign that need $${pair%%:*}: apt-get install $${pair##*:}"; \
+	done
+	@for pair in chromium:chromium chromedriver:chromium-driver; do \
+	  command -v $${pair%%:*} >/dev/null || \
+	    echo "SKIPPING the stories of tests/console, which need $${pair%%:*}: apt-get install $${pair##*:}"; \
 	done
 	@test -e "target/acs-sdk/.$(ACS_SDK)" || echo "SKIPPING the story of tests/acs that needs Microsoft's Python SDK: make acs-sdk"

@@ -64,13 +64,20 @@ export function socket(path) {
   return new WebSocket(at, ["sidetone", `bearer.${session.token}`]);
 }
 
-async function request(method, path, body, token = session?.token) {
-  const headers = { Accept: "application/json" };
+// Sends a text that is not JSON.
+export const send = (method, path, text, kind) => exchange(method, path, text, kind, session?.token);
+
+function request(method, path, body, token = session?.token) {
+  return exchange(method, path, body === undefined ? undefined : JSON.stringify(body), "application/json", token);
+}
+
+async function exchange(method, path, body, kind, token) {
+  const headers = {};
   if (token) headers.Authorization = `Bearer ${token}`;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = kind;
   let response;
   try {
-    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), credentials: "omit", cache: "no-store" });
+    response = await fetch(path, { method, headers, body, credentials: "omit", cache: "no-store" });
   } catch {
     throw new Problem(0, { detail: "the gateway cannot be reached" });
   }

@@ -25,16 +25,16 @@ export function callView(id) {
       h("span", { class: "soft" }, call.direction === "inbound" ? "incoming" : "outgoing")),
     h("div", { class: "columns" },
       h("div", { class: "column" },
-        h("section", { class: "card", "aria-labelledby": "matrix-title" },
+        me().role !== "agent" && h("section", { class: "card", key: "matrix", "aria-labelledby": "matrix-title" },
           h("h2", { id: "matrix-title" }, "Who hears whom"), matrix(call)),
-        legs(call, steers),
-        h("section", { class: "card", "aria-labelledby": "timeline-title" },
+        steers && consultPanel(call, own),
+        steers && transferPanel(call, own),
+        h("section", { class: "card", key: "timeline", "aria-labelledby": "timeline-title" },
           h("h2", { id: "timeline-title" }, "Timeline"), timeline(id))),
       h("div", { class: "column" },
         supervisePanel(call),
         steers && controls(call, own),
-        steers && consultPanel(call, own),
-        steers && transferPanel(call, own))));
+        legs(call, steers))));
 }
 
 // An agent steers their own calls, a supervisor once they are a party. The gateway decides; this only spares a refusal.
@@ -67,7 +67,7 @@ function controls(call, own) {
 }
 
 function legs(call, steers) {
-  return h("section", { class: "card", "aria-labelledby": "legs-title" },
+  return h("section", { class: "card", key: "legs", "aria-labelledby": "legs-title" },
     h("h2", { id: "legs-title" }, "Parties"),
     h("ul", { class: "people" }, ...call.legs.map((leg) => h("li", { key: leg.id },
       h("span", { class: `chip ${leg.coaching ?? (leg.hold === "none" ? leg.presence : "held")}` },

@@ -3,7 +3,6 @@
 import { get, patch, post } from "./api.js";
 import { act, copyButton, h, note } from "./dom.js";
 import { changed, house, legName, nameOf, onEvent, refresh } from "./house.js";
-import { colleagues } from "./dial.js";
 import { clock, sentence } from "./words.js";
 
 const SPEAK_TO = [["expert", "The expert", "the customer hears music"], ["customer", "The customer", "the expert hears music"],
@@ -45,6 +44,9 @@ function recall(call) {
   going.set(call.id, null);
   look(call.id, last.data.consult);
 }
+
+// The consult that goes on in a call; null while it begins.
+export const consultOf = (call) => going.get(call.id);
 
 export function consultPanel(call, own) {
   recall(call);
@@ -121,7 +123,7 @@ function begin(call, own, what, label, ring) {
     changed();
   };
   return [
-    h("form", { onsubmit: submit, key: id },
+    h("form", { onsubmit: submit, key: id, class: "wish" },
       h("label", { for: `${id}-target` }, "Colleague, number, or somebody at Teams"),
       h("input", { id: `${id}-target`, name: "target", type: "text", required: true, maxlength: 64, autocomplete: "off", list: "colleagues", value: wish.target, onchange: read }),
       h("label", { for: `${id}-via` }, "Over"),
@@ -129,7 +131,6 @@ function begin(call, own, what, label, ring) {
         ...[["auto", "the cheapest way that works"], ["voip", "Teams, over the internet"], ["direct_routing", "Direct Routing"], ["pstn", "the telephone network"]]
           .map(([value, text]) => h("option", { value, selected: wish.via === value }, text))),
       h("div", { class: "buttons" }, act("Check first", check), h("button", { type: "submit", class: "primary" }, label))),
-    colleagues(),
     report && findings(report, id),
   ];
 }

@@ -29,8 +29,7 @@ export function dialForm() {
     h("form", { class: "row", onsubmit: submit },
       h("label", { for: "to", class: "unseen" }, "Number or colleague"),
       h("input", { id: "to", name: "to", type: "text", inputmode: "tel", required: true, maxlength: 128, placeholder: "+15550100", autocomplete: "off", list: "colleagues" }),
-      h("button", { type: "submit", class: "primary" }, "Call")),
-    colleagues());
+      h("button", { type: "submit", class: "primary" }, "Call")));
 }
 
 // Names to choose from, for every field that takes a person.

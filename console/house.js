@@ -17,8 +17,6 @@ export const house = {
   supervisions: new Map(),
   audio: new Map(),
   timeline: new Map(),
-  // Legs that ring for whoever is signed in, by leg.
-  ringing: new Map(),
 };
 
 const listeners = new Set();
@@ -29,6 +27,11 @@ let retry = RETRY_FIRST;
 let timer = 0;
 let looking = 0;
 const stale = new Set();
+// Calls that ended of late: nothing is asked about them again.
+const over = new Set();
+const OVER_MAX = 200;
+let ready = false;
+let whenOpen = null;
 
 // Called when something changed.
 export const onChange = (listener) => listeners.add(listener);
@@ -53,19 +56,37 @@ export function close() {
   const old = ws;
   ws = null;
   old?.close();
-  for (const map of [house.calls, house.supervisions, house.audio, house.timeline, house.ringing]) map.clear();
+  for (const map of [house.calls, house.supervisions, house.audio, house.timeline, over]) map.clear();
   house.overview = null;
+}
+
+// Says whether calls may ring in this browser. The gateway knows it by the connection, so that is made anew; done when
+// it stands.
+export async function setReady(now) {
+  if (ready === now) return;
+  ready = now;
+  if (!ws || !me()) return;
+  const old = ws;
+  clearTimeout(timer);
+  const open = new Promise((resolve) => { whenOpen = resolve; });
+  connect();
+  old.close();
+  await open;
 }
 
 function connect() {
   if (!me()) return;
   house.line = "connecting";
-  const mine = socket(`/v1/events/ws${seen === null ? "" : `?after=${seen}`}`);
+  const asked = new URLSearchParams();
+  if (seen !== null) asked.set("after", seen);
+  if (ready) asked.set("ready", "true");
+  const mine = socket(`/v1/events/ws${asked.size ? `?${asked}` : ""}`);
   ws = mine;
   const resuming = seen !== null;
   mine.onopen = () => {
     retry = RETRY_FIRST;
     house.line = "live";
+    whenOpen?.();
     // Where it went on from the number seen last, nothing was missed.
     if (!resuming) everything().catch(() => {});
     changed();
@@ -91,7 +112,14 @@ function hear(event) {
   const call = event.subject;
   if (call) {
     house.timeline.get(call)?.push(event);
-    refresh(call);
+    if (event.type === "call.ended") {
+      over.add(call);
+      if (over.size > OVER_MAX) over.delete(over.values().next().value);
+      for (const map of [house.calls, house.supervisions, house.audio]) map.delete(call);
+      changed();
+    } else if (!over.has(call)) {
+      refresh(call);
+    }
   } else {
     overview().then(changed, () => {});
   }
@@ -139,8 +167,9 @@ async function supervisions(call) {
   house.supervisions.set(call, items);
 }
 
-// Begins to look at who hears whom in a call.
+// Begins to look at who hears whom in a call. Agents are not told who listens, so they have no table.
 export async function lookAtAudio(call) {
+  if (me()?.role === "agent") return;
   house.audio.set(call, await get(`/v1/calls/${call}/audio`));
 }
 

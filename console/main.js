@@ -1,11 +1,12 @@
 // The frame around the views: who is signed in, which view is asked for, and drawing when something changed.
 
 import { me, onSession, resume, signIn, signOut } from "./api.js";
+import { colleagues } from "./dial.js";
 import { act, h, note, show } from "./dom.js";
-import { close, house, legName, lookAtAudio, lookAtTimeline, myLeg, onChange, open, refresh } from "./house.js";
+import { close, house, lookAtAudio, lookAtTimeline, myLeg, onChange, open, refresh } from "./house.js";
 import { callView } from "./call.js";
 import { air } from "./supervise.js";
-import { phone, phonePanel, startPhone, stopPhone, onPhone } from "./phone.js";
+import { onPhone, phonePanel, stopPhone } from "./phone.js";
 import { signInView } from "./signin.js";
 import { wallboard } from "./wallboard.js";
 import { ROLES } from "./words.js";
@@ -34,7 +35,7 @@ function draw() {
     }
     const call = callAsked();
     document.title = call ? "Call · Sidetone" : "Wallboard · Sidetone";
-    show(content, phonePanel(), call ? callView(call) : wallboard());
+    show(content, phonePanel(), call ? callView(call) : wallboard(), colleagues());
   });
 }
 
@@ -107,7 +108,6 @@ onSession((session) => {
     opened = name;
     if (session) {
       open().catch((problem) => note(problem.message, "bad"));
-      startPhone();
       shownCall = null;
       route();
     } else {

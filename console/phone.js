@@ -1,46 +1,45 @@
-// The telephone in this browser: a WebRTC leg, its devices and how loud it is.
+// The telephone in this browser: a WebRTC leg, its devices, and how loud it is. For people whose calls ring in a browser.
 
-import { me, patch, post, remove } from "./api.js";
+import { me, post, remove, send } from "./api.js";
 import { act, h, note } from "./dom.js";
-import { changed, house, onEvent } from "./house.js";
+import { changed, house, onEvent, person, setReady } from "./house.js";
 
 // How long a click that makes the own telephone ring also answers it.
 const EXPECTED_FOR = 30_000;
 const DEVICES = "sidetone-devices";
+const FLOOR_DBFS = -60;
 
 export const phone = {
-  // "off", "starting", "ready", or why it cannot be used.
+  // "off", "starting" or "ready".
   state: "off",
   get ready() { return phone.state === "ready"; },
   microphones: [],
   loudspeakers: [],
   chosen: readChoice(),
-  // The call in this browser: peer connection, leg, and where it stands.
+  // The call in this browser: its peer connection, its leg, where it stands, and how to hear how loud it is.
   line: null,
+  // What the microphone hears.
+  mouth: null,
 };
 
 let microphone = null;
 let sounds = null;
 let expected = 0;
+// Legs that ring here, with what was said of them.
+const offers = new Map();
 const listeners = new Set();
 export const onPhone = (listener) => listeners.add(listener);
 const tell = () => listeners.forEach((listener) => listener());
-
-export function startPhone() {}
-
-export function stopPhone() {
-  hangUp();
-  microphone?.getTracks().forEach((track) => track.stop());
-  microphone = null;
-  phone.state = "off";
-}
 
 async function switchOn() {
   phone.state = "starting";
   tell();
   try {
     await openMicrophone();
-    await lookAtDevices();
+    const all = await navigator.mediaDevices.enumerateDevices();
+    phone.microphones = all.filter((one) => one.kind === "audioinput");
+    phone.loudspeakers = all.filter((one) => one.kind === "audiooutput");
+    await setReady(true);
     phone.state = "ready";
   } catch (error) {
     phone.state = "off";
@@ -50,8 +49,19 @@ async function switchOn() {
   tell();
 }
 
+export function stopPhone() {
+  hangUp();
+  setReady(false);
+  microphone?.getTracks().forEach((track) => track.stop());
+  microphone = null;
+  phone.state = "off";
+  phone.mouth = null;
+  offers.clear();
+  tell();
+}
+
 async function openMicrophone() {
-  const wanted = phone.chosen.microphone ? { deviceId: { exact: phone.chosen.microphone } } : {};
+  const wanted = phone.chosen.microphone ? { deviceId: { exact: phone.chosen.microphone } } : true;
   const stream = await navigator.mediaDevices.getUserMedia({ audio: wanted }).catch((error) => {
     // The device of last time may be gone.
     if (error.name !== "OverconstrainedError") throw error;
@@ -63,20 +73,13 @@ async function openMicrophone() {
   await phone.line?.peer.getSenders().find((sender) => sender.track?.kind === "audio")?.replaceTrack(track);
   sounds ??= new AudioContext();
   await sounds.resume();
-  phone.mouth = listen(stream);
+  phone.mouth = listenTo(stream);
 }
 
-async function lookAtDevices() {
-  const all = await navigator.mediaDevices.enumerateDevices();
-  phone.microphones = all.filter((one) => one.kind === "audioinput");
-  phone.loudspeakers = all.filter((one) => one.kind === "audiooutput");
-}
-
-// A level in dBFS whenever it is asked for.
-function listen(stream) {
-  const source = sounds.createMediaStreamSource(stream);
+// How loud something is, in dBFS, whenever it is asked.
+function listenTo(stream) {
   const analyser = new AnalyserNode(sounds, { fftSize: 2048 });
-  source.connect(analyser);
+  sounds.createMediaStreamSource(stream).connect(analyser);
   const samples = new Float32Array(analyser.fftSize);
   return {
     analyser,
@@ -88,74 +91,107 @@ function listen(stream) {
   };
 }
 
-// Says that a ring of the own telephone is wanted, so that it need not be answered.
+// Says that a ring of the own telephone is wanted, so that it is answered without another click. Whose telephone is the
+// browser has it switched on by the same click.
 export async function expectCall() {
+  if (person(me()?.person)?.browser && !phone.ready) {
+    await switchOn();
+    if (!phone.ready) throw new Error("Without a microphone this browser cannot join.");
+  }
   expected = Date.now() + EXPECTED_FOR;
 }
 
-onEvent(() => answerExpected());
-
-function answerExpected() {
-  if (!phone.ready || phone.line || Date.now() > expected) return;
-  const found = ringing();
-  if (!found) return;
-  expected = 0;
-  answer(found.leg.id).catch((problem) => note(problem.message, "bad"));
-}
-
-// The leg that rings for whoever is signed in.
-function ringing() {
-  for (const call of house.calls.values()) {
-    const leg = call.legs.find((one) => one.person && one.person === me()?.person && one.presence === "ringing");
-    if (leg) return { call, leg };
+onEvent((event) => {
+  const { leg, person: whose } = event.data;
+  if (event.type === "leg.offered" && whose === me()?.person) {
+    offers.set(leg, event.data);
+    if (Date.now() < expected && !phone.line) {
+      expected = 0;
+      answer(leg).catch((problem) => note(problem.message, "bad"));
+    }
+    tell();
+  } else if (event.type === "leg.ended" && whose === me()?.person) {
+    offers.delete(leg);
+    if (phone.line?.leg === leg) end(phone.line);
+    tell();
   }
-  return null;
-}
+});
 
-const answer = (leg) => dial({ leg });
-export const placeCall = (to) => dial({ to });
+const answer = (leg) => {
+  offers.delete(leg);
+  return connect({ leg });
+};
+export const placeCall = (to) => connect({ to });
 
 // Offers, asks the gateway, and takes its answer.
-async function dial(whom) {
+async function connect(whom) {
   if (phone.line) throw new Error("This browser is in a call already.");
-  const peer = new RTCPeerConnection();
-  const line = { peer, at: null, state: "connecting", waiting: [] };
+  const line = { peer: new RTCPeerConnection(), state: "connecting" };
   phone.line = line;
   tell();
   try {
-    for (const track of microphone.getAudioTracks()) peer.addTrack(track, microphone);
-    peer.ontrack = ({ track }) => hearing(line, new MediaStream([track]));
-    peer.onicecandidate = ({ candidate }) => trickle(line, candidate);
-    peer.onconnectionstatechange = () => moved(line);
-    await peer.setLocalDescription();
-    const made = await post("/v1/legs/webrtc", { sdp: peer.localDescription.sdp, ...whom });
+    for (const track of microphone.getAudioTracks()) line.peer.addTrack(track, microphone);
+    line.peer.ontrack = ({ track }) => hear(line, new MediaStream([track]));
+    line.peer.onconnectionstatechange = () => moved(line);
+    await line.peer.setLocalDescription();
+    const made = await post("/v1/legs/webrtc", { sdp: line.peer.localDescription.sdp, ...whom });
     line.leg = made.leg;
-    line.at = made.location ?? `/v1/legs/webrtc/${made.leg}`;
-    await peer.setRemoteDescription({ type: "answer", sdp: made.sdp });
-    for (const candidate of line.waiting.splice(0)) trickle(line, candidate);
+    // Over before it was answered: another browser or a hang-up was quicker.
+    if (phone.line !== line) {
+      await remove(`/v1/legs/webrtc/${line.leg}`);
+      return;
+    }
+    line.peer.onicecandidate = ({ candidate }) => candidate?.candidate && trickle(line).catch(() => {});
+    await line.peer.setRemoteDescription({ type: "answer", sdp: made.sdp });
   } catch (problem) {
     end(line);
     throw problem;
   }
 }
 
-function trickle(line, candidate) {
-  if (!candidate?.candidate) return;
-  if (!line.at) line.waiting.push(candidate);
-  else patch(line.at, { candidate: candidate.candidate, sdp_mid: candidate.sdpMid }).catch(() => {});
+// Tells the gateway our candidates, with the credentials in force (RFC 8840). Its own are all in its answer.
+function trickle(line) {
+  return send("PATCH", `/v1/legs/webrtc/${line.leg}`, fragment(line.peer.localDescription.sdp), "application/trickle-ice-sdpfrag");
 }
 
-function hearing(line, stream) {
+function fragment(sdp) {
+  const lines = sdp.split("\r\n");
+  const first = (start) => lines.find((one) => one.startsWith(start));
+  const kept = [first("a=ice-ufrag:"), first("a=ice-pwd:"), first("m="), first("a=mid:"), ...lines.filter((one) => one.startsWith("a=candidate:"))];
+  return `${kept.filter(Boolean).join("\r\n")}\r\n`;
+}
+
+// The network changed: new credentials, and the call goes on meanwhile.
+async function restart(line) {
+  if (line.restarting || !line.leg) return;
+  line.restarting = true;
+  try {
+    await line.peer.setLocalDescription(await line.peer.createOffer({ iceRestart: true }));
+    const theirs = await trickle(line);
+    const ice = theirs.split(/\r?\n/).filter((one) => /^a=(ice-ufrag|ice-pwd|candidate|end-of-candidates)/.test(one));
+    const without = line.peer.remoteDescription.sdp.split("\r\n").filter((one) => one && !/^a=(ice-ufrag|ice-pwd|candidate|end-of-candidates)/.test(one));
+    const at = without.findIndex((one) => one.startsWith("m=")) + 1;
+    without.splice(at + (without[at]?.startsWith("c=") ? 1 : 0), 0, ...ice);
+    await line.peer.setRemoteDescription({ type: "answer", sdp: `${without.join("\r\n")}\r\n` });
+  } finally {
+    line.restarting = false;
+  }
+}
+
+addEventListener("online", () => phone.line && restart(phone.line).catch(() => {}));
+
+function hear(line, stream) {
   const earpiece = document.getElementById("earpiece");
   earpiece.srcObject = stream;
   if (phone.chosen.loudspeaker) earpiece.setSinkId?.(phone.chosen.loudspeaker).catch(() => {});
-  earpiece.play().catch(() => note("The browser does not let sound out before you click something.", "bad"));
-  line.ear = listen(stream);
+  earpiece.play().catch(() => note("The browser lets no sound out before you click something.", "bad"));
+  line.ear = listenTo(stream);
 }
 
 function moved(line) {
   line.state = line.peer.connectionState;
-  if (["failed", "closed"].includes(line.state)) end(line);
+  if (line.state === "failed") restart(line).catch(() => end(line));
+  if (line.state === "closed") end(line);
   tell();
 }
 
@@ -163,38 +199,41 @@ export async function hangUp() {
   const line = phone.line;
   if (!line) return;
   end(line);
-  if (line.at) await remove(line.at).catch(() => {});
+  if (line.leg) await remove(`/v1/legs/webrtc/${line.leg}`).catch(() => {});
 }
 
 function end(line) {
   line.peer.close();
-  if (phone.line === line) phone.line = null;
+  if (phone.line !== line) return;
+  phone.line = null;
   document.getElementById("earpiece").srcObject = null;
   tell();
+  changed();
 }
 
-// The leg is gone when its call does not have it any more.
-onEvent((event) => {
-  if (event.type === "call.ended" && phone.line?.leg && event.data) changed();
-});
-
 export function phonePanel() {
-  if (!me()?.person) return null;
-  const found = ringing();
-  return h("section", { class: `card phone${found ? " rings" : ""}`, key: "phone", "aria-label": "Your telephone" },
-    found && phone.ready && !phone.line ? incoming(found) : null,
-    phone.line ? inCall() : null,
-    !phone.ready && h("div", { class: "row" },
-      h("span", { class: "grow soft" }, "Calls ring at your telephone."),
-      act(phone.state === "starting" ? "One moment…" : "Use this browser as my telephone", switchOn, { disabled: phone.state === "starting" })),
+  if (!person(me()?.person)?.browser) return null;
+  const ringing = [...offers].filter(() => phone.ready && !phone.line);
+  return h("section", { class: `card phone${ringing.length ? " rings" : ""}`, key: "phone", "aria-label": "Your telephone" },
+    ...ringing.map(incoming),
+    phone.line && inCall(),
+    !phone.ready && h("div", { class: "row", key: "off" },
+      h("span", { class: "grow" }, "No call reaches you yet: this browser is your telephone."),
+      act(phone.state === "starting" ? "One moment…" : "Take calls here", switchOn, { class: "primary", disabled: phone.state === "starting" })),
     phone.ready && devices());
 }
 
-function incoming({ call, leg }) {
-  return h("div", { class: "row", key: "incoming", role: "alert" },
-    h("strong", { class: "grow" }, `${leg.role === "supervisor" ? "Joining the call from" : "Call from"} ${call.from}`),
-    act("Answer", () => answer(leg.id), { class: "primary" }),
-    act("Decline", () => post(`/v1/calls/${call.id}/legs/${leg.id}/hangup`), { class: "danger" }));
+function incoming([leg, said]) {
+  const from = said.from_name ?? said.from ?? "somebody who withholds their number";
+  const what = said.role === "supervisor" ? `Join the call from ${from}` : said.role === "expert" ? `Asked to help with a call from ${from}` : `Call from ${from}`;
+  return h("div", { class: "row", key: leg, role: "alert" },
+    h("strong", { class: "grow" }, what),
+    act("Answer", () => answer(leg), { class: "primary" }),
+    act("Decline", async () => {
+      offers.delete(leg);
+      await remove(`/v1/legs/webrtc/${leg}`);
+      tell();
+    }, { class: "danger" }));
 }
 
 function inCall() {
@@ -206,24 +245,28 @@ function inCall() {
 }
 
 function level(name, ear) {
-  const now = ear ? ear.level() : -100;
-  const share = Math.max(0, Math.min(1, (now + 60) / 60));
-  return h("span", { class: "row" }, h("span", { class: "soft" }, name), h("span", { class: "meter", role: "meter", "aria-label": name, "aria-valuemin": -60, "aria-valuemax": 0, "aria-valuenow": Math.round(Math.max(-60, now)), level: share }));
+  const now = Math.max(FLOOR_DBFS, ear ? ear.level() : FLOOR_DBFS);
+  return h("span", { class: "row" }, h("span", { class: "soft" }, name),
+    h("span", { class: "meter", role: "meter", "aria-label": name, "aria-valuemin": FLOOR_DBFS, "aria-valuemax": 0, "aria-valuenow": Math.round(now), level: 1 - now / FLOOR_DBFS }));
 }
 
 function devices() {
   const choose = (kind) => async (event) => {
     phone.chosen[kind] = event.target.value;
     localStorage.setItem(DEVICES, JSON.stringify(phone.chosen));
-    if (kind === "microphone") await openMicrophone().catch((error) => note(error.message, "bad"));
-    else await document.getElementById("earpiece").setSinkId?.(event.target.value).catch((error) => note(error.message, "bad"));
+    try {
+      if (kind === "microphone") await openMicrophone();
+      else await document.getElementById("earpiece").setSinkId?.(event.target.value);
+    } catch (error) {
+      note(error.message, "bad");
+    }
     tell();
   };
-  const field = (kind, label, all) => h("label", { key: kind }, h("span", {}, label), h("select", { onchange: choose(kind) },
+  const field = (kind, label, all) => h("label", { key: kind }, h("span", {}, `${label} `), h("select", { onchange: choose(kind) },
     ...all.map((one, n) => h("option", { value: one.deviceId, selected: one.deviceId === phone.chosen[kind] }, one.label || `${label} ${n + 1}`))));
-  return h("details", { key: "devices" }, h("summary", {}, "This browser is your telephone · devices"),
+  return h("details", { key: "devices" }, h("summary", {}, "Calls ring in this browser · microphone and loudspeaker"),
     h("div", { class: "row" }, field("microphone", "Microphone", phone.microphones), field("loudspeaker", "Loudspeaker", phone.loudspeakers),
-      act("Stop using this browser", async () => { stopPhone(); tell(); })));
+      act("Take no calls here", async () => stopPhone())));
 }
 
 function readChoice() {

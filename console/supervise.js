@@ -3,6 +3,7 @@
 import { me, patch, post, remove } from "./api.js";
 import { act, h } from "./dom.js";
 import { house, legName, myLeg, nameOf, refresh } from "./house.js";
+import { consultOf } from "./consult.js";
 import { expectCall, phone } from "./phone.js";
 import { COACHING, list } from "./words.js";
 
@@ -57,20 +58,35 @@ function others(call) {
   return h("p", { class: "soft", key: "others" }, "Also here: ", list(all.map((one) => `${nameOf(one.supervisor)} (${COACHING[one.role].toLowerCase()})`)), ".");
 }
 
-// Who hears whoever is signed in, from the table that governs the media; nothing while they are in no call.
+// Who hears whoever is signed in. Supervisors have it from the table that governs the media. Agents have no table,
+// which would show who listens; what they may know is who is in the call, on hold, and in their consult.
+function ears(call, leg) {
+  if (leg.muted || leg.hold === "held") return [];
+  if (me().role !== "agent") {
+    const rows = house.audio.get(call.id)?.ears;
+    return rows?.filter((ear) => ear.mouths.some((mouth) => mouth.leg === leg.id)).map((ear) => ear.leg);
+  }
+  const consult = consultOf(call);
+  const there = call.legs.filter((one) => one.id !== leg.id && one.presence === "talking" && one.hold === "none").map((one) => one.id);
+  if (consult?.by_leg !== leg.id || consult.speak_to === "conference") return there;
+  if (consult.state === "ringing") return [];
+  const asked = { expert: [true, false], customer: [false, true], both: [true, true] }[consult.speak_to] ?? [false, false];
+  return there.filter((one) => asked[one === consult.expert_leg ? 0 : 1]);
+}
+
+// The banner about it; nothing while they are in no call.
 export function air() {
   for (const call of house.calls.values()) {
     const leg = myLeg(call);
     if (!leg || leg.presence !== "talking") continue;
-    const table = house.audio.get(call.id);
-    if (!table) continue;
-    const ears = leg.muted ? [] : table.ears.filter((ear) => ear.mouths.some((mouth) => mouth.leg === leg.id)).map((ear) => ear.leg);
-    const customer = ears.some((ear) => call.legs.find((one) => one.id === ear)?.role === "customer");
-    const names = list(ears.map((ear) => legName(call, ear)));
-    const kind = !ears.length ? "unheard" : customer ? "open" : "private";
+    const hear = ears(call, leg);
+    if (!hear) continue;
+    const customer = hear.some((ear) => call.legs.find((one) => one.id === ear)?.role === "customer");
+    const names = list(hear.map((ear) => legName(call, ear)));
+    const kind = !hear.length ? "unheard" : !customer ? "private" : leg.role === "supervisor" ? "open" : "usual";
     const text = leg.muted ? "You are muted: nobody hears you"
-      : !ears.length ? "Nobody hears you"
-      : `${names.charAt(0).toUpperCase()}${names.slice(1)} ${ears.length > 1 ? "hear" : "hears"} you${customer || leg.role !== "supervisor" ? "" : ", the customer does not"}`;
+      : !hear.length ? "Nobody hears you"
+      : `${names.charAt(0).toUpperCase()}${names.slice(1)} ${hear.length > 1 ? "hear" : "hears"} you${customer || leg.role !== "supervisor" ? "" : ", the customer does not"}`;
     return [h("p", { class: `air ${kind}`, "data-role": leg.coaching ?? leg.role }, h("span", { class: "lamp", "aria-hidden": "true" }), h("strong", {}, text),
       leg.coaching && h("span", {}, ` · ${COACHING[leg.coaching]}`),
       h("a", { href: `#/calls/${call.id}` }, "Show the call"))];

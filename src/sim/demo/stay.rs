@@ -15,9 +15,9 @@ const SECOND: &str = "+15550177";
 const SECOND_HZ: f64 = 672.0;
 
 /// How long a customer talks, waits on hold, talks on, and thinks before the next call. Long enough to click around in
-/// a call, short enough to see one begin and end.
+/// a call, short enough to see one begin and end; each shorter than anybody waits for anything here.
 const SCENES: [Duration; 4] =
-    [Duration::from_secs(45), Duration::from_secs(12), Duration::from_secs(60), Duration::from_secs(6)];
+    [Duration::from_secs(45), Duration::from_secs(12), Duration::from_secs(40), Duration::from_secs(6)];
 
 /// Whoever can sign in, and what to expect there.
 const WELCOME: [(TokenOf, Option<&str>, &str); 3] = [
@@ -57,7 +57,8 @@ impl Play<'_> {
 /// One customer, for ever. A call that fails or that somebody ended is one that is over.
 async fn calls_again(stage: &Stage, customer: &Person, number: &str) -> Result<(), StageError> {
     let [talk, wait, talk_on, think] = SCENES;
-    let over = async |patience| tokio::time::timeout(patience, customer.phone.over()).await.is_ok();
+    let over =
+        async |patience| matches!(tokio::time::timeout(patience, customer.phone.over()).await, Ok(Ok(_)));
     loop {
         let target = stage.address(number)?;
         customer.phone.dial(target).await.map_err(at(customer))?;

@@ -186,6 +186,17 @@ impl Api {
         Ok(self.url(answer["link"].as_str().unwrap_or_default()))
     }
 
+    /// Ends all sessions of somebody at the console.
+    pub async fn sign_out(&self, person: &str) -> Result<(), ApiError> {
+        let sessions = self.ask(Method::GET, "/v1/sessions", None).await?;
+        let all = sessions["items"].as_array().into_iter().flatten();
+        for session in all.filter(|session| session["bearer"] == person) {
+            let id = session["id"].as_str().unwrap_or_default();
+            self.ask(Method::DELETE, &format!("/v1/sessions/{id}"), None).await?;
+        }
+        Ok(())
+    }
+
     /// The live calls this token may see.
     pub async fn calls(&self) -> Result<Vec<Call>, ApiError> {
         #[derive(Deserialize)]

@@ -1,0 +1,75 @@
+//! Names, outline, contrast and reach, looked at in the browser on every main view, light and dark.
+
+use serde_json::json;
+use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf};
+
+use crate::Outcome;
+use crate::browser::{Browser, Kind, chromium};
+use crate::supervisor::signed_in;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_view_has_names_an_outline_and_contrast_in_light_and_dark() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let stage = Stage::start(Setting::default()).await?;
+    stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
+    for dark in [false, true] {
+        let stranger = Browser::open(Kind { dark, ..Kind::default() }).await?;
+        stranger.visit(&stage.api.url("/console")).await?;
+        stranger.until_says("Sign-in link or code").await?;
+        judge(&stranger, "sign in", dark).await?;
+
+        let sam = signed_in(&stage, TokenOf::Crm, Some("sam"), Kind { dark, ..Kind::default() }).await?;
+        sam.until("the call", "document.querySelector('td.acts a')").await?;
+        judge(&sam, "wallboard", dark).await?;
+        sam.click("td.acts a").await?;
+        sam.until("the table", "document.querySelector('.matrix')").await?;
+        for role in ["monitor", "whisper", "barge"] {
+            sam.click(&format!("button.{role}")).await?;
+            sam.until(role, &format!("document.querySelector('button.{role}[aria-pressed=true]')")).await?;
+            judge(&sam, role, dark).await?;
+        }
+        sam.click("button.leave").await?;
+        stage.sam.phone.over().await?;
+
+        let alice = signed_in(&stage, TokenOf::Alice, None, Kind { dark, ..Kind::default() }).await?;
+        alice.click("nav a:nth-child(2)").await?;
+        let consult = "section[aria-labelledby=consult-title]";
+        alice.until("the form", &format!("document.querySelector(\"{consult} input\")")).await?;
+        alice.type_into(&format!("{consult} input"), "adele@example.com").await?;
+        alice.click(&format!("{consult} form button[type=button]")).await?;
+        alice.until_says("Nobody can be rung yet").await?;
+        judge(&alice, "an agent's call", dark).await?;
+    }
+    stage.stop().await;
+    Ok(())
+}
+
+async fn judge(browser: &Browser, view: &str, dark: bool) -> Outcome {
+    let faults = browser.run(include_str!("audit.js")).await?;
+    assert_eq!(faults, json!([]), "{view}, {}", if dark { "dark" } else { "light" });
+    Ok(())
+}
+
+/// A check that finds nothing may be blind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_check_sees_what_is_wrong() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let stage = Stage::start(Setting::default()).await?;
+    let browser = Browser::open(Kind::default()).await?;
+    browser.visit(&stage.api.url("/console")).await?;
+    browser.until_says("Sign-in link or code").await?;
+    let spoil = "const main = document.querySelector('main');
+        const add = (tag, text) => main.appendChild(Object.assign(document.createElement(tag), { innerText: text ?? '' }));
+        add('button'); add('h1', 'Another'); add('input');
+        const pale = add('p', 'hardly to be read'); pale.style.color = '#999'; pale.style.background = '#fff';
+        add('p').id = 'code';";
+    browser.run(spoil).await?;
+    let faults = browser.run(include_str!("audit.js")).await?.to_string();
+    for fault in
+        ["button has no name", "input has no name", "2 main headings", "contrast 2.8", "code is there twice"]
+    {
+        assert!(faults.contains(fault), "{fault} in {faults}");
+    }
+    stage.stop().await;
+    Ok(())
+}
