@@ -201,6 +201,7 @@ impl Gateway {
                 orders,
                 reports: reports_in.clone(),
                 tls: tls.clone(),
+                ledger: ledger.clone(),
             };
             Some((Acs::open(pieces).await?, orders_in))
         };

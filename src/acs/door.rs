@@ -190,6 +190,11 @@ impl Door {
         self.alarms.first().map(|(at, _)| *at)
     }
 
+    /// The resource of a leg.
+    pub fn resource_of(&self, leg: LegId) -> Option<&AcsId> {
+        self.legs.get(&leg).map(|leg| &leg.resource)
+    }
+
     /// Whether legs of a resource are open.
     pub fn has_legs_of(&self, resource: &AcsId) -> bool {
         self.legs.values().any(|leg| leg.resource == *resource)

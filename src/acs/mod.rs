@@ -25,6 +25,7 @@ pub mod cause;
 pub mod door;
 pub mod grid;
 pub mod identifier;
+mod leftover;
 mod resources;
 pub mod rest;
 pub mod routes;

@@ -29,13 +29,17 @@ use super::callback;
 use super::door::{Names, Paths};
 use super::grid::{Labels, Ours, Verdict};
 use super::identifier::RawId;
-use super::resources::Resources;
+use super::leftover::Word;
+use super::resources::{Resource, Resources};
 use super::run::Input;
 use super::socket::{self, Sockets};
 use super::stream::MESSAGE_BYTES_MAX;
 
 /// A request may take this long to arrive; the clouds are quick, and slow ones hold a connection.
 const REQUEST_MAX: Duration = Duration::from_secs(20);
+
+/// The longest name of a connection that is asked about. They are GUIDs.
+const CONNECTION_BYTES_MAX: usize = 128;
 
 /// Makes and knows the secrets in a leg's addresses: a leg's id, signed with a key that is drawn anew at each start.
 #[derive(Clone)]
@@ -93,6 +97,8 @@ pub(super) struct House {
     pub(super) bridge: Bridge,
     key: PathKey,
     pub(super) inputs: mpsc::Sender<Input>,
+    /// For those who keep the store.
+    pub(super) words: mpsc::Sender<Word>,
     pub(super) sockets: Sockets,
     /// What the door knows of its legs, for those who ask before they may reach it.
     known: Mutex<HashMap<LegId, Names>>,
@@ -125,12 +131,14 @@ impl House {
         key: PathKey,
         resources: Arc<Resources>,
         inputs: mpsc::Sender<Input>,
+        words: mpsc::Sender<Word>,
     ) -> House {
         House {
             resources,
             bridge,
             key,
             inputs,
+            words,
             sockets: Sockets::default(),
             known: Mutex::default(),
             body_bytes_max: config.acs_listener.body_bytes_max,
@@ -145,6 +153,37 @@ impl House {
             Some(names) => drop(known.insert(leg, names)),
             None => drop(known.remove(&leg)),
         }
+    }
+
+    /// What ACS calls a leg's connection.
+    pub(super) fn connection_of(&self, leg: LegId) -> Option<String> {
+        lock(&self.known).get(&leg)?.connection.clone()
+    }
+
+    /// Whether a connection is that of a leg.
+    pub(super) fn knows(&self, connection: &str) -> bool {
+        lock(&self.known).values().any(|names| names.connection.as_deref() == Some(connection))
+    }
+
+    /// Whether this is an address for a leg's events as we give them, and none of this life.
+    pub(super) fn gave_in_an_earlier_life(&self, acs: &Acs, uri: &str) -> bool {
+        let start = format!("{}/acs/{}/calls/", acs.callback_url, acs.id);
+        let Some((leg, secret)) = uri.strip_prefix(&start).and_then(|rest| rest.split_once('/')) else {
+            return false;
+        };
+        leg.parse().is_ok_and(|leg| !self.key.is_secret("calls", acs.id.as_str(), leg, secret))
+    }
+
+    /// ACS speaks of a connection at an address whose secret is not of this life.
+    fn hears_of_stranger(&self, resource: &Resource, connection: Option<&str>) {
+        let Some(connection) =
+            connection.filter(|text| !text.is_empty() && text.len() <= CONNECTION_BYTES_MAX)
+        else {
+            return;
+        };
+        let word = Word::Stranger(resource.acs.id.to_string(), connection.to_owned());
+        // Whoever is full of words hears the next one: ACS speaks of it again.
+        let _full = self.words.try_send(word);
     }
 
     /// The leg of an address, if its secret is right.
@@ -259,7 +298,13 @@ async fn event(
     body: Bytes,
 ) -> StatusCode {
     let Some(resource) = house.resources.get(&name) else { return StatusCode::NOT_FOUND };
-    let Some(leg) = house.leg("calls", &name, &leg, &secret) else { return StatusCode::NOT_FOUND };
+    let Some(leg) = house.leg("calls", &name, &leg, &secret) else {
+        if resource.tokens.trusts(&headers).await {
+            let events = callback::read(&body).unwrap_or_default();
+            house.hears_of_stranger(&resource, events.first().map(|event| event.connection.as_str()));
+        }
+        return StatusCode::NOT_FOUND;
+    };
     if !resource.tokens.trusts(&headers).await {
         return StatusCode::UNAUTHORIZED;
     }
@@ -289,15 +334,18 @@ async fn media(
     upgrade: WebSocketUpgrade,
 ) -> Response {
     let Some(resource) = house.resources.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    let connection = headers.get("x-ms-call-connection-id").and_then(|value| value.to_str().ok());
     let Some(leg) = house.leg("media", &name, &leg, &secret) else {
+        if resource.tokens.trusts(&headers).await {
+            house.hears_of_stranger(&resource, connection);
+        }
         return StatusCode::NOT_FOUND.into_response();
     };
     if !resource.tokens.trusts(&headers).await {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     source.has_proven();
-    let connection = headers.get("x-ms-call-connection-id").and_then(|value| value.to_str().ok());
-    let known = lock(&house.known).get(&leg).and_then(|names| names.connection.clone());
+    let known = house.connection_of(leg);
     if let (Some(said), Some(known)) = (connection, known)
         && said != known
     {

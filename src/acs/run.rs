@@ -16,11 +16,13 @@ use crate::bridge::Bridge;
 use crate::call::LegId;
 use crate::call::door::{Order, Report};
 use crate::connections;
+use crate::observe::{Ledger, StoreError};
 use crate::tls::{Tls, TlsError};
 
 use super::callback::Event;
 use super::door::{Door, Failure, Stream, Wanted, Why};
 use super::grid::IncomingCall;
+use super::leftover::{Leftover, WORDS_MAX, Word};
 use super::resources::Resources;
 use super::rest::{BadEndpoint, Client, Operation, RestError};
 use super::routes::{self, House, PathKey};
@@ -60,6 +62,8 @@ pub struct Pieces {
     pub reports: mpsc::Sender<Report>,
     /// The certificates.
     pub tls: Arc<Tls>,
+    /// Where it is noted which connections are up.
+    pub ledger: Ledger,
 }
 
 /// Why the door did not open.
@@ -90,6 +94,9 @@ pub enum OpenError {
     /// HTTP.
     #[error("the HTTP client for ACS cannot be made")]
     Http(#[source] reqwest::Error),
+    /// The store.
+    #[error("what an earlier life left behind cannot be read")]
+    Store(#[from] StoreError),
     /// No randomness for secrets.
     #[error("the operating system gave no randomness: {0}")]
     Randomness(getrandom::Error),
@@ -101,6 +108,7 @@ pub struct Acs {
     listener: connections::Door,
     house: Arc<House>,
     inputs: mpsc::Receiver<Input>,
+    leftover: Leftover,
     pieces: Pieces,
 }
 
@@ -126,8 +134,14 @@ impl Acs {
         let key = PathKey::random().map_err(OpenError::Randomness)?;
         let (inputs_in, inputs) = mpsc::channel(INPUTS_MAX);
         let door = Door::new(pieces.config.clone(), Box::new(key.clone()));
-        let house = Arc::new(House::new(&config, pieces.bridge.clone(), key, resources, inputs_in));
-        Ok(Acs { door, listener, house, inputs, pieces })
+        let (words_in, words) = mpsc::channel(WORDS_MAX);
+        let house = House::new(&config, pieces.bridge.clone(), key, resources, inputs_in, words_in);
+        let house = Arc::new(house);
+        let ledger = pieces.ledger.clone();
+        // Before the first new one is noted.
+        let left = ledger.store().acs_connections(ledger.source()).await?;
+        let leftover = Leftover { ledger, house: house.clone(), words, left };
+        Ok(Acs { door, listener, house, inputs, leftover, pieces })
     }
 
     /// Where the clouds are listened to.
@@ -137,10 +151,13 @@ impl Acs {
 
     /// Runs until the switchboard is gone.
     pub async fn run(self) {
-        let Acs { mut door, listener, house, mut inputs, pieces } = self;
+        let Acs { mut door, listener, house, mut inputs, leftover, pieces } = self;
         let Pieces { mut orders, reports, .. } = pieces;
         let mut tasks = JoinSet::new();
-        let serving = tokio::spawn(routes::serve(listener, house.clone()));
+        // Both end with the door, however that ends.
+        let mut beside = JoinSet::new();
+        beside.spawn(routes::serve(listener, house.clone()));
+        beside.spawn(leftover.run());
         let room = Arc::new(Semaphore::new(ASKING_MAX));
         loop {
             while let Some(wanted) = door.poll() {
@@ -153,6 +170,17 @@ impl Acs {
                     }
                     Wanted::Names(leg, names) => {
                         let over = names.is_none();
+                        let connection = names.as_ref().and_then(|names| names.connection.clone());
+                        let word = match (house.connection_of(leg), connection) {
+                            (None, Some(connection)) => door
+                                .resource_of(leg)
+                                .map(|resource| Word::Up(resource.to_string(), connection)),
+                            (Some(connection), None) if over => Some(Word::Over(connection)),
+                            _ => None,
+                        };
+                        if word.is_some_and(|word| house.words.try_send(word).is_err()) {
+                            tracing::warn!("the store is too slow to note which call connections are up");
+                        }
                         house.note(leg, names);
                         if over {
                             house.resources.forget(|resource| door.has_legs_of(resource));
@@ -198,7 +226,6 @@ impl Acs {
         if tokio::time::timeout(LAST_REQUESTS_MAX, rest).await.is_err() {
             tracing::warn!("not every last request reached ACS");
         }
-        serving.abort();
     }
 }
 

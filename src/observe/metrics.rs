@@ -61,6 +61,8 @@ pub const ACS_DROPPED: &str = "sidetone_acs_dropped_total";
 pub const ACS_EVENTS: &str = "sidetone_acs_events_total";
 /// Requests of ACS and Event Grid without a token that is believed.
 pub const ACS_DENIED: &str = "sidetone_acs_denied_total";
+/// Calls at ACS that an earlier life of the gateway left behind. Label `outcome`: `ended`, `gone` or `failed`.
+pub const ACS_LEFT_OVER: &str = "sidetone_acs_left_over_total";
 /// Messages on media WebSockets that make no sense.
 pub const ACS_ODD_FRAMES: &str = "sidetone_acs_odd_frames_total";
 /// When the credential of an integration ends, in seconds since 1970. Label `tenant`.
@@ -115,6 +117,7 @@ fn describe() {
     counter!(ACS_DROPPED, "Incoming-call events of Event Grid that are no call for us, by reason");
     counter!(ACS_EVENTS, "Callbacks of ACS, known or unknown");
     counter!(ACS_DENIED, "Requests of ACS and Event Grid without a believable token");
+    counter!(ACS_LEFT_OVER, "Calls at ACS that an earlier life of the gateway left behind, by outcome");
     counter!(ACS_ODD_FRAMES, "Messages on media WebSockets that make no sense");
     gauge!(SECRET_EXPIRES, "When the credential of an integration ends, by tenant");
     counter!(WEBHOOK_DROPPED, "Events a webhook will never get, by webhook and reason");

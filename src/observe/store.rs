@@ -5,6 +5,7 @@
 //! absent text is empty, an absent time is 0), integers of 64 bits. What must differ stands in
 //! [`Dialect`]. Times are microseconds since 1970.
 
+mod acs;
 mod evidence;
 
 use std::fmt::Write as _;
@@ -164,6 +165,10 @@ const MIGRATIONS: &[&str] = &["
         tenant TEXT NOT NULL, check_id TEXT NOT NULL, subject TEXT NOT NULL, source TEXT NOT NULL,
         observed_at BIGINT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (tenant, check_id, subject, source));
     CREATE TABLE integration (tenant TEXT PRIMARY KEY, options TEXT NOT NULL);
+", "
+    CREATE TABLE acs_connections (
+        gateway TEXT NOT NULL, connection TEXT NOT NULL, resource TEXT NOT NULL, since BIGINT NOT NULL,
+        PRIMARY KEY (gateway, connection));
 "];
 
 impl Store {

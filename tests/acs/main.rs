@@ -9,6 +9,7 @@ mod calls;
 mod door;
 mod entra;
 mod flood;
+mod leftover;
 mod logs;
 mod reload;
 mod sdk;

@@ -320,6 +320,21 @@ impl AcsSim {
         self.control(raw_id, Control::Drop(for_)).await;
     }
 
+    /// The service tells who is in somebody's call, once more.
+    pub async fn tells_participants(&self, raw_id: &str) {
+        if let Some(connection) = self.connection_of(raw_id) {
+            self.0.tell_participants(&connection).await;
+        }
+    }
+
+    /// A call that somebody else has at the resource, with callbacks to them; its connection.
+    pub fn has_call_of_another(&self, callback: &str) -> String {
+        let connection = uuid();
+        let call = Call { state: "connected", ..rest::new_call(callback.to_owned(), None, None) };
+        self.0.world().calls.insert(connection.clone(), call);
+        connection
+    }
+
     /// Somebody hangs up.
     pub async fn hangs_up(&self, raw_id: &str) {
         if let Some(connection) = self.connection_of(raw_id) {

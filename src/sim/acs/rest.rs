@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+pub(super) use begun::new_call;
 use begun::{answer, connect, create, rate_of};
 
 use super::{Behaviour, Call, Entry, Inner, Talker, World, lock};

@@ -300,6 +300,11 @@ impl Stage {
         self.gateway.acs_addr()
     }
 
+    /// The gateway dies on the spot: nobody is told, nothing more is written.
+    pub fn crash(self) {
+        drop(self.gateway);
+    }
+
     /// The ports of the gateway's RTP and RTCP sockets.
     pub fn media_ports(&self) -> RangeInclusive<u16> {
         self.media_ports.clone()

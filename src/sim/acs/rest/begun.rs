@@ -87,7 +87,11 @@ pub(super) fn connect(world: &mut World, body: ConnectCall) -> Answer {
     Ok(Yes { status: 200, body: said, then: Then::Connect(id) })
 }
 
-fn new_call(callback: String, context: Option<String>, streaming: Option<MediaStreaming>) -> Call {
+pub(in crate::sim::acs) fn new_call(
+    callback: String,
+    context: Option<String>,
+    streaming: Option<MediaStreaming>,
+) -> Call {
     Call {
         server_call: "c2ltLXNlcnZlci1jYWxs".to_owned(),
         correlation: uuid(),
