@@ -339,7 +339,9 @@ pub(super) async fn create(
         (Actor::Operator, _) => return Err(state.refused(&caller, ACT, &target, Denial::RoleForbids)),
         (Actor::Agent { tenant, person } | Actor::Supervisor { tenant, person, .. }, wanted) => {
             if wanted.is_some_and(|wanted| wanted != *person) {
-                return Err(state.refused(&caller, ACT, &target, Denial::OutsideScope));
+                state.refused(&caller, ACT, &target, Denial::OutsideScope);
+                let detail = "this token makes links for its own person only";
+                return Err(Problem::new(StatusCode::FORBIDDEN, "outside_scope", detail));
             }
             own(tenant)
         }

@@ -8,6 +8,7 @@ mod explain;
 mod online;
 mod prereq;
 mod serve;
+mod sign_in;
 mod teams;
 
 use std::io::Write as _;
@@ -56,6 +57,8 @@ enum Command {
     Preflight(prereq::Preflight),
     /// Print where an administrator of the Entra tenant grants the permissions.
     ConsentUrl(prereq::ConsentUrl),
+    /// Print a link that signs somebody in to the console of a running gateway, once.
+    SignIn(sign_in::SignIn),
     /// Play a whole call on loopback: a carrier, an agent and a supervisor, monitored by ear.
     ///
     /// Starts a gateway of its own on free ports, lets three simulated telephones call each other
@@ -175,6 +178,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Teams(Teams::Setup(setup)) => teams::setup(&setup),
         Command::Explain(explain) => explain::run(&explain),
         Command::Preflight(asked) => prereq::preflight(&asked),
+        Command::SignIn(asked) => sign_in::run(&asked),
         Command::ConsentUrl(asked) => prereq::consent_url(&asked),
         Command::Teams(Teams::Collect) => {
             print!("{}", sidetone::prereq::collect::SCRIPT);

@@ -53,7 +53,7 @@ async fn serve_until_told(
     let gateway = Gateway::start(config, source).await?;
     tracing::info!(api = %gateway.api_addr(), sip_udp = ?gateway.sip_udp_addr(), sip_tcp = ?gateway.sip_tcp_addr(), sip_tls = ?gateway.sip_tls_addr(), "ready");
     tracing::info!(
-        "the console is at http://{}/console; POST /v1/sign-ins makes a link for somebody",
+        "the console is at http://{}/console; `sidetone sign-in` prints a link for somebody",
         gateway.api_addr()
     );
     tokio::select! {

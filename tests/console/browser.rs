@@ -119,6 +119,13 @@ impl Browser {
         Ok(browser)
     }
 
+    /// Runs a script in every page from now on, before anything of the page.
+    pub async fn prepare(&self, script: &str) -> Result<(), Box<dyn Error>> {
+        let command =
+            json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": script } });
+        self.ask(Method::POST, "/goog/cdp/execute", command).await.map(drop)
+    }
+
     /// Follows a link.
     pub async fn visit(&self, url: &str) -> Result<(), Box<dyn Error>> {
         self.ask(Method::POST, "/url", json!({ "url": url })).await.map(drop)

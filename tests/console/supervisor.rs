@@ -158,6 +158,43 @@ async fn whoever_is_signed_out_by_an_administrator_sees_nothing_more() -> Outcom
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_connection_is_made_again_and_nothing_is_missed() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let stage = Stage::start(Setting::default()).await?;
+    let browser = Browser::open(Kind::default()).await?;
+    browser
+        .prepare(
+            "window.sockets = []; window.shut = false; const Real = WebSocket;
+             window.WebSocket = class extends Real {
+               constructor(...all) { super(...all); sockets.push(this); if (shut) this.close(); }
+             };",
+        )
+        .await?;
+    browser.visit(&stage.sign_in_link(TokenOf::Crm, Some("sam")).await?).await?;
+    browser.until("the wallboard", "document.querySelector('.line.live')").await?;
+    stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
+    browser.until("the call", "document.querySelector('td.acts a')").await?;
+
+    browser.run("shut = true; sockets.at(-1).close()").await?;
+    browser.until("the loss is shown", "document.querySelector('.line.down')").await?;
+    stage.customer.phone.hang_up().await?;
+    stage.until_no_call().await?;
+    browser.until("one more try in vain", "sockets.length > 2").await?;
+    assert_eq!(
+        browser.run("return !!document.querySelector('td.acts a')").await?,
+        true,
+        "what was known stays"
+    );
+    browser.run("shut = false").await?;
+    browser.until("the wallboard", "document.querySelector('.line.live')").await?;
+    browser.until_says("No call at the moment").await?;
+    let resumed = browser.run("return /after=\\d+/.test(sockets.at(-1).url)").await?;
+    assert_eq!(resumed, true, "from the number seen last");
+    stage.stop().await;
+    Ok(())
+}
+
 /// Goes from control to control until one is called so; fails after a whole round.
 async fn tab_to(browser: &Browser, name: &str) -> Outcome {
     for _ in 0..60 {
