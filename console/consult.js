@@ -1,6 +1,6 @@
 // Asking an expert, and giving the call away; both say before anybody is rung what stands in the way.
 
-import { get, patch, post } from "./api.js";
+import { get, me, patch, post } from "./api.js";
 import { act, copyButton, h, note } from "./dom.js";
 import { changed, house, legName, nameOf, onEvent, refresh } from "./house.js";
 import { clock, sentence } from "./words.js";
@@ -16,7 +16,17 @@ const asked = new Map();
 const checked = new Map();
 const going = new Map();
 
+const OUTCOMES = {
+  "transfer.completed": ["The call was transferred", "info"],
+  "transfer.failed": ["The transfer failed", "bad"],
+  "transfer.rolled_back": ["The transfer was called off", "info"],
+};
+
 onEvent((event) => {
+  const [outcome, kind] = OUTCOMES[event.type] ?? [];
+  if (outcome && house.calls.get(event.subject)?.legs.some((leg) => leg.person === me().person)) {
+    note(event.data.outcome && kind === "bad" ? `${outcome}: ${sentence(event.data.outcome)}` : outcome, kind);
+  }
   if (!event.subject || !event.type.startsWith("consult.")) return;
   if (["consult.completed", "consult.failed", "consult.ended"].includes(event.type)) {
     going.delete(event.subject);

@@ -113,6 +113,8 @@ export function act(label, does, properties = {}) {
 // A button that copies a text.
 export function copyButton(text, what) {
   const copy = async () => {
+    // Browsers give a page the clipboard, as the microphone, over https or from this machine only.
+    if (!navigator.clipboard) throw new Error("Over http the browser lets no page copy: mark the text and copy it.");
     await navigator.clipboard.writeText(text);
     note(`Copied: ${what}`);
   };

@@ -89,16 +89,18 @@ async function route() {
   draw();
 }
 
-// A link to sign in carries its code after the #. It is taken out of the address at once, so that it is neither in the
+// Whether a link signed somebody in. It carries its code after the #. It is taken out of the address at once, so that it is neither in the
 // history nor in a bookmark.
 async function useCode() {
   const [, code] = location.hash.match(/^#sign-in=(.+)$/) ?? [];
-  if (!code) return;
+  if (!code) return false;
   history.replaceState(null, "", location.pathname);
   try {
     await signIn(code);
+    return true;
   } catch (problem) {
     note(problem.message, "bad");
+    return false;
   }
 }
 
@@ -131,6 +133,5 @@ setInterval(() => {
 
 const kept = localStorage.getItem("sidetone-theme");
 if (kept) document.documentElement.dataset.theme = kept;
-await useCode();
-await resume().catch((problem) => note(problem.message, "bad"));
+if (!(await useCode())) await resume().catch((problem) => note(problem.message, "bad"));
 await route();

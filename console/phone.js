@@ -35,6 +35,7 @@ async function switchOn() {
   phone.state = "starting";
   tell();
   try {
+    if (!navigator.mediaDevices) throw new Error("Over http the browser gives no page a microphone: open the console over https.");
     await openMicrophone();
     const all = await navigator.mediaDevices.enumerateDevices();
     phone.microphones = all.filter((one) => one.kind === "audioinput");

@@ -158,6 +158,36 @@ async fn whoever_is_signed_out_by_an_administrator_sees_nothing_more() -> Outcom
     Ok(())
 }
 
+/// The page renews ten minutes in; here the first three of its long timers are short.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_renewed_while_the_page_is_open_and_the_events_go_on() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let stage = Stage::start(Setting::default()).await?;
+    let browser = Browser::open(Kind::default()).await?;
+    browser
+        .prepare(
+            "let short = 3; const real = setTimeout;
+             window.setTimeout = (done, ms, ...rest) => real(done, ms > 60000 && short-- > 0 ? 50 : ms, ...rest);
+             window.opened = 0; const Real = WebSocket;
+             window.WebSocket = class extends Real { constructor(...all) { super(...all); opened++; } };",
+        )
+        .await?;
+    browser.visit(&stage.sign_in_link(TokenOf::Crm, Some("sam")).await?).await?;
+    browser.until("the wallboard", "document.querySelector('.line.live')").await?;
+    let kept = "JSON.parse(sessionStorage.getItem('sidetone-session')).token";
+    let renewals =
+        "performance.getEntriesByType('resource').filter(one => one.name.endsWith('/session/renew')).length";
+    browser.until("three renewals", &format!("{renewals} === 3")).await?;
+    let token = browser.run(&format!("return {kept}")).await?;
+    let who = stage.api.with_token(token.as_str().unwrap_or_default()).calls().await?;
+    assert!(who.is_empty(), "the token kept is good");
+    stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
+    browser.until("the call", "document.querySelector('td.acts a')").await?;
+    assert_eq!(browser.run("return opened").await?, 1, "over the connection of before");
+    stage.stop().await;
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_connection_is_made_again_and_nothing_is_missed() -> Outcome {
     let Some(()) = chromium() else { return Ok(()) };
