@@ -349,6 +349,9 @@ bodies! {
         play_prompt: Option<Value>,
         /// `{targetParticipant, …}`.
         recognize_options: Value,
+        /// Whether it stops what plays.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        interrupt_call_media_operation: Option<bool>,
         /// Comes back in events.
         #[serde(skip_serializing_if = "Option::is_none")]
         operation_context: Option<String>,

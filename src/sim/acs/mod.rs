@@ -86,6 +86,28 @@ pub enum Entry {
     Delivery(u16),
 }
 
+/// A request and its answer, whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Exchange {
+    /// The method.
+    pub method: String,
+    /// The path, without query.
+    pub path: String,
+    /// What was asked; null without a body.
+    pub request: Value,
+    /// What was answered.
+    pub status: u16,
+    /// And with what; null without a body.
+    pub answer: Value,
+}
+
+/// Events about a call as a whole.
+const OF_CALLS: [&str; 5] =
+    ["CallConnected", "CallDisconnected", "AnswerFailed", "CreateCallFailed", "ConnectFailed"];
+
+/// Requests and events that are kept whole.
+const KEPT_MAX: usize = 10_000;
+
 /// The service.
 #[derive(Clone)]
 pub struct AcsSim(Arc<Inner>);
@@ -109,6 +131,9 @@ struct World {
     entra: Option<Entra>,
     /// What a gateway is told to ask with, in place of the key.
     credential: Option<String>,
+    /// All that was asked and told, for those who judge the wire.
+    exchanges: Vec<Exchange>,
+    told: Vec<Value>,
     /// Answers by Repeatability-Request-ID.
     repeated: HashMap<String, (u16, Value)>,
     faults: Faults,
@@ -349,6 +374,16 @@ impl AcsSim {
         self.0.reach(&callback)
     }
 
+    /// Requests and their answers.
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.0.world().exchanges.clone()
+    }
+
+    /// Events as they were sent.
+    pub fn told(&self) -> Vec<Value> {
+        self.0.world().told.clone()
+    }
+
     /// All that happened.
     pub fn journal(&self) -> Vec<Entry> {
         self.0.journal.borrow().clone()
@@ -432,27 +467,37 @@ impl Inner {
     /// Sends an event about a call, if it is not to be lost; twice, if that is to be.
     async fn emit(&self, connection: &str, kind: &str, result: Option<(u16, u32)>, more: Value) {
         let (event, url, times, flaw) = {
-            let world = self.world();
+            let mut world = self.world();
             let Some(call) = world.calls.get(connection) else { return };
             if world.faults.lost.iter().any(|lost| lost == kind) {
                 return;
             }
             let mut data = json!({ "version": "2026-03-12", "callConnectionId": connection,
                 "serverCallId": call.server_call, "correlationId": call.correlation,
-                "operationContext": call.context, "publicEventType": format!("Microsoft.Communication.{kind}") });
+                "publicEventType": format!("Microsoft.Communication.{kind}") });
             if let Some((code, subcode)) = result {
                 data["resultInformation"] =
                     json!({ "code": code, "subCode": subcode, "message": world.faults.words });
             }
+            // What was said when the call began comes back with its beginning and its end, and with nothing between.
+            if OF_CALLS.contains(&kind) {
+                data["operationContext"] = json!(call.context);
+            }
             if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
                 data.extend(more.clone());
             }
+            rest::without_nulls(&mut data);
             let subject = format!("calling/callConnections/{connection}");
             let event = json!([{ "id": uuid(), "source": subject, "subject": subject, "data": data,
                 "type": format!("Microsoft.Communication.{kind}"), "specversion": "1.0",
                 "datacontenttype": "application/json",
                 "time": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%7f+00:00").to_string() }]);
-            (event, call.callback.clone(), if world.faults.duplicates { 2 } else { 1 }, world.faults.token)
+            let callback = call.callback.clone();
+            let times = if world.faults.duplicates { 2 } else { 1 };
+            if world.told.len() < KEPT_MAX {
+                world.told.push(event[0].clone());
+            }
+            (event, callback, times, world.faults.token)
         };
         let Some(url) = self.reach(&url) else { return self.note(Entry::Event(kind.to_owned(), 0)) };
         let http = self.http();

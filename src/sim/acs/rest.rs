@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 pub(super) use begun::new_call;
 use begun::{answer, connect, create, rate_of};
 
-use super::{Behaviour, Call, Entry, Inner, Talker, World, lock};
+use super::{Behaviour, Call, Entry, Exchange, Inner, KEPT_MAX, Talker, World, lock};
 use crate::acs::identifier::{Kind, RawId};
 use crate::acs::rest::uuid;
 use crate::acs::sign::{Signed, Unsigned, is_signed};
@@ -86,7 +86,20 @@ async fn handle(
         return axum::Json(inner.issuer.jwks()).into_response();
     }
     let (answer, then) = judged(&inner, &method, &uri, &headers, &body);
-    let (status, _) = &answer;
+    let (status, said) = &answer;
+    let exchange = Exchange {
+        method: method.to_string(),
+        path: uri.path().to_owned(),
+        request: serde_json::from_slice(&body).unwrap_or_default(),
+        status: *status,
+        answer: said.clone(),
+    };
+    {
+        let mut world = inner.world();
+        if world.exchanges.len() < KEPT_MAX {
+            world.exchanges.push(exchange);
+        }
+    }
     inner.note(Entry::Request(method.to_string(), uri.path().to_owned(), *status));
     let early = inner.world().faults.early;
     let after = {
@@ -154,7 +167,10 @@ fn judged(
         return (answer.clone(), Then::Nothing);
     }
     let (answer, then) = match carry_out(&mut world, method, uri.path(), body) {
-        Ok(Yes { status, body, then }) => ((status, body), then),
+        Ok(Yes { status, mut body, then }) => {
+            without_nulls(&mut body);
+            ((status, body), then)
+        }
         Err(no) => return refuse(no),
     };
     if !repeated.is_empty() {
@@ -242,7 +258,8 @@ fn carry_out(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Ans
             }
             state()?;
             let participant = identifier(raw.as_str());
-            let answer = json!({ "participant": participant, "operationContext": body.operation_context,
+            let member = json!({ "identifier": participant, "isMuted": false, "isOnHold": false });
+            let answer = json!({ "participant": member, "operationContext": body.operation_context,
                 "invitationId": uuid() });
             let rate = rate_of(call.streaming.as_ref());
             let (kind, code, subcode) = match world.behaviours.get(raw.as_str()) {
@@ -442,6 +459,18 @@ pub(super) fn identifier(raw: &str) -> Value {
     match RawId::new(raw) {
         Some(id) => serde_json::to_value(Identifier::of(&id)).unwrap_or_default(),
         None => json!({ "kind": "unknown", "rawId": raw }),
+    }
+}
+
+/// What the service has nothing to say about it leaves out.
+pub(super) fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, value| !value.is_null());
+            members.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        _ => {}
     }
 }
 
