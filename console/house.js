@@ -27,6 +27,8 @@ let retry = RETRY_FIRST;
 let timer = 0;
 let looking = 0;
 const stale = new Set();
+// The latest look at each call that is under way.
+const latest = new Map();
 // Calls that ended of late: nothing is asked about them again.
 const over = new Set();
 const OVER_MAX = 200;
@@ -128,8 +130,9 @@ function hear(event) {
 
 async function everything() {
   const [, { items }] = await Promise.all([overview(), get("/v1/calls")]);
+  const joined = await Promise.all(items.map(supervisions));
   house.calls = new Map(items.map((call) => [call.id, call]));
-  await Promise.all(items.map((call) => supervisions(call.id)));
+  house.supervisions = new Map(items.map((call, n) => [call.id, joined[n]]));
   changed();
 }
 
@@ -144,27 +147,28 @@ export function refresh(call) {
   queueMicrotask(async () => {
     // What comes from now on may be newer than the answer.
     stale.delete(call);
+    const mine = Symbol(call);
+    latest.set(call, mine);
     try {
-      const [fresh] = await Promise.all([get(`/v1/calls/${call}`), supervisions(call)]);
+      const fresh = await get(`/v1/calls/${call}`);
+      const [joined, audio] = await Promise.all([supervisions(fresh), house.audio.has(call) ? get(`/v1/calls/${call}/audio`) : null]);
+      // An answer that was overtaken says how it was.
+      if (latest.get(call) !== mine || over.has(call)) return;
       house.calls.set(call, fresh);
-      if (house.audio.has(call)) house.audio.set(call, await get(`/v1/calls/${call}/audio`));
+      house.supervisions.set(call, joined);
+      if (audio) house.audio.set(call, audio);
     } catch (problem) {
-      if (problem.status === 404) {
-        house.calls.delete(call);
-        house.supervisions.delete(call);
-        house.audio.delete(call);
-      } else if (problem.status === 403) {
-        house.calls.delete(call);
-      }
+      if (problem.status === 404 || problem.status === 403) for (const map of [house.calls, house.supervisions, house.audio]) map.delete(call);
     }
+    if (latest.get(call) === mine) latest.delete(call);
     changed();
   });
 }
 
+// Most calls have none, and the call says so. Agents are not told.
 async function supervisions(call) {
-  if (me()?.role === "agent") return;
-  const { items } = await get(`/v1/calls/${call}/supervisions`);
-  house.supervisions.set(call, items);
+  if (!call.supervisions.length || me()?.role === "agent") return [];
+  return (await get(`/v1/calls/${call.id}/supervisions`)).items;
 }
 
 // Begins to look at who hears whom in a call. Agents are not told who listens, so they have no table.

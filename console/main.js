@@ -27,14 +27,17 @@ function draw() {
     drawing = false;
     const who = me();
     show(document.getElementById("top"), ...(who ? top(who) : []));
-    show(document.getElementById("air"), ...(who ? air() : []));
+    const banner = who ? air() : [];
+    show(document.getElementById("air"), ...banner);
     if (!who) {
       show(content, signInView());
       document.title = "Sign in · Sidetone";
       return;
     }
     const call = callAsked();
-    document.title = call ? "Call · Sidetone" : "Wallboard · Sidetone";
+    // The tab says who hears, too.
+    const heard = banner[0]?.querySelector("strong").textContent;
+    document.title = `${heard ?? (call ? "Call" : "Wallboard")} · Sidetone`;
     show(content, phonePanel(), call ? callView(call) : wallboard(), colleagues());
   });
 }

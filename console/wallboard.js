@@ -8,6 +8,9 @@ import { account, agents, supervisors, trunks } from "./people.js";
 import { startSupervision } from "./supervise.js";
 import { COACHING, list, sentence, since } from "./words.js";
 
+// Rows shown; nobody reads more, and a page with thousands is slow.
+const ROWS_MAX = 200;
+
 export function wallboard() {
   const calls = [...house.calls.values()];
   const count = (wanted) => calls.filter(wanted).length;
@@ -37,7 +40,8 @@ function callTable(calls) {
   return h("div", { class: "scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, ...["State", "From", "To", "With", "Lasts", "Heard by", ""].map((title) =>
       h("th", { scope: "col" }, title || h("span", { class: "unseen" }, "Actions"))))),
-    h("tbody", {}, ...calls.map(callRow))));
+    h("tbody", {}, ...calls.slice(0, ROWS_MAX).map(callRow))),
+    calls.length > ROWS_MAX && h("p", { class: "soft" }, `and ${calls.length - ROWS_MAX} more`));
 }
 
 function callRow(call) {

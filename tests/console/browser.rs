@@ -136,6 +136,11 @@ impl Browser {
         self.ask(Method::POST, "/execute/sync", json!({ "script": script, "args": [] })).await
     }
 
+    /// What a script gives to the function that is its last argument, whenever it does.
+    pub async fn run_async(&self, script: &str) -> Result<Value, Box<dyn Error>> {
+        self.ask(Method::POST, "/execute/async", json!({ "script": script, "args": [] })).await
+    }
+
     /// Waits until an expression of the page is true, and gives it.
     pub async fn until(&self, what: &str, expression: &str) -> Result<Value, Box<dyn Error>> {
         let script = format!(
@@ -146,8 +151,7 @@ impl Browser {
              }};
              look();"
         );
-        let asked = self.ask(Method::POST, "/execute/async", json!({ "script": script, "args": [] })).await;
-        match asked {
+        match self.run_async(&script).await {
             Ok(found) => Ok(found),
             Err(error) => {
                 let page = self.run("return document.body.innerText").await.unwrap_or_default();
