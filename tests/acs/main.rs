@@ -15,6 +15,7 @@ mod published;
 mod reload;
 mod schema;
 mod sdk;
+mod streams;
 mod supervision;
 mod support;
 mod tokens;

@@ -33,6 +33,10 @@ pub(super) enum Control {
     Digit(char),
     /// The connection is lost; after so long it is dialled anew.
     Drop(Duration),
+    /// The connection is lost and dialled anew with sound at another rate; everybody's ear begins anew with it.
+    Rate(u32),
+    /// A message as it is.
+    Raw(Message),
     /// It is over.
     Stop,
 }
@@ -138,16 +142,16 @@ async fn dial(line: Option<&Line>) -> std::io::Result<Box<dyn Wire>> {
 
 /// Streams until told to stop. `token` gives the authorization of each dialling. False if it could not be dialled.
 pub(super) async fn stream(
-    ask: Ask,
+    mut ask: Ask,
     line: Option<Line>,
     talkers: Arc<Mutex<Vec<Talker>>>,
     figures: watch::Sender<StreamFigures>,
     mut control: mpsc::Receiver<Control>,
     token: impl Fn() -> Option<String> + Send,
 ) -> Result<(), Error> {
-    let samples = ask.rate as usize / 50;
     let (mut position, mut queue) = (0u64, VecDeque::<i16>::new());
     loop {
+        let samples = ask.rate as usize / 50;
         let mut request = ask.url.as_str().into_client_request()?;
         let headers = request.headers_mut();
         let put = |text: &str| text.parse().expect("a header value of ours");
@@ -204,6 +208,14 @@ pub(super) async fn stream(
                         out.send(Message::text(text.to_string())).await?;
                     }
                     Some(Control::Drop(after)) => break Some(after),
+                    Some(Control::Rate(rate)) => {
+                        ask.rate = rate;
+                        queue.clear();
+                        let mut talkers = lock(&talkers);
+                        talkers.iter_mut().for_each(|one| *one = Talker::new(&one.raw_id, one.voice.clone(), rate));
+                        break Some(Duration::ZERO);
+                    }
+                    Some(Control::Raw(message)) => out.send(message).await?,
                     Some(Control::Stop) | None => break None,
                 },
             }

@@ -18,6 +18,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
+pub use tokio_tungstenite::tungstenite::Message;
 
 use crate::acs::rest::uuid;
 use crate::acs::sign::AccessKey;
@@ -358,6 +359,26 @@ impl AcsSim {
         let call = Call { state: "connected", ..rest::new_call(callback.to_owned(), None, None) };
         self.0.world().calls.insert(connection.clone(), call);
         connection
+    }
+
+    /// The media connection of somebody's call is lost, and dialled anew at another rate. Ears begin anew: ask for
+    /// [`AcsSim::talker`] again.
+    pub async fn changes_rate(&self, raw_id: &str, rate: u32) {
+        self.control(raw_id, Control::Rate(rate)).await;
+    }
+
+    /// The media connection of somebody's call carries this message, too.
+    pub async fn streams(&self, raw_id: &str, message: Message) {
+        self.control(raw_id, Control::Raw(message)).await;
+    }
+
+    /// Somebody is in another's call from now on, and speaks.
+    pub fn joins(&self, raw_id: &str, of: &str, voice: Voice) {
+        let Some(connection) = self.connection_of(of) else { return };
+        if let Some(call) = self.0.world().calls.get(&connection) {
+            let rate = rest::rate_of(call.streaming.as_ref());
+            lock(&call.talkers).push(Talker::new(raw_id, voice, rate));
+        }
     }
 
     /// Somebody hangs up.

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-pub(super) use begun::new_call;
-use begun::{answer, connect, create, rate_of};
+use begun::{answer, connect, create};
+pub(super) use begun::{new_call, rate_of};
 
 use super::{Behaviour, Call, Entry, Exchange, Inner, KEPT_MAX, Talker, World, lock};
 use crate::acs::identifier::{Kind, RawId};

@@ -126,7 +126,7 @@ fn check_stream(streaming: Option<&MediaStreaming>) -> Result<(), No> {
     if fit { Ok(()) } else { Err(No(400, "8581", "The stream URL or its options are invalid.")) }
 }
 
-pub(super) fn rate_of(streaming: Option<&MediaStreaming>) -> u32 {
+pub(in crate::sim::acs) fn rate_of(streaming: Option<&MediaStreaming>) -> u32 {
     let format = streaming.and_then(|streaming| streaming.audio_format.as_deref()).unwrap_or_default();
     if format.eq_ignore_ascii_case("pcm24KMono") { 24_000 } else { 16_000 }
 }
