@@ -228,5 +228,19 @@ async fn the_overview_shows_each_what_concerns_them() {
     assert!(supervisor.get("integration").is_none());
     assert!(["pass", "fail", "unknown"].contains(&admin["integration"]["state"].as_str().unwrap()));
     assert_eq!(of("foreign-admin").await["people"], json!([]));
-    stage.ledger.settled().await;
+
+    stage.happens("trunk.down", json!({"trunk": "carrier", "detail": "no answer to OPTIONS"}));
+    let down = within(async {
+        loop {
+            let trunk = of("admin").await["trunks"][0].clone();
+            if trunk.get("up").is_some() {
+                return trunk;
+            }
+        }
+    });
+    let down = down.await;
+    assert_eq!((&down["up"], &down["detail"]), (&json!(false), &json!("no answer to OPTIONS")));
+    let seen = of("sam").await["trunks"][0].clone();
+    assert_eq!(seen["up"], false);
+    assert!(seen.get("detail").is_none(), "what a trunk says of itself is for the administrator");
 }

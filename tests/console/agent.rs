@@ -77,7 +77,13 @@ async fn what_is_missing_is_shown_before_the_ring_with_the_command_to_copy() -> 
     browser.click(&format!("{consult} form button[type=button]")).await?;
     browser.until_says("Nobody can be rung yet").await?;
     browser.until("a finding", "document.querySelectorAll('.findings li .chip.down').length").await?;
-    browser.until("its remedy", "document.querySelector('.remedy')").await?;
+    browser.until("its remedy", "document.querySelector('.remedy .command')").await?;
+    browser.allow_pasting().await?;
+    browser.click(".remedy .command button").await?;
+    browser.until_says("Copied").await?;
+    let pasted = "const done = arguments[0]; navigator.clipboard.readText().then(done, (error) => done(String(error)));";
+    let shown = browser.run("return document.querySelector('.remedy .command pre').innerText").await?;
+    assert_eq!(browser.run_async(pasted).await?, shown);
     stage.stop().await;
     Ok(())
 }

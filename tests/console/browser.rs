@@ -121,8 +121,18 @@ impl Browser {
 
     /// Runs a script in every page from now on, before anything of the page.
     pub async fn prepare(&self, script: &str) -> Result<(), Box<dyn Error>> {
-        let command =
-            json!({ "cmd": "Page.addScriptToEvaluateOnNewDocument", "params": { "source": script } });
+        self.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script })).await
+    }
+
+    /// Lets pages read what was copied, as its user would be asked to.
+    pub async fn allow_pasting(&self) -> Result<(), Box<dyn Error>> {
+        let permissions = ["clipboardReadWrite", "clipboardSanitizedWrite"];
+        self.command("Browser.grantPermissions", json!({ "permissions": permissions })).await
+    }
+
+    /// A command of Chromium's own.
+    async fn command(&self, name: &str, parameters: Value) -> Result<(), Box<dyn Error>> {
+        let command = json!({ "cmd": name, "params": parameters });
         self.ask(Method::POST, "/goog/cdp/execute", command).await.map(drop)
     }
 
