@@ -43,6 +43,8 @@ pub(super) enum Word {
     Over(String),
     /// ACS speaks of one of this resource that nobody here knows.
     Stranger(String, String),
+    /// There will be no more.
+    Stop,
 }
 
 /// What became of one that was left over.
@@ -120,7 +122,7 @@ impl Leftover {
                     }
                     Ok(())
                 }
-                None => return,
+                Some(Word::Stop) | None => return,
             };
             if let Err(error) = written {
                 tracing::warn!(%error, "a call connection is not noted; a crash now would leave its caller in a dead call");

@@ -37,6 +37,9 @@ const ASKING_MAX: usize = 256;
 /// How long the last requests may take when the gateway stops.
 const LAST_REQUESTS_MAX: Duration = Duration::from_secs(3);
 
+/// How long the store may take for what is over by then.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
+
 /// What reaches the door from outside.
 #[derive(Debug)]
 pub(super) enum Input {
@@ -157,16 +160,18 @@ impl Acs {
         // Both end with the door, however that ends.
         let mut beside = JoinSet::new();
         beside.spawn(routes::serve(listener, house.clone()));
-        beside.spawn(leftover.run());
+        let mut noting = JoinSet::new();
+        noting.spawn(leftover.run());
         let room = Arc::new(Semaphore::new(ASKING_MAX));
+        // Set when the switchboard is gone. Calls that were told to end are ended at ACS, too.
+        let mut until = None;
         loop {
             while let Some(wanted) = door.poll() {
                 match wanted {
                     // Waiting here slows callbacks down, which is what a full switchboard needs.
                     Wanted::Report(report) => {
-                        if reports.send(report).await.is_err() {
-                            break;
-                        }
+                        // A switchboard that is gone wants to know nothing.
+                        let _gone = reports.send(report).await;
                     }
                     Wanted::Names(leg, names) => {
                         let over = names.is_none();
@@ -202,11 +207,14 @@ impl Acs {
                     }
                 }
             }
+            if until.is_some() && door.legs() == 0 && tasks.is_empty() {
+                break;
+            }
             let wake = door.poll_timeout();
             tokio::select! {
-                order = orders.recv() => match order {
+                order = orders.recv(), if until.is_none() => match order {
                     Some(order) => survive(|| door.order(Instant::now(), order)),
-                    None => break,
+                    None => until = Some(Instant::now() + LAST_REQUESTS_MAX),
                 },
                 Some(input) = inputs.recv() => {
                     let now = Instant::now();
@@ -219,12 +227,19 @@ impl Acs {
                 }
                 Some(_) = tasks.join_next() => {}
                 () = sleep_until(wake) => survive(|| door.handle_timeout(Instant::now())),
+                () = sleep_until(until), if until.is_some() => {
+                    tracing::warn!("not every last request reached ACS; the next start ends what is left");
+                    break;
+                }
             }
         }
-        // Calls that were told to end are ended at ACS, too.
-        let rest = async { while tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(LAST_REQUESTS_MAX, rest).await.is_err() {
-            tracing::warn!("not every last request reached ACS");
+        let noted = async {
+            // Behind all words before it.
+            let _gone = house.words.send(Word::Stop).await;
+            noting.join_next().await
+        };
+        if tokio::time::timeout(LAST_WORDS_MAX, noted).await.is_err() {
+            tracing::warn!("the store is too slow to note which call connections are over");
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::support::{CUSTOMER, CUSTOMER_HZ, House};
 
 async fn house(acs: &AcsSim, folder: &Path) -> Result<House, Box<dyn std::error::Error>> {
     let folder = Some(folder.to_owned());
-    let setting = Setting { acs: Some(acs.clone()), folder, ..Setting::default() };
+    let setting = Setting { acs: Some(acs.clone()), folder, mortal: true, ..Setting::default() };
     Ok(House { stage: Stage::start(setting).await?, acs: acs.clone() })
 }
 

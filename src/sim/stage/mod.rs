@@ -108,6 +108,7 @@ pub struct Stage {
     pub api: Api,
     /// What the tenant is told.
     pub events: Events,
+    life: Life,
     gateway: Gateway,
     sip: SocketAddr,
     media_ports: RangeInclusive<u16>,
@@ -129,6 +130,8 @@ pub struct Setting {
     pub acs_listener: String,
     /// More settings of that resource.
     pub acs_more: String,
+    /// Whether the gateway can die: it has threads of its own then, which [`Stage::crash`] stops where they are.
+    pub mortal: bool,
     /// Whether the configuration lies in the folder, as [`CONFIG_FILE`], and is followed there.
     pub followed: bool,
     /// Whether the carrier and Sam's telephone come over TLS with SRTP, and must, and ACS over TLS; the others stay as they
@@ -249,7 +252,8 @@ impl Stage {
         } else {
             Source::Fixed
         };
-        let gateway = Gateway::start(config, source).await?;
+        let life = Life::new(setting.mortal)?;
+        let gateway = life.live(Gateway::start(config, source)).await?;
         if let (Some(acs), Some(address)) = (&setting.acs, gateway.acs_addr()) {
             acs.gateway_is_at(address, authority.as_ref().map(Authority::root))?;
         }
@@ -277,7 +281,20 @@ impl Stage {
         let unreachable = |source| StageError::Api { what: "be there", source };
         let api = Api::new(gateway.api_addr(), TokenOf::Sam.clear()).map_err(unreachable)?;
         let events = Events::follow(&api.with_token(TokenOf::Crm.clear())).await.map_err(unreachable)?;
-        Ok(Self { customer, alice, bob, sam, sue, api, events, gateway, sip, media_ports, _folder: folder })
+        Ok(Self {
+            customer,
+            alice,
+            bob,
+            sam,
+            sue,
+            api,
+            events,
+            life,
+            gateway,
+            sip,
+            media_ports,
+            _folder: folder,
+        })
     }
 
     /// Where the gateway takes SIP over UDP.
@@ -300,9 +317,11 @@ impl Stage {
         self.gateway.acs_addr()
     }
 
-    /// The gateway dies on the spot: nobody is told, nothing more is written.
+    /// The gateway of a stage that was set so dies on the spot: nobody is told, nothing more is written.
     pub fn crash(self) {
-        drop(self.gateway);
+        let Stage { mut life, gateway, .. } = self;
+        life.end();
+        drop(gateway);
     }
 
     /// The ports of the gateway's RTP and RTCP sockets.
@@ -494,6 +513,43 @@ async fn person(options: Options) -> Result<Person, StageError> {
     let phone = Phone::start(Options { voice: Voice::tone(hz), ..options }).await;
     let phone = phone.map_err(|source| StageError::Phone { who: name, source })?;
     Ok(Person { phone, hz })
+}
+
+/// Where the gateway runs: with everybody else, or on threads that can be stopped where they are.
+struct Life(Option<tokio::runtime::Runtime>);
+
+impl Life {
+    fn new(mortal: bool) -> io::Result<Life> {
+        let own = || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        Ok(Life(mortal.then(own).transpose()?))
+    }
+
+    async fn live<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> T {
+        match &self.0 {
+            None => task.await,
+            Some(own) => match own.spawn(task).await {
+                Ok(done) => done,
+                Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+            },
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(own) = self.0.take() {
+            // Waited for, so that nothing runs any more when what the tasks hold on to is let go; and on a thread that
+            // may wait.
+            let ends = std::thread::spawn(move || own.shutdown_timeout(HUNG_AFTER));
+            assert!(ends.join().is_ok(), "the threads of a gateway do not end");
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        if let Some(own) = self.0.take() {
+            own.shutdown_background();
+        }
+    }
 }
 
 /// The secrets of the stage.
