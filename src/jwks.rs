@@ -20,7 +20,7 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 /// Keys that cannot be renewed are good for this long, so that an outage of the issuer's key server is not ours.
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest time between two reads, whatever the tokens say.
-const RETRY: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(60);
 /// How long the address may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// A longer key set is refused. Entra's has about ten keys in 20 KB.

@@ -103,7 +103,7 @@ fn what_is_wrong_with_a_resource_is_said_where_it_is() {
         id = "no-key"
         tenant = "acme"
         endpoint = "https://contoso.communication.azure.com"
-        callback_url = "https://gw.example.com"
+        callback_url = "http://gw.example.com"               #! bad-value
         resource_id = "x"
         webhook_secret_file = "key.txt"
         access_key_file = "key.txt"

@@ -41,6 +41,8 @@ const CAUSES: &[(u16, u32, Cause)] = &[
     (404, 8522, Cause::NotFound), // the call or participant is gone
     (400, 8528, Cause::NotFound),
     (405, 8522, Cause::Internal), // something was left out when the call was answered
+    (400, 8523, Cause::Internal), // we asked for what makes no sense
+    (400, 8508, Cause::Cancelled),
     (0, 560_403, Cause::Forbidden),
     (0, 510_403, Cause::Forbidden), // caller id
     (0, 511_532, Cause::Forbidden), // the resource has no SIP trunk

@@ -234,7 +234,7 @@ impl Door {
             leg: id,
             tenant: acs.tenant.clone(),
             origin: Origin::Acs(resource.clone()),
-            from: Caller::shown(grid::shown(&call.from), call.name),
+            from: grid::caller(&call),
             to: answered.dialled.to_string(),
             codecs: vec![Codec::L16],
             replaces: None,
@@ -290,7 +290,8 @@ impl Door {
         if is_phone && number.is_none() {
             return Err(not_there("the ACS resource has no caller_id to call telephones from"));
         }
-        let shown = caller.map(|caller| caller.name.unwrap_or(caller.number));
+        let shown = caller.filter(|caller| !caller.private);
+        let shown = shown.map(|caller| caller.name.unwrap_or(caller.number));
         let body = CreateCall {
             targets: vec![Identifier::of(&remote)],
             callback_uri: format!("{}{}", acs.callback_url, self.paths.callback(&resource, id)),

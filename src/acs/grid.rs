@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::call::door::Caller;
+
 use super::identifier::{Kind, RawId};
 use super::wire::Identifier;
 
@@ -31,6 +33,9 @@ const SEEN_MAX: usize = 16_384;
 
 /// The longest secret of a call. Recorded ones have 7 to 8 KiB.
 const CONTEXT_BYTES_MAX: usize = 32 * 1024;
+
+/// What stands in place of a number that is withheld.
+const ANONYMOUS: &str = "anonymous";
 
 /// Headers kept of a call's `customContext`: five of our own, one of the caller's, and room.
 const SIP_HEADERS_MAX: usize = 16;
@@ -59,6 +64,8 @@ pub struct IncomingCall {
     pub to: RawId,
     /// Who calls.
     pub from: RawId,
+    /// The caller withholds their number.
+    pub is_anonymous: bool,
     /// The caller's name, if there is one.
     pub name: Option<String>,
     /// What answers it.
@@ -258,7 +265,9 @@ impl Gate {
         }
         let headers = data.custom_context.unwrap_or_default().sip_headers.unwrap_or_default();
         let sip_headers = headers.into_iter().take(SIP_HEADERS_MAX);
+        let flagged = data.from.phone_number.as_ref().and_then(|phone| phone.is_anonymous);
         Ok(IncomingCall {
+            is_anonymous: flagged == Some(true) || from.number() == Some(ANONYMOUS),
             to,
             from,
             name: data.caller_display_name.filter(|name| !name.is_empty()),
@@ -270,12 +279,16 @@ impl Gate {
     }
 }
 
-/// Who calls, for people: the number, or the raw id of one who has none.
-pub fn shown(from: &RawId) -> String {
-    match (from.kind(), from.number()) {
-        (Kind::Phone, Some(number)) => number.to_owned(),
-        _ => from.as_str().to_owned(),
+/// Who calls, for people: the number, or the raw id of one who has none; nobody, if they withhold it.
+pub fn caller(call: &IncomingCall) -> Caller {
+    if call.is_anonymous {
+        return Caller { number: ANONYMOUS.to_owned(), name: None, asserted: None, private: true };
     }
+    let number = match (call.from.kind(), call.from.number()) {
+        (Kind::Phone, Some(number)) => number.to_owned(),
+        _ => call.from.as_str().to_owned(),
+    };
+    Caller::shown(number, call.name.clone())
 }
 
 /// A fingerprint of an event's name. Two that collide lose one call in 2^64.
@@ -361,6 +374,25 @@ mod tests {
         assert_eq!(call.user_to_user(), Some("616d617a6f6e;encoding=hex"));
         assert_eq!(call.sip_headers.get("x-ms-custom-ticket").map(String::as_str), Some("42"));
         assert!(!format!("{call:?}").contains("opaque"));
+    }
+
+    #[test]
+    fn a_withheld_number_is_shown_to_nobody_however_it_is_withheld() {
+        let from = |edit: &dyn Fn(&mut Value)| {
+            let mut body = sample("IncomingCall_pstn_cloudevents");
+            body[0]["data"]["callerDisplayName"] = "Anna".into();
+            edit(&mut body[0]["data"]["from"]);
+            caller(&calls(deliver(&mut Gate::default(), &body)).remove(0))
+        };
+        let shown = from(&|_| {});
+        assert_eq!((shown.private, shown.name.as_deref()), (false, Some("Anna")));
+        let by_flag = from(&|from| from["phoneNumber"]["isAnonymous"] = true.into());
+        let by_id = from(&|from| {
+            *from = serde_json::json!({"kind": "phoneNumber", "rawId": "4:anonymous", "phoneNumber": {"value": "anonymous"}});
+        });
+        for caller in [by_flag, by_id] {
+            assert_eq!((caller.private, caller.number.as_str(), caller.name), (true, "anonymous", None));
+        }
     }
 
     #[test]

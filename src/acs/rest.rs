@@ -269,7 +269,7 @@ pub enum RestError {
         /// The service's words.
         message: String,
         /// What to tell Microsoft's support.
-        request_id: Option<String>,
+        request_id: String,
     },
     /// It could not be asked, or its answer was lost and it is not safe to ask again.
     #[error("ACS cannot be asked to {operation}")]
@@ -426,6 +426,7 @@ impl Client {
         let date = http_date(Timestamp::now());
         let url = format!("{}{}", self.base.as_str().trim_end_matches('/'), request.target);
         let mut sending = self.http.request(request.method.clone(), url).timeout(TRY_MAX);
+        let ours = uuid();
         match &self.credential {
             Credential::Key(key) => {
                 let unsigned = Unsigned {
@@ -451,7 +452,7 @@ impl Client {
         }
         sending = sending
             .header("accept", "application/json")
-            .header("x-ms-client-request-id", uuid())
+            .header("x-ms-client-request-id", &ours)
             .header("x-ms-return-client-request-id", "true");
         if let Some((id, first_sent)) = pair {
             sending =
@@ -469,7 +470,9 @@ impl Client {
         };
         let answer = sending.send().await.map_err(lost)?;
         let status = answer.status();
-        let request_id = header(&answer, "x-ms-request-id").or_else(|| header(&answer, "ms-cv"));
+        // Microsoft's support finds a request by either.
+        let theirs = header(&answer, "x-ms-request-id").or_else(|| header(&answer, "ms-cv"));
+        let request_id = format!("{} (ours {ours})", theirs.as_deref().unwrap_or("none"));
         let retry_after = header(&answer, "retry-after").and_then(|text| text.trim().parse().ok());
         let body = limited(answer, operation).await?;
         if status.is_success() {
@@ -480,7 +483,7 @@ impl Client {
             return serde_json::from_slice(&body).map_err(unreadable);
         }
         let said: wire::ErrorBody = serde_json::from_slice(&body).unwrap_or_default();
-        tracing::debug!(operation, %status, code = said.error.code, ?request_id, "ACS refuses");
+        tracing::debug!(operation, %status, code = said.error.code, request_id, "ACS refuses");
         let message = said.error.message.chars().take(256).collect();
         let code = said.error.code.chars().take(64).collect();
         let retry = match status {

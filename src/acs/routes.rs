@@ -2,7 +2,7 @@
 //!
 //! Whoever comes is asked two things before anything is believed: the secret in the address, and a token.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +37,9 @@ use super::stream::MESSAGE_BYTES_MAX;
 
 /// A request may take this long to arrive; the clouds are quick, and slow ones hold a connection.
 const REQUEST_MAX: Duration = Duration::from_secs(20);
+
+/// Unknown types of events that are remembered, so that each is told once.
+const UNKNOWN_KINDS_MAX: usize = 64;
 
 /// The longest name of a connection that is asked about. They are GUIDs.
 const CONNECTION_BYTES_MAX: usize = 128;
@@ -102,6 +105,8 @@ pub(super) struct House {
     pub(super) sockets: Sockets,
     /// What the door knows of its legs, for those who ask before they may reach it.
     known: Mutex<HashMap<LegId, Names>>,
+    /// Types of events that nobody knows, each told once.
+    unknown_kinds: Mutex<HashSet<String>>,
     body_bytes_max: usize,
     pub(super) media_idle: Duration,
 }
@@ -141,6 +146,7 @@ impl House {
             words,
             sockets: Sockets::default(),
             known: Mutex::default(),
+            unknown_kinds: Mutex::default(),
             body_bytes_max: config.acs_listener.body_bytes_max,
             media_idle: config.acs_listener.media_idle,
         }
@@ -313,7 +319,10 @@ async fn event(
     for event in events {
         let label = match &event.happened {
             callback::Happened::Unknown(kind) => {
-                tracing::debug!(kind, "an event of a type that nobody knows");
+                let mut kinds = lock(&house.unknown_kinds);
+                if kinds.len() < UNKNOWN_KINDS_MAX && kinds.insert(kind.clone()) {
+                    tracing::info!(kind, "events of a type that nobody here knows");
+                }
                 "unknown"
             }
             _ => "known",

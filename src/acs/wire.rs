@@ -33,7 +33,22 @@ pub struct Identifier {
     pub microsoft_teams_app: Option<TeamsApp>,
     /// A Teams user in an ACS resource.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub teams_extension_user: Option<Value>,
+    pub teams_extension_user: Option<TeamsExtensionUser>,
+}
+
+/// `teamsExtensionUser`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TeamsExtensionUser {
+    /// The Entra object id.
+    pub user_id: String,
+    /// The Entra tenant.
+    pub tenant_id: String,
+    /// The ACS resource.
+    pub resource_id: String,
+    /// `public`, `dod`, `gcch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<String>,
 }
 
 /// `communicationUser`.
@@ -91,18 +106,28 @@ impl Identifier {
                 identifier.phone_number = Some(PhoneNumber { value, is_anonymous: None });
                 "phoneNumber"
             }
-            Kind::User | Kind::TeamsExtension => {
+            Kind::User => {
                 identifier.communication_user = Some(CommunicationUser { id: text });
                 "communicationUser"
             }
+            Kind::TeamsExtension => {
+                let mut parts = last.splitn(3, '_').map(str::to_owned);
+                let mut next = || parts.next().unwrap_or_default();
+                let (resource_id, tenant_id, user_id) = (next(), next(), next());
+                let cloud = Some(cloud_of(id.as_str()).to_owned());
+                identifier.teams_extension_user =
+                    Some(TeamsExtensionUser { user_id, tenant_id, resource_id, cloud });
+                "teamsExtensionUser"
+            }
             Kind::TeamsUser => {
-                identifier.microsoft_teams_user =
-                    Some(TeamsUser { user_id: last, is_anonymous: None, cloud: Some("public".into()) });
+                let is_anonymous = id.as_str().starts_with("8:teamsvisitor:").then_some(true);
+                let cloud = Some(cloud_of(id.as_str()).to_owned());
+                identifier.microsoft_teams_user = Some(TeamsUser { user_id: last, is_anonymous, cloud });
                 "microsoftTeamsUser"
             }
             Kind::TeamsApp => {
-                identifier.microsoft_teams_app =
-                    Some(TeamsApp { app_id: last, cloud: Some("public".into()) });
+                let cloud = Some(cloud_of(id.as_str()).to_owned());
+                identifier.microsoft_teams_app = Some(TeamsApp { app_id: last, cloud });
                 "microsoftTeamsApp"
             }
             Kind::Unknown => "unknown",
@@ -122,10 +147,34 @@ impl Identifier {
         if let Some(phone) = &self.phone_number {
             return RawId::phone_number(&phone.value);
         }
+        let in_cloud = |cloud: &Option<String>, public: &str| {
+            let cloud = cloud.as_deref().unwrap_or_default().to_ascii_lowercase();
+            if ["dod", "gcch"].contains(&cloud.as_str()) { cloud } else { public.to_owned() }
+        };
         if let Some(user) = &self.microsoft_teams_user {
-            return RawId::new(&format!("8:orgid:{}", user.user_id));
+            let public = if user.is_anonymous == Some(true) { "teamsvisitor" } else { "orgid" };
+            return RawId::new(&format!("8:{}:{}", in_cloud(&user.cloud, public), user.user_id));
         }
-        self.microsoft_teams_app.as_ref().and_then(|app| RawId::new(&format!("28:orgid:{}", app.app_id)))
+        if let Some(user) = &self.teams_extension_user {
+            let acs = match in_cloud(&user.cloud, "").as_str() {
+                "" => "acs".to_owned(),
+                cloud => format!("{cloud}-acs"),
+            };
+            let TeamsExtensionUser { resource_id, tenant_id, user_id, .. } = user;
+            return RawId::new(&format!("8:{acs}:{resource_id}_{tenant_id}_{user_id}"));
+        }
+        let app = self.microsoft_teams_app.as_ref()?;
+        RawId::new(&format!("28:{}:{}", in_cloud(&app.cloud, "orgid"), app.app_id))
+    }
+}
+
+/// The cloud that a raw id is of, by its prefix.
+fn cloud_of(raw_id: &str) -> &'static str {
+    let kind = raw_id.split(':').nth(1).unwrap_or_default();
+    match kind.trim_end_matches("-acs") {
+        "dod" => "dod",
+        "gcch" => "gcch",
+        _ => "public",
     }
 }
 
@@ -536,9 +585,25 @@ mod tests {
 
     #[test]
     fn an_identifier_is_made_of_a_raw_id_and_gives_it_back() {
-        for text in ["4:+15550100", "8:acs:r_u", "8:orgid:o", "28:orgid:a", "8:spool:x"] {
+        for text in [
+            "4:+15550100",
+            "8:acs:r_u",
+            "8:acs:r_t_u",
+            "8:gcch-acs:r_t_u",
+            "8:orgid:o",
+            "8:dod:o",
+            "8:gcch:o",
+            "8:teamsvisitor:v",
+            "28:orgid:a",
+            "28:dod:a",
+            "8:spool:x",
+        ] {
             let id = RawId::new(text).unwrap();
-            assert_eq!(Identifier::of(&id).raw(), Some(id));
+            let identifier = Identifier::of(&id);
+            assert_eq!(identifier.raw().as_ref(), Some(&id));
+            // As some senders write it: what it says besides is enough, where it says anything.
+            let bare = Identifier { raw_id: None, ..identifier };
+            assert_eq!(bare.raw(), Some(id).filter(|id| id.kind() != Kind::Unknown), "{text}");
         }
         let without_raw: Identifier =
             serde_json::from_str(r#"{"phoneNumber":{"value":"+15550100"}}"#).unwrap();

@@ -153,3 +153,43 @@ async fn an_agent_at_acs_is_called_and_a_failure_has_its_cause() -> Story {
     house.stage.stop().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_introduce_themselves_in_either_way_if_they_know_the_secret_and_are_known() -> Story {
+    let house = House::start("subscriptions = [\"sidetone\"]").await?;
+    let (right, wrong) = ("/acs/contoso/events?secret=stage-webhook", "/acs/contoso/events?secret=guess");
+    for cloud_events in [true, false] {
+        assert!(house.acs.subscribes(right, "sidetone", cloud_events).await);
+        assert!(!house.acs.subscribes(wrong, "sidetone", cloud_events).await);
+        assert!(!house.acs.subscribes("/acs/contoso/events", "sidetone", cloud_events).await);
+        assert!(
+            !house
+                .acs
+                .subscribes("/acs/elsewhere/events?secret=stage-webhook", "sidetone", cloud_events)
+                .await
+        );
+    }
+    assert!(!house.acs.subscribes(right, "strangers", false).await, "nobody allowed this subscription");
+    house.stage.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_withholds_their_number_is_shown_to_nobody() -> Story {
+    let house = House::start("").await?;
+    house.acs.is_named("4:anonymous", "Anna");
+    house.acs.call(
+        "4:anonymous",
+        crate::support::LINE,
+        Voice::tone(CUSTOMER_HZ),
+        sidetone::sim::stage::WEBHOOK,
+        true,
+    );
+    let alice = &house.stage.alice;
+    alice.phone.talking().await.map_err(at(alice))?;
+    let call = house.stage.until_call("the call", |call| call.state == "talking").await?;
+    let text = format!("{call:?}");
+    assert!(!text.contains("Anna"), "{text}");
+    house.stage.stop().await;
+    Ok(())
+}

@@ -301,3 +301,38 @@ fn lost(sent: &Value, again: &Value) -> Vec<String> {
     };
     members.iter().flat_map(one).collect()
 }
+
+#[test]
+fn every_result_code_has_the_cause_of_its_class() {
+    use sidetone::acs::cause::cause_of;
+    use sidetone::call::Cause;
+    let Some(codes) = crate::schema::shared("data/acs/result-codes.json") else { return };
+    let rows = codes["rows"].as_array().expect("rows");
+    assert!(rows.len() >= 70);
+    for row in rows {
+        let subcode = row["subCode"].as_u64().and_then(|code| u32::try_from(code).ok()).expect("a subcode");
+        // A code that is not published can be any.
+        let code = row["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or(403);
+        let class = row["cls"].as_str().expect("a class");
+        let wanted: &[Cause] = match class {
+            "ok" if code != 200 => continue, // a completion listed with an error's code: events are judged by type
+            "ok" | "ended" => &[Cause::Normal],
+            "cancelled" => &[Cause::Cancelled],
+            "no_answer" | "late" => &[Cause::NoAnswer],
+            "declined" => &[Cause::Declined],
+            "busy" => &[Cause::Busy],
+            "unavailable" => &[Cause::Unreachable],
+            "retryable" => &[Cause::Unreachable, Cause::Internal],
+            "bad_target" | "gone" => &[Cause::NotFound],
+            "forbidden" | "prerequisite" => &[Cause::Forbidden],
+            // Our key or our clock; or what we left out, or a stream's address.
+            "config" => &[Cause::Forbidden, Cause::Internal],
+            "throttled" => &[Cause::Congestion],
+            "bug" | "conflict" | "state" | "unsupported" | "no_input" => &[Cause::Internal, Cause::Forbidden],
+            "media" => &[Cause::MediaTimeout, Cause::Internal],
+            other => panic!("a class that nobody knows: {other}"),
+        };
+        let cause = cause_of(code, subcode);
+        assert!(wanted.contains(&cause), "{code}/{subcode} ({class}) is {cause:?}");
+    }
+}

@@ -6,22 +6,26 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
+/// A file of the folder beside the project, or of where `SIDETONE_SHARED` says.
+pub(crate) fn shared(file: &str) -> Option<Value> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let file = std::env::var_os("SIDETONE_SHARED").map_or(beside, PathBuf::from).join(file);
+    match std::fs::read(&file) {
+        Ok(text) => Some(serde_json::from_slice(&text).expect("the file is JSON")),
+        Err(_) => {
+            eprintln!("SKIPPED: {} is not there", file.display());
+            None
+        }
+    }
+}
+
 /// The published interface.
 pub(crate) struct Published(Value);
 
 impl Published {
-    /// Read from the folder beside the project, or from where `SIDETONE_SHARED` says.
+    /// Read, if it is there.
     pub(crate) fn read() -> Option<Published> {
-        let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-        let shared = std::env::var_os("SIDETONE_SHARED").map_or(beside, PathBuf::from);
-        let file = shared.join("data/acs/callautomation-2026-03-12.openapi.json");
-        match std::fs::read(&file) {
-            Ok(text) => Some(Published(serde_json::from_slice(&text).expect("the interface is JSON"))),
-            Err(_) => {
-                eprintln!("SKIPPED: {} is not there", file.display());
-                None
-            }
-        }
+        shared("data/acs/callautomation-2026-03-12.openapi.json").map(Published)
     }
 
     /// The types of events.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use sidetone::sim::acs::Message;
+use sidetone::sim::acs::{Faults, Message};
 use sidetone::sim::stage::TokenOf;
 use sidetone::sim::voice::Voice;
 
@@ -103,5 +103,19 @@ async fn odd_messages_are_survived_and_one_of_five_megabytes_costs_a_dialling() 
     let legs = house.stage.api_of(TokenOf::Crm).call(&call.id).await?.legs.len();
     assert_eq!(legs, call.legs.len(), "the leg is the same");
     house.stage.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_does_not_introduce_itself_is_what_we_asked_for() -> Story {
+    for audio in ["audio = \"16k\"", "audio = \"24k\""] {
+        let house = House::start(audio).await?;
+        let first_frame = Some(json!({ "kind": "Surprise" }).to_string());
+        house.acs.faults(Faults { first_frame, ..Faults::default() });
+        let (_, customer) = house.customer_reaches_alice().await?;
+        house.hears(&house.stage.alice, &[CUSTOMER_HZ], &[CUSTOMER_HZ * 1.5, CUSTOMER_HZ / 1.5]).await?;
+        house.talker_hears(&customer, &[house.stage.alice.hz], &[]).await?;
+        house.stage.stop().await;
+    }
     Ok(())
 }

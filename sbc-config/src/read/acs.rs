@@ -77,7 +77,15 @@ impl<'a> Resources<'a> {
             "callback_url",
             "write what the clouds reach the gateway by, as \"https://gateway.example.com\"",
         );
-        let callback_url = callback.and_then(|field| url(&field));
+        let callback_url = callback.and_then(|field| {
+            let address = url(&field)?;
+            if !address.starts_with("https://") {
+                let remedy = "put TLS in front, or name a certificate in [acs_listener], and write https://";
+                field.fail(Code::BadValue, "ACS calls back over https only", remedy);
+                return None;
+            }
+            Some(address)
+        });
         let version = section.field("api_version").map(|field| field.name());
         let credential = credential(section, source);
         let tokens = issuer(section, IssuerKeys::CALLBACK, Some((ISSUER, JWKS_URL)));

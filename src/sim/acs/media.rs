@@ -107,6 +107,8 @@ pub(super) struct Ask {
     pub(super) bidirectional: bool,
     pub(super) connection: String,
     pub(super) correlation: String,
+    /// Comes in place of the metadata.
+    pub(super) first_frame: Option<String>,
 }
 
 /// What a stream did, for those who judge the gateway.
@@ -166,7 +168,8 @@ pub(super) async fn stream(
         let (mut out, mut incoming) = socket.split();
         let metadata = json!({ "kind": "AudioMetadata", "audioMetadata": { "subscriptionId": ask.connection,
             "encoding": "PCM", "sampleRate": ask.rate, "channels": 1, "length": samples * 2 } });
-        out.send(Message::text(metadata.to_string())).await?;
+        let first = ask.first_frame.clone().unwrap_or_else(|| metadata.to_string());
+        out.send(Message::text(first)).await?;
         let mut beat = tokio::time::interval(Duration::from_millis(20));
         // As the service: a frame for each 20 ms, whatever came between.
         beat.set_missed_tick_behavior(MissedTickBehavior::Burst);

@@ -63,6 +63,8 @@ pub struct Faults {
     pub words: String,
     /// What is wrong with the tokens on Event Grid's deliveries.
     pub delivery_token: Flaw,
+    /// A stream begins with this in place of its metadata.
+    pub first_frame: Option<String>,
     /// Callback addresses need not be https.
     pub plain_http: bool,
 }
@@ -249,6 +251,38 @@ impl AcsSim {
     /// What somebody does when called; who is not named here is not there.
     pub fn behaves(&self, raw_id: &str, behaviour: Behaviour) {
         self.0.world().behaviours.insert(raw_id.to_owned(), behaviour);
+    }
+
+    /// A subscription introduces itself at `webhook` (path and query), as CloudEvents do or in Event Grid's way. True if it
+    /// may deliver from now on, as Event Grid judges.
+    pub async fn subscribes(&self, webhook: &str, name: &str, cloud_events: bool) -> bool {
+        let Some(url) = self.0.reach(&format!("https://{GATEWAY_HOST}{webhook}")) else { return false };
+        let authorization = {
+            let world = self.0.world();
+            world.entra.as_ref().and_then(|entra| entra.delivery(world.faults.delivery_token))
+        };
+        let origin = "eventgrid.azure.net";
+        let mut asking = if cloud_events {
+            self.0.http().request(reqwest::Method::OPTIONS, url).header("webhook-request-origin", origin)
+        } else {
+            let body = json!([{ "id": uuid(), "topic": "/sim", "subject": "", "eventTime": Timestamp::now().to_string(),
+                "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent", "dataVersion": "1", "metadataVersion": "1",
+                "data": { "validationCode": "the-code", "validationUrl": "https://eventgrid.test/validate" } }]);
+            let request = self.0.http().post(url).header("aeg-event-type", "SubscriptionValidation");
+            request.header("aeg-subscription-name", name.to_uppercase()).json(&body)
+        };
+        if let Some(authorization) = authorization.filter(|_| !cloud_events) {
+            asking = asking.header("authorization", authorization);
+        }
+        let Ok(answer) = asking.send().await else { return false };
+        let right = answer.status() == reqwest::StatusCode::OK;
+        if cloud_events {
+            // A status alone is no consent.
+            let allowed = answer.headers().get("webhook-allowed-origin");
+            return right && allowed.is_some_and(|allowed| allowed == origin || allowed == "*");
+        }
+        let said: Value = answer.json().await.unwrap_or_default();
+        right && said["validationResponse"] == "the-code"
     }
 
     /// Somebody is shown under a name when they call.
@@ -564,6 +598,7 @@ impl Inner {
     fn start_stream(self: &Arc<Self>, connection: &str) {
         let (ask, talkers, figures, control) = {
             let mut world = self.world();
+            let first_frame = world.faults.first_frame.clone();
             let Some(call) = world.calls.get_mut(connection) else { return };
             let Some(streaming) = &call.streaming else { return };
             let is = |said: &Option<String>, word: &str| {
@@ -576,6 +611,7 @@ impl Inner {
                 bidirectional: streaming.enable_bidirectional == Some(true),
                 connection: connection.to_owned(),
                 correlation: call.correlation.clone(),
+                first_frame,
             };
             let (tell, control) = mpsc::channel(16);
             call.stream = Some(tell);
