@@ -23,13 +23,13 @@ use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Config, Reach};
 use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 
-use crate::call::door::{AgreedMedia, Caller, IN_PROCESS, Incoming, Order, Origin, Report};
+use crate::call::door::{AgreedMedia, Caller, Correlation, IN_PROCESS, Incoming, Order, Origin, Report};
 use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
 
 use super::grid::{self, IncomingCall, IncomingContext};
 use super::identifier::{Kind, RawId};
 use super::rest::Operation;
-use super::stream::PAYLOAD_TYPE;
+use super::stream::{KEYS_PAYLOAD_TYPE, PAYLOAD_TYPE};
 use super::wire::{
     self, AnswerCall, CreateCall, ForParticipant, Identifier, MediaStreaming, PhoneNumber, RejectCall,
     SendDtmf,
@@ -48,6 +48,9 @@ const SEEN_MAX: usize = 64;
 const STREAM_TRIES_MAX: u32 = 3;
 const STREAM_PAUSE: Duration = Duration::from_millis(500);
 
+/// Digits that wait to be sent; more are dropped. A long card number and its PIN, twice.
+const DIGITS_MAX: usize = 64;
+
 /// Digits of one request.
 const TONES_MAX: usize = 18;
 
@@ -58,6 +61,8 @@ pub enum Wanted {
     Report(Report),
     /// Ask ACS, and say what came of it with [`Door::done`].
     Ask(Box<Asking>),
+    /// The far end has pressed a key, as ACS tells beside the stream: it goes where the sound goes.
+    Press(LegId, char),
     /// ACS's names of a leg, as far as they are known; `None` when the leg is over.
     Names(LegId, Option<Names>),
 }
@@ -97,7 +102,9 @@ pub enum Why {
     Look,
     /// To end it.
     Terminate,
-    /// For what the leg can do without: digits, a stream.
+    /// To send digits.
+    Digits,
+    /// For what the leg can do without: a stream, a subscription.
     Aside,
 }
 
@@ -119,8 +126,8 @@ pub enum Stream {
     Opened,
     /// It is gone.
     Lost,
-    /// A digit came over it.
-    Digit(char),
+    /// Somebody whom the far end hears has pressed a key.
+    Key(char),
 }
 
 /// Makes the addresses that ACS is given: the leg, and a secret that nobody else can make.
@@ -153,6 +160,9 @@ struct Leg {
     /// The highest telling of who is in the call, and the highest press of a key.
     sequences: (u64, u64),
     stream_tries: u32,
+    /// Digits to be sent, and whether some are on their way: one request after the other, or they would overtake each other.
+    digits: VecDeque<char>,
+    sends_digits: bool,
     /// What it waits for.
     look_at: Option<Instant>,
     stream_at: Option<Instant>,
@@ -216,7 +226,12 @@ impl Door {
             leg.names.correlation = correlation.filter(|text| !text.is_empty()).map(str::to_owned);
         }
         if leg.names != before {
-            self.wanted.push_back(Wanted::Names(id, Some(leg.names.clone())));
+            let names = leg.names.clone();
+            if let Some(connection) = names.connection.clone() {
+                let correlation = Correlation { connection, peer_key: names.correlation.clone() };
+                self.report(Report::Correlated(id, correlation));
+            }
+            self.wanted.push_back(Wanted::Names(id, Some(names)));
         }
     }
 
@@ -393,23 +408,32 @@ impl Door {
     }
 
     fn send_digits(&mut self, id: LegId, digits: &str) {
-        let Some(leg) = self.legs.get(&id) else { return };
-        let (State::Up, Some(connection)) = (&leg.state, leg.names.connection.clone()) else { return };
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if !matches!(leg.state, State::Up) {
+            return;
+        }
         if leg.remote.kind() != Kind::Phone {
             tracing::info!(leg = %id, "digits can be sent to telephones only; ACS has no other way");
             return;
         }
-        let target = Identifier::of(&leg.remote);
-        let tones: Vec<String> = digits.chars().filter_map(wire::tone).map(str::to_owned).collect();
-        for tones in tones.chunks(TONES_MAX) {
-            let body = SendDtmf {
-                tones: tones.to_vec(),
-                target_participant: target.clone(),
-                operation_context: None,
-            };
-            let connection = connection.clone();
-            self.ask(id, Why::Aside, Operation::SendDtmf { connection, body });
+        let room = DIGITS_MAX.saturating_sub(leg.digits.len());
+        leg.digits.extend(digits.chars().filter(|digit| wire::tone(*digit).is_some()).take(room));
+        self.send_next_digits(id);
+    }
+
+    /// Sends what waits, if nothing is on its way.
+    fn send_next_digits(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let (State::Up, Some(connection)) = (&leg.state, leg.names.connection.clone()) else { return };
+        if leg.sends_digits || leg.digits.is_empty() {
+            return;
         }
+        leg.sends_digits = true;
+        let some = leg.digits.drain(..TONES_MAX.min(leg.digits.len()));
+        let tones = some.filter_map(wire::tone).map(str::to_owned).collect();
+        let target_participant = Identifier::of(&leg.remote);
+        let body = SendDtmf { tones, target_participant, operation_context: None };
+        self.ask(id, Why::Digits, Operation::SendDtmf { connection, body });
     }
 
     fn up(&mut self, id: LegId) {
@@ -482,6 +506,8 @@ impl Leg {
             seen: VecDeque::new(),
             sequences: (0, 0),
             stream_tries: 0,
+            digits: VecDeque::new(),
+            sends_digits: false,
             look_at: None,
             stream_at: None,
             end_at: None,
@@ -497,7 +523,7 @@ fn agreed() -> AgreedMedia {
         opus: Wishes::default(),
         send_payload_type: PAYLOAD_TYPE,
         receive_payload_type: PAYLOAD_TYPE,
-        telephone_event: None,
+        telephone_event: Some((KEYS_PAYLOAD_TYPE, KEYS_PAYLOAD_TYPE)),
         comfort_noise: false,
         ptime_ms: 20,
         remote_rtp: Some(IN_PROCESS),

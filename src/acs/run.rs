@@ -13,8 +13,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use crate::bridge::Bridge;
-use crate::call::LegId;
 use crate::call::door::{Order, Report};
+use crate::call::{LegEvent, LegId};
 use crate::connections;
 use crate::observe::{Ledger, StoreError};
 use crate::tls::{Tls, TlsError};
@@ -172,6 +172,12 @@ impl Acs {
                     Wanted::Report(report) => {
                         // A switchboard that is gone wants to know nothing.
                         let _gone = reports.send(report).await;
+                    }
+                    Wanted::Press(leg, digit) => {
+                        if !house.sockets.press(leg, digit) {
+                            // Nobody hears it, and a supervisor's key still counts.
+                            let _gone = reports.send(Report::Leg(leg, LegEvent::Digit(digit))).await;
+                        }
                     }
                     Wanted::Names(leg, names) => {
                         let over = names.is_none();

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use axum::extract::ws::{Message as Frame, WebSocket};
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::bridge::{LegWire, Outbound};
 use crate::call::LegId;
@@ -19,30 +19,45 @@ use super::routes::{House, lock};
 use super::run::Input;
 use super::stream::{Inlet, Message, Outlet, Pacer, STOP_AUDIO, read};
 
+/// Keys that wait for their stream: more than anybody presses at one time.
+const KEYS_MAX: usize = 32;
+
 /// Messages that make no sense before the far end is taken for something else than ACS.
 const ODD_MAX: u32 = 500;
 
 /// The sockets that are up, by leg.
 #[derive(Default)]
-pub(super) struct Sockets(Mutex<HashMap<LegId, (u64, oneshot::Sender<()>)>>);
+pub(super) struct Sockets(Mutex<HashMap<LegId, Socket>>);
+
+struct Socket {
+    number: u64,
+    go: oneshot::Sender<()>,
+    keys: mpsc::Sender<char>,
+}
 
 impl Sockets {
     /// A new socket of a leg: the one before is told to go.
-    fn take_over(&self, leg: LegId) -> (u64, oneshot::Receiver<()>) {
+    fn take_over(&self, leg: LegId) -> (u64, oneshot::Receiver<()>, mpsc::Receiver<char>) {
         let (go, told) = oneshot::channel();
+        let (keys, pressed) = mpsc::channel(KEYS_MAX);
         let mut sockets = lock(&self.0);
-        let number = sockets.get(&leg).map_or(0, |(number, _)| number + 1);
-        if let Some((_, before)) = sockets.insert(leg, (number, go)) {
+        let number = sockets.get(&leg).map_or(0, |before| before.number + 1);
+        if let Some(before) = sockets.insert(leg, Socket { number, go, keys }) {
             // One that has gone by itself needs no telling.
-            let _gone = before.send(());
+            let _gone = before.go.send(());
         }
-        (number, told)
+        (number, told, pressed)
+    }
+
+    /// The far end of a leg has pressed a key, as ACS tells beside the stream. False if there is no stream to put it into.
+    pub(super) fn press(&self, leg: LegId, digit: char) -> bool {
+        lock(&self.0).get(&leg).is_some_and(|socket| socket.keys.try_send(digit).is_ok())
     }
 
     /// A socket is gone. True if it was the leg's newest.
     fn leave(&self, leg: LegId, number: u64) -> bool {
         let mut sockets = lock(&self.0);
-        let newest = sockets.get(&leg).is_some_and(|(known, _)| *known == number);
+        let newest = sockets.get(&leg).is_some_and(|known| known.number == number);
         if newest {
             sockets.remove(&leg);
         }
@@ -52,7 +67,7 @@ impl Sockets {
 
 /// Carries sound until either side is gone, or another socket takes over.
 pub(super) async fn run(house: Arc<House>, leg: LegId, wire: LegWire, rate: u32, far: WebSocket) {
-    let (number, mut told_to_go) = house.sockets.take_over(leg);
+    let (number, mut told_to_go, mut keys) = house.sockets.take_over(leg);
     wire.forget();
     // A door that is gone wants to know nothing.
     let _gone = house.inputs.send(Input::Stream(leg, Stream::Opened)).await;
@@ -84,7 +99,7 @@ pub(super) async fn run(house: Arc<House>, leg: LegId, wire: LegWire, rate: u32,
                     }
                     Message::Metadata { rate, channels, encoding } => {
                         let known = channels == 1 && encoding.eq_ignore_ascii_case("PCM");
-                        match (known.then(|| inlet.at_rate(rate)).flatten(), Outlet::new(rate)) {
+                        match (known.then(|| inlet.at_rate(rate)).flatten(), outlet.at_rate(rate)) {
                             (Some(at_rate), Some(out)) => (inlet, outlet) = (at_rate, out),
                             _ => {
                                 tracing::warn!(%leg, rate, channels, "ACS streams what we cannot play");
@@ -92,9 +107,7 @@ pub(super) async fn run(house: Arc<House>, leg: LegId, wire: LegWire, rate: u32,
                             }
                         }
                     }
-                    Message::Digit(digit) => {
-                        let _gone = house.inputs.send(Input::Stream(leg, Stream::Digit(digit))).await;
-                    }
+                    Message::Digit(digit) => press(&mut inlet, leg, digit),
                     Message::Unknown => {}
                     Message::Odd => {
                         metrics::counter!(names::ACS_ODD_FRAMES).increment(1);
@@ -106,7 +119,12 @@ pub(super) async fn run(house: Arc<House>, leg: LegId, wire: LegWire, rate: u32,
                 }
             }
             outbound = wire.next(), if waiting.is_none() => match outbound {
-                Some(Outbound::Packet(packet)) => waiting = outlet.message(&packet),
+                Some(Outbound::Packet(packet)) => {
+                    if let Some(digit) = outlet.key(&packet) {
+                        let _gone = house.inputs.send(Input::Stream(leg, Stream::Key(digit))).await;
+                    }
+                    waiting = outlet.message(&packet);
+                }
                 Some(Outbound::Switch) => {
                     // What ACS still holds was for the ear as it was.
                     pacer.stopped();
@@ -128,6 +146,7 @@ pub(super) async fn run(house: Arc<House>, leg: LegId, wire: LegWire, rate: u32,
                 tracing::info!(%leg, "a media stream has been silent for too long");
                 break;
             }
+            Some(digit) = keys.recv() => press(&mut inlet, leg, digit),
             _ = &mut told_to_go => break,
         }
     }
@@ -135,6 +154,12 @@ pub(super) async fn run(house: Arc<House>, leg: LegId, wire: LegWire, rate: u32,
     let _closed = to_far.close().await;
     if house.sockets.leave(leg, number) {
         let _gone = house.inputs.send(Input::Stream(leg, Stream::Lost)).await;
+    }
+}
+
+fn press(inlet: &mut Inlet, leg: LegId, digit: char) {
+    if !inlet.press(digit) {
+        tracing::info!(%leg, "keys come faster than they can be passed on; one is dropped");
     }
 }
 

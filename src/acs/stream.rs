@@ -13,6 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use sidetone_media::codec::linear;
 use sidetone_media::resample24::{Resampler24, Way};
+use sidetone_media::stream::event::{Digit, Digits, SendDigits};
 use sidetone_media::stream::rtp::{HEADER_BYTES, Header};
 
 use super::wire;
@@ -32,7 +33,13 @@ const SAMPLES_MAX: usize = 4_800;
 /// The payload type on the wire inside the process.
 pub const PAYLOAD_TYPE: u8 = 96;
 
-/// RTP clock units of 20 ms; see `Codec::rtp_clock`.
+/// That of keys (RFC 4733) there.
+pub const KEYS_PAYLOAD_TYPE: u8 = 97;
+
+/// RTP clock units of a second; see `Codec::rtp_clock`.
+const CLOCK: u32 = 8_000;
+
+/// RTP clock units of 20 ms.
 const PACKET_UNITS: u32 = 160;
 
 /// A pause longer than this, as when the service dials anew, is a jump of the timestamp and not lost sound.
@@ -142,6 +149,9 @@ pub const STOP_AUDIO: &str = r#"{"kind":"StopAudio","stopAudio":{}}"#;
 pub struct Inlet {
     down: Option<Resampler24>,
     left: Vec<i16>,
+    keys: SendDigits,
+    /// When the key on the line was pressed.
+    pressed: u32,
     /// Speakers of one moment, summed; waits for the next moment.
     moment: Option<Moment>,
     sequence: u16,
@@ -166,14 +176,21 @@ impl Inlet {
             _ => return None,
         };
         let left = Vec::with_capacity(2 * PACKET_SAMPLES);
-        Some(Inlet { down, left, moment: None, sequence: 0, timestamp: 0, ssrc, last: None })
+        let (keys, moment) = (SendDigits::new(), None);
+        Some(Inlet { down, left, keys, pressed: 0, moment, sequence: 0, timestamp: 0, ssrc, last: None })
     }
 
     /// Goes on at another rate, as after the service has dialled anew; the line of packets is the same.
     #[must_use]
     pub fn at_rate(self, rate: u32) -> Option<Inlet> {
-        let Inlet { sequence, timestamp, ssrc, last, .. } = self;
-        Some(Inlet { sequence, timestamp, last, ..Inlet::new(rate, ssrc)? })
+        let Inlet { keys, pressed, sequence, timestamp, ssrc, last, .. } = self;
+        Some(Inlet { keys, pressed, sequence, timestamp, last, ..Inlet::new(rate, ssrc)? })
+    }
+
+    /// A key is pressed: its packets take the place of sound for as long as it takes, one for each packet of sound.
+    /// False if it is none, or too many wait.
+    pub fn press(&mut self, digit: char) -> bool {
+        self.keys.push(digit)
     }
 
     /// Takes sound; the packets that are complete with it.
@@ -201,7 +218,8 @@ impl Inlet {
                 None => self.left.extend_from_slice(&pcm),
             }
             while self.left.len() >= PACKET_SAMPLES {
-                packets.push(self.packet());
+                packets.push(self.key().unwrap_or_else(|| self.sound()));
+                self.timestamp = self.timestamp.wrapping_add(PACKET_UNITS);
                 self.left.drain(..PACKET_SAMPLES);
             }
         }
@@ -225,16 +243,32 @@ impl Inlet {
         self.moment.replace(next).map(|moment| moment.pcm)
     }
 
-    fn packet(&mut self) -> Vec<u8> {
-        let mut packet = vec![0; HEADER_BYTES + 2 * PACKET_SAMPLES];
-        packet[0] = 0x80;
-        packet[1] = PAYLOAD_TYPE;
-        packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());
-        packet[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
-        packet[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
+    fn sound(&mut self) -> Vec<u8> {
+        let mut packet = self.packet(PAYLOAD_TYPE, self.timestamp, 2 * PACKET_SAMPLES);
         linear::encode(&self.left[..PACKET_SAMPLES], &mut packet[HEADER_BYTES..]);
+        packet
+    }
+
+    /// The packet of a key, if one is on the line now.
+    fn key(&mut self) -> Option<Vec<u8>> {
+        let event = self.keys.tick(PACKET_UNITS as u16)?;
+        if event.new_timestamp {
+            self.pressed = self.timestamp;
+        }
+        let mut packet = self.packet(KEYS_PAYLOAD_TYPE, self.pressed, event.payload.len());
+        packet[1] |= u8::from(event.marker) << 7;
+        packet[HEADER_BYTES..].copy_from_slice(&event.payload);
+        Some(packet)
+    }
+
+    fn packet(&mut self, payload_type: u8, timestamp: u32, octets: usize) -> Vec<u8> {
+        let mut packet = vec![0; HEADER_BYTES + octets];
+        packet[0] = 0x80;
+        packet[1] = payload_type;
+        packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+        packet[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
         self.sequence = self.sequence.wrapping_add(1);
-        self.timestamp = self.timestamp.wrapping_add(PACKET_UNITS);
         packet
     }
 }
@@ -243,16 +277,32 @@ impl Inlet {
 #[derive(Debug)]
 pub struct Outlet {
     up: Option<Resampler24>,
+    keys: Digits,
 }
 
 impl Outlet {
     /// An outlet for a far end that plays at `rate`; `None` if that is a rate we do not know.
     pub fn new(rate: u32) -> Option<Outlet> {
         match rate {
-            16_000 => Some(Outlet { up: None }),
-            24_000 => Some(Outlet { up: Some(Resampler24::new(Way::Up)) }),
+            16_000 => Some(Outlet { up: None, keys: Digits::new() }),
+            24_000 => Some(Outlet { up: Some(Resampler24::new(Way::Up)), keys: Digits::new() }),
             _ => None,
         }
+    }
+
+    /// Goes on at another rate.
+    #[must_use]
+    pub fn at_rate(self, rate: u32) -> Option<Outlet> {
+        Some(Outlet { keys: self.keys, ..Outlet::new(rate)? })
+    }
+
+    /// The key that a packet of the bridge begins; each press is told once.
+    pub fn key(&mut self, packet: &[u8]) -> Option<char> {
+        let header = Header::parse(packet)?;
+        if header.payload_type != KEYS_PAYLOAD_TYPE {
+            return None;
+        }
+        self.keys.packet(&header, header.payload(packet), CLOCK).map(Digit::as_char)
     }
 
     /// The message for a packet of the bridge; `None` if there is no sound in it.
@@ -397,6 +447,32 @@ mod tests {
         let packet = inlet.take(later, said(vec![5; 320], "t", None)).remove(0);
         let header = Header::parse(&packet).unwrap();
         assert_eq!((header.sequence.0, header.timestamp.0), (3, 3 * 160 + 8_000));
+    }
+
+    #[test]
+    fn a_key_is_pressed_between_sound_and_heard_once_at_the_other_end() {
+        let (mut inlet, mut outlet) = (Inlet::new(16_000, 7).unwrap(), Outlet::new(16_000).unwrap());
+        let now = Instant::now();
+        assert!(inlet.press('5') && inlet.press('#') && !inlet.press('x'));
+        let mut heard = String::new();
+        let mut kinds = Vec::new();
+        for n in 0..40u16 {
+            let packet = inlet.take(now, said(vec![5; 320], "t", None)).remove(0);
+            let header = Header::parse(&packet).unwrap();
+            assert_eq!(header.sequence.0, n, "one line");
+            kinds.push(header.payload_type);
+            heard.extend(outlet.key(&packet));
+            assert_eq!(outlet.message(&packet).is_some(), header.payload_type == PAYLOAD_TYPE);
+        }
+        assert_eq!(heard, "5#");
+        assert_eq!(
+            kinds.iter().filter(|kind| **kind == KEYS_PAYLOAD_TYPE).count(),
+            14,
+            "two tones of 100 ms"
+        );
+        // Time went on under them.
+        let packet = inlet.take(now, said(vec![5; 320], "t", None)).remove(0);
+        assert_eq!(Header::parse(&packet).unwrap().timestamp.0, 40 * 160);
     }
 
     #[test]

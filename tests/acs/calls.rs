@@ -193,3 +193,41 @@ async fn a_caller_who_withholds_their_number_is_shown_to_nobody() -> Story {
     house.stage.stop().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_has_acs_s_own_numbers_and_names_beside_ours() -> Story {
+    let more = "[[route]]\nid = \"out\"\ntenant = \"demo\"\nnumber = \"+15550123\"\ntargets = [\"acs:contoso\"]\nring_s = 60\n";
+    let house = House::start(more).await?;
+    house.acs.behaves("4:+15550123", Behaviour::Fails(486, 560_486));
+    house.stage.customer_dials("+15550123").await?;
+    house.stage.until_no_call().await?;
+    house.customer_reaches_alice().await?;
+    let connection = house.acs.connections().into_keys().next().ok_or("nobody is connected")?;
+    house.acs.hangs_up(CUSTOMER).await;
+    house.stage.until_no_call().await?;
+    let api = house.stage.api_of(TokenOf::Crm);
+    let legs = async || -> Result<Vec<serde_json::Value>, reqwest::Error> {
+        let asked = reqwest::Client::new().get(api.url("/v1/cdr")).bearer_auth(TokenOf::Crm.clear());
+        let records: serde_json::Value = asked.send().await?.json().await?;
+        let records = records["items"].as_array().cloned().unwrap_or_default();
+        Ok(records.iter().flat_map(|record| record["legs"].as_array().cloned().unwrap_or_default()).collect())
+    };
+    let written = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(20));
+        loop {
+            looks.tick().await;
+            let legs = legs().await?;
+            let failed = legs.iter().find(|leg| leg["detail"] == "ACS 486/560486");
+            let ended = legs.iter().find(|leg| leg["connection"] == connection.as_str());
+            if let (Some(failed), Some(ended)) = (failed, ended) {
+                return Ok::<_, reqwest::Error>((failed.clone(), ended.clone()));
+            }
+        }
+    };
+    let (failed, ended) = tokio::time::timeout(sidetone::sim::HUNG_AFTER, written).await??;
+    assert_eq!(failed["cause"], "busy");
+    assert_eq!((&ended["cause"], &ended["detail"]), (&"normal".into(), &"ACS 0/560000".into()));
+    assert!(ended["peer_key"].as_str().is_some_and(|key| key.len() == 36), "{ended}");
+    house.stage.stop().await;
+    Ok(())
+}

@@ -326,23 +326,35 @@ fn a_lost_stream_has_the_call_looked_at_unless_it_is_dialled_anew() {
 }
 
 #[test]
-fn digits_go_out_by_eighteen_and_come_in_once() {
+fn digits_go_out_by_eighteen_one_request_after_the_other_and_come_in_once() {
     let mut house = House::new();
     let leg = house.up();
     house.asked();
-    house.order(leg, LegAction::SendDigits("0123456789*#0123456789".into()));
-    let asked = house.asked();
-    let lengths: Vec<usize> = asked
-        .iter()
-        .map(|(_, operation)| match operation {
-            Operation::SendDtmf { body, .. } => body.tones.len(),
+    let tones = |house: &mut House| -> Vec<usize> {
+        let asked = house.asked().into_iter();
+        let one = |(why, operation)| match operation {
+            Operation::SendDtmf { body, .. } if why == Why::Digits => body.tones.len(),
             other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(lengths, [18, 4]);
-    house.door.stream(house.now, leg, Stream::Digit('5'));
+        };
+        asked.map(one).collect()
+    };
+    house.order(leg, LegAction::SendDigits("0123456789*#0123456789".into()));
+    assert_eq!(tones(&mut house), [18], "the rest waits, or it could overtake them");
+    house.door.stream(house.now, leg, Stream::Key('5'));
+    assert!(tones(&mut house).is_empty());
+    house.done(leg, Why::Digits, "");
+    assert_eq!(tones(&mut house), [5], "what waited, and the key that somebody pressed");
+    house.door.done(
+        house.now,
+        leg,
+        Why::Digits,
+        Err(Failure { is_gone: false, cause: Cause::Internal, detail: String::new() }),
+    );
+    house.order(leg, LegAction::SendDigits("1".into()));
+    assert_eq!(tones(&mut house), [1], "a failure does not stop those after it");
     for id in ["a", "a", "b"] {
         house.happens(leg, id, Happened::Tone { sequence: 1, digit: '7' });
     }
-    assert_eq!(house.events(), [LegEvent::Digit('5'), LegEvent::Digit('7')]);
+    let pressed = |wanted: &Wanted| matches!(wanted, Wanted::Press(of, '7') if *of == leg);
+    assert_eq!(house.wanted().iter().filter(|wanted| pressed(wanted)).count(), 1);
 }

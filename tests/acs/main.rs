@@ -9,6 +9,7 @@ mod calls;
 mod door;
 mod entra;
 mod flood;
+mod keys;
 mod leftover;
 mod logs;
 mod published;

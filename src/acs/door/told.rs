@@ -9,7 +9,9 @@ use super::super::callback::{Event, Happened};
 use super::super::cause::cause_of;
 use super::super::rest::Operation;
 use super::super::wire::{CallConnection, Streaming};
-use super::{Door, Failure, LOOK_AFTER, SEEN_MAX, STREAM_PAUSE, STREAM_TRIES_MAX, State, Stream, Why};
+use super::{
+    Door, Failure, LOOK_AFTER, SEEN_MAX, STREAM_PAUSE, STREAM_TRIES_MAX, State, Stream, Wanted, Why,
+};
 
 impl Door {
     /// What came of an operation.
@@ -51,12 +53,18 @@ impl Door {
                 }
                 self.end_as_wanted(id, failure.detail);
             }
-            (Why::Reject, _) | (Why::Aside, Ok(_)) => {}
-            (Why::Aside, Err(failure)) if failure.is_gone => leg.look_at = Some(now),
-            (Why::Aside, Err(failure)) => {
+            (Why::Reject, _) | (Why::Aside | Why::Digits, Ok(_)) => {}
+            (Why::Aside | Why::Digits, Err(failure)) if failure.is_gone => leg.look_at = Some(now),
+            (Why::Aside | Why::Digits, Err(failure)) => {
                 tracing::info!(leg = %id, "ACS did not do what a leg can do without");
                 tracing::debug!(leg = %id, detail = failure.detail, "because");
             }
+        }
+        if why == Why::Digits
+            && let Some(leg) = self.legs.get_mut(&id)
+        {
+            leg.sends_digits = false;
+            self.send_next_digits(id);
         }
         self.arm(id);
     }
@@ -117,7 +125,7 @@ impl Door {
             Happened::Tone { sequence, digit } => {
                 if sequence == 0 || sequence > leg.sequences.1 {
                     leg.sequences.1 = sequence;
-                    self.report(Report::Leg(id, LegEvent::Digit(digit)));
+                    self.wanted.push_back(Wanted::Press(id, digit));
                 }
             }
             Happened::StreamingFailed(detail) => {
@@ -154,7 +162,7 @@ impl Door {
             // ACS dials anew by itself. If it does not, the call may be over without our knowing.
             Stream::Lost if matches!(leg.state, State::Up) => leg.look_at = Some(now + LOOK_AFTER),
             Stream::Lost => {}
-            Stream::Digit(digit) => self.report(Report::Leg(id, LegEvent::Digit(digit))),
+            Stream::Key(digit) => self.send_digits(id, &digit.to_string()),
         }
         self.arm(id);
     }

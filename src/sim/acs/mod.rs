@@ -170,6 +170,9 @@ struct Call {
     sequence: u64,
     held: Vec<String>,
     muted: Vec<String>,
+    /// Whose keys are told by events, and how many were.
+    watched: Vec<String>,
+    presses: u64,
     talkers: Arc<Mutex<Vec<Talker>>>,
     streaming: Option<MediaStreaming>,
     stream: Option<mpsc::Sender<Control>>,
@@ -370,9 +373,24 @@ impl AcsSim {
         crate::sim::until(&mut watched, wanted, |last| hung(format!("{last:?}"))).await
     }
 
-    /// Somebody presses a key.
+    /// Somebody presses a key: it is told over the stream, or by events, or not at all, as was asked for.
     pub async fn presses(&self, raw_id: &str, digit: char) {
-        self.control(raw_id, Control::Digit(digit)).await;
+        let Some(connection) = self.connection_of(raw_id) else { return };
+        let (over_stream, sequence) = {
+            let mut world = self.0.world();
+            let Some(call) = world.calls.get_mut(&connection) else { return };
+            let over_stream = call.streaming.as_ref().and_then(|streaming| streaming.enable_dtmf_tones);
+            let subscribed = call.watched.iter().any(|watched| watched == raw_id);
+            call.presses += u64::from(subscribed);
+            (over_stream == Some(true), subscribed.then_some(call.presses))
+        };
+        if over_stream {
+            self.control(raw_id, Control::Digit(digit)).await;
+        }
+        if let Some(sequence) = sequence {
+            let more = json!({ "sequenceId": sequence, "tone": crate::acs::wire::tone(digit) });
+            self.0.emit(&connection, "ContinuousDtmfRecognitionToneReceived", Some((200, 0)), more).await;
+        }
     }
 
     /// The media connection of somebody's call is lost, and dialled anew after a while.

@@ -377,8 +377,12 @@ fn carry_out(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Ans
         }
         ("POST", ":startContinuousDtmfRecognition" | ":stopContinuousDtmfRecognition") => {
             let body: ForParticipant = parsed(body)?;
-            member(call, &body.target_participant)?;
+            let who = member(call, &body.target_participant)?;
             state()?;
+            call.watched.retain(|watched| *watched != who);
+            if tail == ":startContinuousDtmfRecognition" {
+                call.watched.push(who);
+            }
             done(200, Value::Null)
         }
         ("POST", ":startMediaStreaming" | ":stopMediaStreaming") => {

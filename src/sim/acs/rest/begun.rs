@@ -103,6 +103,8 @@ pub(in crate::sim::acs) fn new_call(
         sequence: 0,
         held: Vec::new(),
         muted: Vec::new(),
+        watched: Vec::new(),
+        presses: 0,
         talkers: Arc::default(),
         streaming,
         stream: None,
