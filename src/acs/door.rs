@@ -28,7 +28,7 @@ use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
 
 use super::grid::{self, IncomingCall, IncomingContext};
 use super::identifier::{Kind, RawId};
-use super::rest::Operation;
+use super::operation::Operation;
 use super::stream::{KEYS_PAYLOAD_TYPE, PAYLOAD_TYPE};
 use super::wire::{
     self, AnswerCall, CreateCall, ForParticipant, Identifier, MediaStreaming, PhoneNumber, RejectCall,

@@ -16,8 +16,8 @@ use tokio::task::JoinSet;
 
 use crate::observe::{Audience, AuditRecord, Event, Journal as _, Ledger, metrics as names};
 
+use super::operation::Operation;
 use super::resources::Resource;
-use super::rest::Operation;
 use super::routes::House;
 use super::wire::CallConnection;
 

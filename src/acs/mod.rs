@@ -26,6 +26,7 @@ pub mod door;
 pub mod grid;
 pub mod identifier;
 mod leftover;
+pub mod operation;
 mod resources;
 pub mod rest;
 pub mod routes;

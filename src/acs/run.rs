@@ -23,8 +23,9 @@ use super::callback::Event;
 use super::door::{Door, Failure, Stream, Wanted, Why};
 use super::grid::IncomingCall;
 use super::leftover::{Leftover, WORDS_MAX, Word};
+use super::operation::Operation;
 use super::resources::Resources;
-use super::rest::{BadEndpoint, Client, Operation, RestError};
+use super::rest::{BadEndpoint, Client, RestError};
 use super::routes::{self, House, PathKey};
 use super::wire::CallConnection;
 

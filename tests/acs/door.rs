@@ -10,7 +10,7 @@ use sidetone::acs::callback::{Event, Happened};
 use sidetone::acs::door::{Door, Failure, Paths, Stream, Wanted, Why};
 use sidetone::acs::grid::{Gate, IncomingCall, Labels, Ours, Verdict};
 use sidetone::acs::identifier::RawId;
-use sidetone::acs::rest::Operation;
+use sidetone::acs::operation::Operation;
 use sidetone::acs::wire::{CallConnection, ResultInformation};
 use sidetone::call::door::{Order, Report};
 use sidetone::call::{Cause, LegAction, LegEvent, LegId};

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use sidetone::acs::callback::{self, Happened};
 use sidetone::acs::identifier::RawId;
-use sidetone::acs::rest::{Client, Credential, Operation};
+use sidetone::acs::operation::Operation;
+use sidetone::acs::rest::{Client, Credential};
 use sidetone::acs::sign::{AccessKey, Signed, Unsigned, is_signed};
 use sidetone::acs::wire::{
     AddParticipant, AnswerCall, CallConnection, CancelAdd, ConnectCall, CreateCall, ForParticipant,

@@ -7,7 +7,7 @@ use crate::call::{Cause, LegEnd, LegEvent, LegId};
 
 use super::super::callback::{Event, Happened};
 use super::super::cause::cause_of;
-use super::super::rest::Operation;
+use super::super::operation::Operation;
 use super::super::wire::{CallConnection, Streaming};
 use super::{
     Door, Failure, LOOK_AFTER, SEEN_MAX, STREAM_PAUSE, STREAM_TRIES_MAX, State, Stream, Wanted, Why,
