@@ -1,5 +1,6 @@
 // Who is there, which trunks are up, and how long the account at Microsoft is good: the right side of the wallboard.
 
+import { me } from "./api.js";
 import { h } from "./dom.js";
 import { house } from "./house.js";
 import { COACHING, day, sentence, since } from "./words.js";
@@ -42,7 +43,8 @@ function whereIs(person) {
     if (leg.hold === "held") return { kind: "held", text: "On hold", call };
     return { kind: "talking", text: "In a call", call };
   }
-  return { kind: "free", text: "Free" };
+  // An agent sees their own calls only, so of a colleague without one nothing is known.
+  return me().role === "agent" && person !== me().person ? { kind: "unknown", text: "Colleague" } : { kind: "free", text: "Free" };
 }
 
 export function trunks() {

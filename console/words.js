@@ -20,7 +20,7 @@ const EVENTS = {
   "consult.completed": "Handed over to the expert", "consult.failed": "Consult failed", "consult.ended": "Consult over",
   "transfer.started": "Transfer began", "transfer.progress": "Target rings", "transfer.completed": "Transferred",
   "transfer.failed": "Transfer failed", "transfer.rolled_back": "Transfer called off",
-  "leg.quality": "Media figures",
+  "leg.offered": "Rings in the browser", "leg.ended": "Browser's leg ended", "leg.quality": "Media figures",
 };
 
 export function eventName(type) {

@@ -8,6 +8,7 @@
 mod access;
 mod agent;
 mod browser;
+mod fence;
 mod pictures;
 mod supervisor;
 
