@@ -27,6 +27,7 @@ pub mod grid;
 pub mod identifier;
 mod leftover;
 pub mod operation;
+pub mod probe;
 mod resources;
 pub mod rest;
 pub mod routes;

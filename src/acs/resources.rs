@@ -68,7 +68,11 @@ impl Issuer {
 }
 
 impl Resource {
-    fn new(acs: &Acs, before: Option<&Arc<Resource>>, http: &reqwest::Client) -> Result<Resource, OpenError> {
+    pub(super) fn new(
+        acs: &Acs,
+        before: Option<&Arc<Resource>>,
+        http: &reqwest::Client,
+    ) -> Result<Resource, OpenError> {
         let credential = match &acs.credential {
             AcsCredential::Key(key) => {
                 let key = AccessKey::from_base64(key.expose());

@@ -1,4 +1,5 @@
-//! `sidetone check --online`: names are asked for, and every destination of a trunk is spoken to, once.
+//! `sidetone check --online`: names are asked for, and every destination of a trunk and every ACS resource is spoken to,
+//! once.
 //!
 //! What the gateway would do at start, done before: resolve, connect, shake hands with its own certificate and the
 //! trunk's rules, and ask OPTIONS. Any answer but 503 shows that the far end lives (RFC 3261 section 11).
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use sbc_config::{Config, Destination, Host, Severity, Transport, Trunk};
 use serde::Serialize;
+use sidetone::acs::probe::{Probe, probe};
 use sidetone::tls::{Material, Outward, files};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -33,6 +35,19 @@ pub(super) struct Tried {
     remedy: &'static str,
 }
 
+impl Tried {
+    fn of(path: String, outcome: Result<String, Failed>) -> Tried {
+        match outcome {
+            Ok(message) => {
+                Tried { severity: Severity::Warning, works: true, path, message, remedy: "nothing to do" }
+            }
+            Err((message, remedy)) => {
+                Tried { severity: Severity::Error, works: false, path, message, remedy }
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Tried {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.works {
@@ -53,14 +68,31 @@ pub(super) async fn try_all(config: &Config, beside: &Path) -> Vec<Tried> {
                 Ok(material) => ask(config, material, trunk, destination).await,
                 Err(error) => Err((error.to_string(), "mend the certificate's files")),
             };
-            tried.push(match answer {
-                Ok(message) => {
-                    Tried { severity: Severity::Warning, works: true, path, message, remedy: "nothing to do" }
-                }
-                Err((message, remedy)) => {
-                    Tried { severity: Severity::Error, works: false, path, message, remedy }
-                }
-            });
+            tried.push(Tried::of(path, answer));
+        }
+    }
+    tried.extend(try_acs(config).await);
+    tried
+}
+
+/// Tries every ACS resource.
+async fn try_acs(config: &Config) -> Vec<Tried> {
+    if config.acs.is_empty() {
+        return Vec::new();
+    }
+    // An error says that there is one already.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let http = match reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build() {
+        Ok(http) => http,
+        Err(error) => {
+            let remedy = "HTTP cannot be spoken on this machine";
+            return vec![Tried::of("acs".to_owned(), Err((error.to_string(), remedy)))];
+        }
+    };
+    let mut tried = Vec::new();
+    for acs in &config.acs {
+        for Probe { what, outcome } in probe(acs, &http).await {
+            tried.push(Tried::of(format!("acs[{}] {what}", acs.id), outcome));
         }
     }
     tried

@@ -78,6 +78,11 @@ async fn a_supervisor_at_acs_steers_with_keys_that_nobody_hears() -> Story {
     house.talker_hears(&customer, &[stage.alice.hz], &[boss_hz]).await?;
     assert_eq!(ear.digits(), "", "a key that steers is passed on to nobody");
     assert_eq!(sent(&house.acs), "");
+    // And takes over: then both who talk are at ACS, each alone in a call connection.
+    api.take_over(&id).await?;
+    let at_acs = house.acs.talker(boss).ok_or("the boss is gone")?;
+    house.talker_hears(&at_acs, &[CUSTOMER_HZ], &[boss_hz, stage.alice.hz]).await?;
+    house.talker_hears(&customer, &[boss_hz], &[CUSTOMER_HZ, stage.alice.hz]).await?;
     stage.api_of(sidetone::sim::stage::TokenOf::Crm).hang_up(&call.id).await?;
     house.stage.stop().await;
     Ok(())

@@ -1,5 +1,6 @@
 //! `sidetone check --online` against Microsoft's proxy, simulated: certificates both ways, and OPTIONS.
 
+use sidetone::sim::acs::{ACCESS_KEY, AcsSim};
 use sidetone::sim::authority::Authority;
 use sidetone::sim::teams::House;
 
@@ -46,5 +47,30 @@ async fn a_trunk_to_teams_is_spoken_to_over_tls_as_its_settings_say() -> Test {
     let refused = |line: &&String| line.contains("the TLS handshake failed");
     assert_eq!(lines.iter().filter(refused).count(), 2, "{lines:#?}");
     house.gateway.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acs_resource_is_asked_with_our_key_and_its_issuer_for_keys() -> Test {
+    let acs = AcsSim::start().await?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("sidetone.toml");
+    let own = "[sip]\nudp = \"127.0.0.1:0\"\n[[tenant]]\nid = \"demo\"\nname = \"Demo\"\n";
+    std::fs::write(&file, format!("{own}{}", acs.config("demo", "+15550100", "", "")))?;
+    std::fs::write(folder.path().join("acs-webhook"), "a-webhook-secret")?;
+    let checked = async |key: &str| -> Result<_, Box<dyn std::error::Error>> {
+        std::fs::write(folder.path().join("acs-key"), key)?;
+        let path = file.display().to_string();
+        let asked = move || sidetone(&["check", "-c", &path, "--online"]);
+        let (code, text, complaint) = shown(&tokio::task::spawn_blocking(asked).await??);
+        Ok((code, format!("{text}{complaint}")))
+    };
+    let (code, text) = checked(ACCESS_KEY).await?;
+    assert!(text.contains("acs[contoso] the resource: lets us in"), "{text}");
+    assert!(text.contains("acs[contoso] the keys of callbacks: are 1"), "{text}");
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = checked("c29tZWJvZHkgZWxzZSdzIGtleQ==").await?;
+    assert!(text.contains("401 (7509)") && text.contains("compare the access key"), "{text}");
+    assert_eq!(code, Some(1), "{text}");
     Ok(())
 }

@@ -54,6 +54,7 @@ const LOUD: &[&str] = &[
     "src/tls/mod.rs",
     "src/tls/files.rs",
     "src/acs/leftover.rs",
+    "src/acs/probe.rs",
     "src/acs/resources.rs",
     "src/acs/rest.rs",
     "src/acs/routes.rs",
