@@ -1,3 +1,5 @@
+//! Opus through libopus: what is encoded is decoded, what is lost is concealed, and what is no packet is none.
+
 use proptest::prelude::*;
 
 use super::*;
