@@ -153,6 +153,8 @@ struct Leg {
     resource: AcsId,
     /// The far end.
     remote: RawId,
+    /// Whether we call it.
+    is_dialled: bool,
     state: State,
     /// From whichever message brings them first.
     names: Names,
@@ -501,6 +503,7 @@ impl Leg {
         Leg {
             resource,
             remote,
+            is_dialled: matches!(state, State::Asked),
             state,
             names: Names::default(),
             seen: VecDeque::new(),

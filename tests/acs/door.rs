@@ -358,3 +358,23 @@ fn digits_go_out_by_eighteen_one_request_after_the_other_and_come_in_once() {
     let pressed = |wanted: &Wanted| matches!(wanted, Wanted::Press(of, '7') if *of == leg);
     assert_eq!(house.wanted().iter().filter(|wanted| pressed(wanted)).count(), 1);
 }
+
+#[test]
+fn a_caller_who_gives_up_while_we_answer_has_cancelled_and_a_hang_up_keeps_its_cause() {
+    let mut house = House::new();
+    let leg = house.comes();
+    house.order(leg, LegAction::Answer);
+    house.done(leg, Why::Answer, "connecting");
+    house.happens(leg, "over", Happened::Disconnected);
+    assert_eq!(ended(&house.events()), [Cause::Cancelled]);
+
+    let leg = house.up();
+    house.asked();
+    house.door.stream(house.now, leg, Stream::Lost);
+    house.pass(Duration::from_secs(5));
+    house.order(leg, LegAction::HangUp(Cause::Released));
+    // The look that was on its way finds it gone before our own request does.
+    let gone = Failure { is_gone: true, cause: Cause::NotFound, detail: "ACS 404/8522".into() };
+    house.door.done(house.now, leg, Why::Look, Err(gone));
+    assert_eq!(ended(&house.events()), [Cause::Released]);
+}

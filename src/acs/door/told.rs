@@ -41,7 +41,7 @@ impl Door {
             }
             (Why::Look, Ok(said)) => self.looked(now, id, &said),
             (Why::Look, Err(failure)) if failure.is_gone => {
-                self.end(id, LegEnd { cause: Cause::Normal, detail: failure.detail });
+                self.disconnected(id, LegEnd { cause: Cause::Normal, detail: failure.detail });
             }
             (Why::Look, Err(_)) => leg.look_at = Some(now + LOOK_AFTER),
             (Why::Terminate, Ok(_)) => self.end_as_wanted(id, String::new()),
@@ -73,7 +73,8 @@ impl Door {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let is = |state: &str| said.call_connection_state.eq_ignore_ascii_case(state);
         if is("disconnected") {
-            return self.end(id, LegEnd { cause: Cause::Normal, detail: "ACS: disconnected".into() });
+            let detail = "ACS: disconnected".to_owned();
+            return self.disconnected(id, LegEnd { cause: Cause::Normal, detail });
         }
         match leg.state {
             State::Asked if is("connected") => self.up(id),
@@ -143,9 +144,10 @@ impl Door {
         let Some(leg) = self.legs.get(&id) else { return };
         match leg.state {
             State::Ending { .. } => self.end_as_wanted(id, end.detail),
-            // Nobody answered a call of ours: ACS calls that a normal end.
+            // Nobody answered a call of ours, or a caller gave up while we answered: ACS calls both a normal end.
             State::Asked if end.cause == Cause::Normal => {
-                self.end(id, LegEnd { cause: Cause::NoAnswer, ..end });
+                let cause = if leg.is_dialled { Cause::NoAnswer } else { Cause::Cancelled };
+                self.end(id, LegEnd { cause, ..end });
             }
             State::Offered(_) | State::Asked | State::Up => self.end(id, end),
         }
