@@ -76,6 +76,8 @@ pub struct IncomingCall {
     pub rings_since: Timestamp,
     /// SIP headers that the SBC of Direct Routing set, names in lower case.
     pub sip_headers: BTreeMap<String, String>,
+    /// By which it is remembered: its event, and the call itself.
+    marks: [u64; 2],
 }
 
 impl IncomingCall {
@@ -224,6 +226,11 @@ impl Gate {
         Verdict::Calls(calls)
     }
 
+    /// A call could not be taken after all: when it is delivered again, it is new.
+    pub fn forget(&mut self, call: &IncomingCall) {
+        self.seen.retain(|seen| !call.marks.contains(seen));
+    }
+
     /// What was dropped since the last time, to be counted.
     pub fn dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
@@ -253,11 +260,11 @@ impl Gate {
             return Err(Dropped::Loop);
         }
         // A redirected call has a new event with another `to`: both are remembered, either is enough.
-        let (by_id, by_call) = (hash(&[&envelope.id]), hash(&[&data.correlation_id, to.as_str()]));
-        if self.seen.iter().any(|seen| *seen == by_id || *seen == by_call) {
+        let marks = [hash(&[&envelope.id]), hash(&[&data.correlation_id, to.as_str()])];
+        if self.seen.iter().any(|seen| marks.contains(seen)) {
             return Err(Dropped::Duplicate);
         }
-        for seen in [by_id, by_call] {
+        for seen in marks {
             if self.seen.len() >= SEEN_MAX {
                 self.seen.pop_front();
             }
@@ -274,6 +281,7 @@ impl Gate {
             context: IncomingContext(data.incoming_call_context),
             correlation: data.correlation_id,
             rings_since: at,
+            marks,
             sip_headers: sip_headers.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
         })
     }
@@ -425,6 +433,16 @@ mod tests {
         let because =
             [Dropped::Foreign, Dropped::Loop, Dropped::Loop, Dropped::OtherType, Dropped::Malformed];
         assert_eq!(gate.dropped(), because);
+    }
+
+    #[test]
+    fn a_call_for_which_there_was_no_room_is_new_when_it_comes_again() {
+        let mut gate = Gate::default();
+        let sample = sample("IncomingCall_pstn_eventgrid_schema");
+        let call = calls(deliver(&mut gate, &sample)).remove(0);
+        assert!(calls(deliver(&mut gate, &sample)).is_empty());
+        gate.forget(&call);
+        assert_eq!(calls(deliver(&mut gate, &sample)).len(), 1);
     }
 
     #[test]

@@ -282,10 +282,13 @@ async fn event_grid(
     match verdict {
         Verdict::Validate(code) => Json(serde_json::json!({ "validationResponse": code })).into_response(),
         Verdict::Calls(calls) => {
-            for call in calls {
-                let input = Input::Call(resource.acs.id.clone(), call);
+            let mut calls = calls.into_iter();
+            for call in calls.by_ref() {
+                let input = Input::Call(resource.acs.id.clone(), call.clone());
                 if house.inputs.try_send(input).is_err() {
                     // Event Grid comes again after a while; by then the caller may still be ringing.
+                    let mut gate = lock(&resource.gate);
+                    [call].into_iter().chain(calls).for_each(|call| gate.forget(&call));
                     return StatusCode::SERVICE_UNAVAILABLE.into_response();
                 }
             }
