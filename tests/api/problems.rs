@@ -141,7 +141,13 @@ async fn a_switchboard_that_does_not_answer_costs_the_client_no_more_than_the_li
 async fn beyond_the_limit_connections_wait_their_turn() {
     let stage = Stage::with(ApiConfig { connections_max: 1, ..ApiConfig::default() }).await;
     let address = stage.base.trim_start_matches("http://").to_owned();
-    let first = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let mut first = tokio::net::TcpStream::connect(&address).await.unwrap();
+    // Who has shown a token keeps the place; who has shown nothing would make room.
+    first
+        .write_all(b"GET /v1/calls HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(within(first.read(&mut [0; 1024])).await.unwrap() > 0);
     let mut second = tokio::net::TcpStream::connect(&address).await.unwrap();
     second.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();

@@ -1,3 +1,6 @@
+//! Opus as the gateway speaks it: lengths read from the first octets, loss repaired, levels kept, and nothing a packet
+//! says makes it panic.
+
 //! Opus through libopus: what is encoded is decoded, what is lost is concealed, and what is no packet is none.
 
 use proptest::prelude::*;
