@@ -1,13 +1,14 @@
 //! Every supervision role on a call whose customer is at ACS and whose people have SIP telephones.
 
-use sidetone::sim::stage::TokenOf;
 use sidetone::sim::stage::levels::UNHEARD_DBFS;
+use sidetone::sim::stage::{Setting, TokenOf};
 
 use crate::Story;
 use crate::support::{CUSTOMER, CUSTOMER_HZ, House};
 
-async fn every_role(acs_more: &str) -> Story {
-    let house = House::start(acs_more).await?;
+async fn every_role(acs_more: &str, codecs: &str) -> Story {
+    let (acs_more, codecs) = (acs_more.to_owned(), Some(codecs.to_owned()));
+    let house = House::set(Setting { acs_more, codecs, ..Setting::default() }).await?;
     let (stage, sam, alice) = (&house.stage, &house.stage.sam, &house.stage.alice);
     let (call, customer) = house.customer_reaches_alice().await?;
     house.hears(alice, &[CUSTOMER_HZ], &[alice.hz]).await?;
@@ -46,13 +47,23 @@ async fn every_role(acs_more: &str) -> Story {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_role_with_a_customer_at_16_khz() -> Story {
-    every_role("").await
+async fn every_role_with_a_customer_at_16_khz_and_telephones_at_8() -> Story {
+    every_role("", r#""PCMU""#).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_role_with_a_customer_at_24_khz() -> Story {
-    every_role("audio = \"24k\"").await
+async fn every_role_with_everybody_at_16_khz() -> Story {
+    every_role("", r#""G722""#).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_role_with_a_customer_at_24_khz_and_telephones_at_16() -> Story {
+    every_role("audio = \"24k\"", r#""G722""#).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_role_with_a_customer_at_24_khz_and_telephones_at_8() -> Story {
+    every_role("audio = \"24k\"", r#""PCMA""#).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
