@@ -59,6 +59,8 @@ pub struct Acs {
     pub channels: AcsChannels,
     /// How digits of the far end are learned.
     pub dtmf: AcsDtmf,
+    /// Whether cards ([`crate::CardView`]) may be told to those who are called over it.
+    pub card: bool,
 }
 
 /// A number or identity of a resource, and what a call to it counts as having dialled.

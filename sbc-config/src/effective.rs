@@ -109,6 +109,7 @@ fn settings(trunk: &Trunk) -> Vec<(&'static str, Option<String>)> {
                 .as_ref()
                 .and_then(|_| word(words::word(words::CALLER_ID_POLICY, &trunk.caller_id_policy))),
         ),
+        ("card", Some(trunk.card.to_string())),
     ]
 }
 

@@ -35,6 +35,7 @@
 mod access;
 mod acs;
 mod address;
+mod card;
 mod certificate;
 mod effective;
 mod finding;
@@ -64,6 +65,7 @@ pub use acs::{
     TokenIssuer,
 };
 pub use address::{AddressError, Contact, Destination, Host, Transport};
+pub use card::{CARD_NAME_MAX, CardField, CardKind, CardView};
 pub use certificate::{
     Duty, EXPIRY_WARNING_DAYS, KnownRoot, MICROSOFT_ROOTS, examine as examine_certificate, examine_roots,
     missing_roots, thumbprint,
@@ -143,6 +145,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// `[[integration]]`, at most one per tenant.
     pub integrations: Vec<Integration>,
+    /// `[[card]]`, at most one per tenant.
+    pub cards: Vec<CardView>,
     /// What somebody should look at although the file can be used.
     pub warnings: Vec<Finding>,
     lookup: Lookup,
@@ -189,6 +193,12 @@ impl Config {
     #[must_use]
     pub fn acs(&self, id: &AcsId) -> Option<&Acs> {
         self.acs.iter().find(|acs| acs.id == *id)
+    }
+
+    /// What the experts of a tenant are told of a matter.
+    #[must_use]
+    pub fn card(&self, tenant: &TenantId) -> Option<&CardView> {
+        self.cards.iter().find(|card| card.tenant == *tenant)
     }
 
     /// The trunk that is trusted at this address: the one with the narrowest source range that holds it.

@@ -89,6 +89,8 @@ pub struct Trunk {
     pub allowed_caller_ids: Option<Vec<NumberPattern>>,
     /// What becomes of a caller with another number.
     pub caller_id_policy: CallerIdPolicy,
+    /// Whether cards ([`crate::CardView`]) may be told to it, with a call to an expert behind it.
+    pub card: bool,
 }
 
 impl Trunk {

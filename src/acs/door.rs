@@ -23,6 +23,7 @@ use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Config, Reach};
 use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 
+use crate::call::card::Card;
 use crate::call::door::{AgreedMedia, Caller, Correlation, IN_PROCESS, Incoming, Order, Origin, Report};
 use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
 
@@ -271,7 +272,7 @@ impl Door {
             // None of its legs asks to be replaced, so none is told what becomes of it.
             LegAction::Refer(_) => {}
             LegAction::Dial(target) => {
-                if let Err(end) = self.dial(now, id, &target, order.caller) {
+                if let Err(end) = self.dial(now, id, &target, order.caller, order.card.as_deref()) {
                     self.report(Report::Leg(id, LegEvent::Ended(end)));
                 }
             }
@@ -290,6 +291,7 @@ impl Door {
         id: LegId,
         target: &Target,
         caller: Option<Caller>,
+        card: Option<&Card>,
     ) -> Result<(), LegEnd> {
         let config = self.config.load_full();
         let (resource, raw_id) = match &target.address {
@@ -319,6 +321,7 @@ impl Door {
             operation_context: Some(id.to_string()),
             media_streaming_options: Some(self.streaming(acs, id)),
             teams_app_source: None,
+            custom_calling_context: card.and_then(|card| context(card, is_phone)),
         };
         let mut leg = Leg::new(resource, remote, State::Asked);
         leg.look_at = Some(now + LOOK_AFTER);
@@ -496,6 +499,14 @@ impl Door {
         }
         leg.armed = next;
     }
+}
+
+/// A card as headers of the call: a telephone is told in SIP's, whose values ACS takes up to 256 characters, a client in its
+/// own, up to 1024. A card's line is of the characters that both allow.
+fn context(card: &Card, is_phone: bool) -> Option<serde_json::Value> {
+    let (headers, most) = if is_phone { ("sipHeaders", 256) } else { ("voipHeaders", 1024) };
+    let line = card.line(most)?;
+    Some(serde_json::json!({ headers: { card.header(): line } }))
 }
 
 impl Leg {

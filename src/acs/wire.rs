@@ -252,6 +252,9 @@ bodies! {
         /// The Teams app in whose name the call is placed.
         #[serde(skip_serializing_if = "Option::is_none")]
         teams_app_source: Option<TeamsApp>,
+        /// `{sipHeaders, voipHeaders}`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        custom_calling_context: Option<Value>,
     }
     /// Connect to a call that is up.
     ConnectCall {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::card::{self, CardNames, NewCard};
 use super::extract::{Body, id, named};
 use super::problem::Problem;
 use crate::call::SpeakTo;
@@ -43,6 +44,9 @@ pub(super) struct NewConsult {
     /// How long each is rung, in seconds.
     #[schema(nullable = false, minimum = 1, maximum = 120)]
     pub ring_s: Option<u16>,
+    /// What the expert is told of the matter before they answer.
+    #[schema(nullable = false)]
+    pub card: Option<NewCard>,
 }
 
 /// Whom the one who asked speaks to.
@@ -90,6 +94,10 @@ pub(super) struct Consult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub speak_to: Option<&'static str>,
+    /// What became of the fields of its card, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub card: Option<CardNames>,
 }
 
 /// Ask an expert.
@@ -129,6 +137,7 @@ pub(super) async fn begin(
         targets,
         trunk: new.trunk.as_deref().map(|trunk| named("trunk", trunk)).transpose()?,
         ring,
+        card: card::read(new.card),
     });
     match state.ask(&caller, request).await? {
         Answer::Consult(view) => {
@@ -229,6 +238,7 @@ impl From<ConsultView> for Consult {
             by_leg: view.by.to_string(),
             state: if view.talking.is_some() { "talking" } else { "ringing" },
             expert_leg: view.talking.map(|(leg, _)| leg.to_string()),
+            card: view.card.map(CardNames::from),
             speak_to: view.talking.map(|(_, to)| match to {
                 SpeakTo::Expert => "expert",
                 SpeakTo::Customer => "customer",

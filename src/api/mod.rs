@@ -12,6 +12,7 @@
 mod attempts;
 mod auth;
 mod calls;
+mod card;
 mod console;
 mod consult;
 mod entra;

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::auth::Caller;
+use super::card::{self, NewCard};
 use super::extract::{Body, id, named};
 use super::problem::Problem;
 use crate::call::{CallId, ConsultId, RINGS_MAX};
@@ -47,6 +48,9 @@ pub(super) struct NewTransfer {
     /// Whether to wait for what becomes of it.
     #[serde(default)]
     pub wait: bool,
+    /// What the target is told of the matter before they answer, when `blind`.
+    #[schema(nullable = false)]
+    pub card: Option<NewCard>,
 }
 
 /// Whether the target has been spoken to.
@@ -99,6 +103,7 @@ pub(super) async fn begin(
                 target: target.clone(),
                 trunk: new.trunk.as_deref().map(|trunk| named("trunk", trunk)).transpose()?,
                 wait: new.wait,
+                card: card::read(new.card),
             });
             match state.ask(&caller, request).await? {
                 Answer::Transfer(outcome) => Ok(transferred(outcome)),

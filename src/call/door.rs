@@ -4,12 +4,14 @@
 //! that reach it; legs that it is told to dial come with theirs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 
 use sbc_config::{AcsId, PersonId, TenantId, TrunkId};
 use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 use sidetone_media::srtp::MasterKey;
 
+use super::card::Card;
 use super::{LegAction, LegEvent, LegId};
 
 /// From the switchboard to a door.
@@ -25,6 +27,8 @@ pub struct Order {
     pub prefer: Vec<Codec>,
     /// Who is shown as calling, for [`LegAction::Dial`].
     pub caller: Option<Caller>,
+    /// What the one who is called is told of the matter, for [`LegAction::Dial`], where they may be told.
+    pub card: Option<Arc<Card>>,
 }
 
 /// The codecs that a configuration names.

@@ -116,6 +116,8 @@ impl Switchboard {
                     timer: None,
                     waiting: Vec::new(),
                     transferring: None,
+                    consult_card: None,
+                    transfer_card: None,
                     applied: 0,
                 };
                 self.by_leg.insert(incoming.leg, id);
@@ -203,6 +205,8 @@ impl Switchboard {
             timer: None,
             waiting: Vec::new(),
             transferring: None,
+            consult_card: None,
+            transfer_card: None,
             applied: 0,
         };
         tracing::warn!(%id, "a call to an emergency service");
@@ -261,6 +265,7 @@ impl Switchboard {
             media: None,
             prefer: Vec::new(),
             caller: None,
+            card: None,
         };
         if self.doors.order(order).is_err() {
             tracing::error!(leg = %incoming.leg, "could not turn a call away: the door takes no orders");
@@ -339,6 +344,8 @@ impl Switchboard {
             timer: None,
             waiting: Vec::new(),
             transferring: None,
+            consult_card: None,
+            transfer_card: None,
             applied: 0,
         };
         if is_emergency {

@@ -9,7 +9,7 @@ use crate::call::{AskExpert, Attempt, CallId, Command, CommandError, ConsultId, 
 
 use super::admission::{dialled_target, random, to_person};
 use super::desk::{Answer, ConsultRequest, ConsultView, Refusal};
-use super::{Switchboard, told};
+use super::{Switchboard, card, told};
 
 impl Switchboard {
     pub(super) fn consult(
@@ -36,9 +36,14 @@ impl Switchboard {
             }
             _ => wanted.by,
         };
+        let card = card::drawn(&config, &tenant, wanted.card.as_ref())?;
         let id = ConsultId(random());
         self.by_consult.insert(id, call);
+        let before = self.calls.get_mut(&call).map(|live| std::mem::replace(&mut live.consult_card, card));
         let done = self.command(now, call, Command::Consult(AskExpert { id, by, ways }));
+        if let (Err(_), Some(live), Some(before)) = (&done, self.calls.get_mut(&call), before) {
+            live.consult_card = before; // that of the consult that goes on
+        }
         self.settle_consult(who, &tenant, id, "consult", done)?;
         self.view_of_consult(id).map(Answer::Consult).ok_or_else(|| Refusal::Conflict {
             code: "expert_unreachable",
@@ -116,8 +121,10 @@ impl Switchboard {
 
     fn view_of_consult(&self, id: ConsultId) -> Option<ConsultView> {
         let call = *self.by_consult.get(&id)?;
-        let consult = self.calls.get(&call)?.call.consult().filter(|consult| consult.id() == id)?;
-        Some(ConsultView { id, call, by: consult.by(), talking: consult.talking() })
+        let live = self.calls.get(&call)?;
+        let consult = live.call.consult().filter(|consult| consult.id() == id)?;
+        let card = live.consult_card.as_deref().map(card::view_of);
+        Some(ConsultView { id, call, by: consult.by(), talking: consult.talking(), card })
     }
 
     /// The leg on which this person is in the call.

@@ -9,6 +9,7 @@ use sbc_config::{PersonId, TenantId, TrunkId};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::call::card::Matter;
 use crate::call::rights::{Denial, Principal};
 use crate::call::{CallId, Cause, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
 
@@ -118,6 +119,8 @@ pub struct TransferRequest {
     pub trunk: Option<TrunkId>,
     /// Whether the answer waits for what becomes of it.
     pub wait: bool,
+    /// What the target is told of the matter.
+    pub card: Option<Matter>,
 }
 
 /// A wish to ask an expert.
@@ -134,6 +137,8 @@ pub struct ConsultRequest {
     pub trunk: Option<TrunkId>,
     /// How long each is rung.
     pub ring: Duration,
+    /// What the expert is told of the matter.
+    pub card: Option<Matter>,
 }
 
 /// The most targets one consult may try: the customer waits meanwhile.
@@ -455,6 +460,21 @@ pub struct ConsultView {
     pub by: LegId,
     /// The expert's leg and whom the one who asks speaks to; none while it rings.
     pub talking: Option<(LegId, SpeakTo)>,
+    /// What became of the fields of its card, if it has one.
+    pub card: Option<CardView>,
+}
+
+/// The fields of a card by name: those on it, and why others are not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardView {
+    /// On the card.
+    pub shown: Vec<String>,
+    /// Of a kind that cannot be shown.
+    pub skipped: Vec<String>,
+    /// Sensitive, and not named by the request.
+    pub withheld: Vec<String>,
+    /// Nothing was brought for them.
+    pub empty: Vec<String>,
 }
 
 /// The live who-hears-whom table.

@@ -1,5 +1,6 @@
 //! One live call: the pure [`Call`], and what the switchboard knows around it.
 
+use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use sbc_config::{Config, PersonId, PersonRole, TeamId, TenantId, TrunkId};
@@ -7,6 +8,7 @@ use sidetone_media::codec::Codec;
 use tokio::sync::oneshot;
 
 use crate::bridge::LegQuality;
+use crate::call::card::Drawn;
 use crate::call::door::{AgreedMedia, Caller, Correlation, MediaEnd};
 use crate::call::rights::Scope;
 use crate::call::{
@@ -39,6 +41,10 @@ pub(super) struct Live {
     pub(super) waiting: Vec<Waiting>,
     /// Who waits for what becomes of a transfer: there is one at a time.
     pub(super) transferring: Option<oneshot::Sender<Result<Answer, Refusal>>>,
+    /// What the expert of the consult is told of the matter.
+    pub(super) consult_card: Option<Arc<Drawn>>,
+    /// What the target of the transfer is told of the matter.
+    pub(super) transfer_card: Option<Arc<Drawn>>,
     /// The newest table known to govern the media.
     pub(super) applied: u64,
 }

@@ -13,6 +13,7 @@
 //! A panic while a call is handled ends that call and no other.
 
 mod admission;
+mod card;
 mod consult;
 pub mod desk;
 mod doors;
@@ -429,6 +430,10 @@ impl Switchboard {
                 }
                 _ => None,
             },
+            card: match &action {
+                LegAction::Dial(target) => live.card_for(&self.config.load(), leg, target),
+                _ => None,
+            },
             action,
         };
         if self.doors.order(order).is_err() {
@@ -515,8 +520,14 @@ impl Switchboard {
     /// A leg that may not be, or cannot have media, is ended here and at its door.
     fn refuse_leg(&mut self, now: Instant, leg: LegId, cause: Cause, detail: String) {
         tracing::warn!(%leg, detail, "a limit is reached; the leg is refused");
-        let hang_up =
-            Order { leg, action: LegAction::HangUp(cause), media: None, prefer: Vec::new(), caller: None };
+        let hang_up = Order {
+            leg,
+            action: LegAction::HangUp(cause),
+            media: None,
+            prefer: Vec::new(),
+            caller: None,
+            card: None,
+        };
         // A door that takes no orders knows nothing of this leg, or is being stopped.
         let _unreachable = self.doors.order(hang_up);
         self.leg_event(now, leg, LegEvent::Ended(LegEnd { cause, detail }));
@@ -537,6 +548,7 @@ impl Switchboard {
                 media: None,
                 prefer: Vec::new(),
                 caller: None,
+                card: None,
             };
             if self.doors.order(order).is_err() {
                 tracing::error!(%id, %leg, "could not hang up");

@@ -151,6 +151,7 @@ impl Switchboard {
             media: None,
             prefer: Vec::new(),
             caller: None,
+            card: None,
         };
         if self.doors.order(order).is_err() {
             tracing::error!(leg = %standby.leg, "could not hang up on a follower");

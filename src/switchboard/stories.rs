@@ -3,6 +3,7 @@
 //! The doors are played here, the bridge is a real one on loopback without a packet. Time is an
 //! argument, so nobody waits for it; only the bridge's threads are waited for, by their events.
 
+mod card;
 mod teams;
 
 use std::sync::Mutex;

@@ -49,6 +49,7 @@ impl Switchboard {
             at,
             data,
         });
+        self.tell_card(id, event);
         match event {
             CallEvent::Bridged => self.followers_join(now, id),
             CallEvent::SupervisionStarted { id, .. } => self.count_supervisors(|on_line| {

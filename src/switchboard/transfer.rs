@@ -11,7 +11,7 @@ use crate::call::{CallEvent, CallId, Cause, Command, CommandError, LegId, Presen
 use super::consult::way;
 use super::desk::{Answer, Refusal, TransferOutcome, TransferRequest};
 use super::live::Leg;
-use super::{Switchboard, told};
+use super::{Switchboard, card, told};
 
 impl Switchboard {
     /// Rings the target; the answer comes at once, or with what becomes of it.
@@ -56,7 +56,13 @@ impl Switchboard {
             _ => wanted.by.or_else(|| self.first_talking_agent(call)),
         };
         let by = by.ok_or_else(|| told::conflict(CommandError::NoPlaceToGive))?;
-        self.command(now, call, Command::Transfer(by, target)).map_err(|error| {
+        let card = card::drawn(&config, &tenant, wanted.card.as_ref())?;
+        let before = self.calls.get_mut(&call).map(|live| std::mem::replace(&mut live.transfer_card, card));
+        let done = self.command(now, call, Command::Transfer(by, target));
+        if let (Err(_), Some(live), Some(before)) = (&done, self.calls.get_mut(&call), before) {
+            live.transfer_card = before; // that of the transfer that goes on
+        }
+        done.map_err(|error| {
             let refusal = told::conflict(error);
             self.audit_refused(who, Some(&tenant), "transfer", &call.to_string(), &refusal);
             refusal

@@ -12,8 +12,9 @@ use sidetone::acs::grid::{Gate, IncomingCall, Labels, Ours, Verdict};
 use sidetone::acs::identifier::RawId;
 use sidetone::acs::operation::Operation;
 use sidetone::acs::wire::{CallConnection, ResultInformation};
+use sidetone::call::card;
 use sidetone::call::door::{Order, Report};
-use sidetone::call::{Cause, LegAction, LegEvent, LegId};
+use sidetone::call::{Address, Cause, LegAction, LegEvent, LegId, Target};
 use sidetone::sim::acs::ACCESS_KEY;
 
 struct Secrets;
@@ -123,7 +124,7 @@ answers = ["+15550199", { raw_id = "28:orgid:cc123456-5678-5678-1234-ccc12345678
     }
 
     fn order(&mut self, leg: LegId, action: LegAction) {
-        let order = Order { leg, action, media: None, prefer: Vec::new(), caller: None };
+        let order = Order { leg, action, media: None, prefer: Vec::new(), caller: None, card: None };
         self.door.order(self.now, order);
     }
 
@@ -377,4 +378,36 @@ fn a_caller_who_gives_up_while_we_answer_has_cancelled_and_a_hang_up_keeps_its_c
     let gone = Failure { is_gone: true, cause: Cause::NotFound, detail: "ACS 404/8522".into() };
     house.door.done(house.now, leg, Why::Look, Err(gone));
     assert_eq!(ended(&house.events()), [Cause::Released]);
+}
+
+#[test]
+fn a_card_goes_along_in_the_headers_that_the_called_can_read() {
+    let field = |name: &str| sbc_config::CardField {
+        name: name.into(),
+        label: name.into(),
+        kind: sbc_config::CardKind::Text,
+        sensitive: false,
+    };
+    let view = sbc_config::CardView {
+        tenant: sbc_config::TenantId::new("acme").expect("an id"),
+        fields: ["a", "b", "c"].map(field).to_vec(),
+        link: None,
+        header: "X-Sidetone-Card".into(),
+    };
+    let value = |letter: &str| card::Value::Text(letter.repeat(150));
+    let values = ["a", "b", "c"].map(|name| (name.to_owned(), value(name))).into();
+    let drawn = card::draw(&view, &card::Matter { values, ..card::Matter::default() }).expect("a card");
+    let card = Some(Arc::new(drawn.card));
+    let mut house = House::new();
+    let number = Address::Acs { resource: AcsId::new("contoso").expect("an id"), number: "+15550142".into() };
+    let action = LegAction::Dial(Target { address: number, name: "a number".into() });
+    let order = Order { leg: LegId(77), action, media: None, prefer: Vec::new(), caller: None, card };
+    house.door.order(house.now, order);
+    let asked = house.asked();
+    let [(Why::Dial, Operation::Create(body))] = &asked[..] else { panic!("{asked:?}") };
+    let context = body.custom_calling_context.as_ref().expect("headers");
+    let line = context["sipHeaders"]["X-Sidetone-Card"].as_str().expect("a text");
+    assert_eq!(line, format!("a={}", "a".repeat(150)), "256 characters at most, and no value cut in two");
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b".!%*_+~-=;".contains(&b);
+    assert!(line.bytes().all(fits), "ACS takes no other characters");
 }

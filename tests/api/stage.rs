@@ -366,7 +366,7 @@ fn supervision_view(role: Coaching) -> SupervisionView {
 }
 
 fn consult_view(talking: Option<(LegId, SpeakTo)>) -> ConsultView {
-    ConsultView { id: CONSULT, call: CALL, by: AGENT, talking }
+    ConsultView { id: CONSULT, call: CALL, by: AGENT, talking, card: None }
 }
 
 fn audio_view() -> AudioView {

@@ -114,6 +114,7 @@ impl<'a> Resources<'a> {
         let channels = section.choice("channels", &channels, AcsChannels::Mixed);
         let dtmf = [("stream", AcsDtmf::Stream), ("subscribe", AcsDtmf::Subscribe)];
         let dtmf = section.choice("dtmf", &dtmf, AcsDtmf::Stream);
+        let card = section.field("card").and_then(|field| field.flag()).unwrap_or_default();
         section.finish();
         Some(Acs {
             id: id?,
@@ -138,6 +139,7 @@ impl<'a> Resources<'a> {
             audio,
             channels,
             dtmf,
+            card,
         })
     }
 

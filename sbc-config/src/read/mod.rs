@@ -6,6 +6,7 @@
 
 mod access;
 mod acs;
+mod card;
 mod dns;
 mod emergency;
 mod gateway;
@@ -114,6 +115,8 @@ fn read<'a>(
     let integrations = each(report, &top, "integration", |section| {
         integration::integration(section, &names, source, &mut accounts)
     });
+    let mut viewed = Unique::new(report);
+    let cards = each(report, &top, "card", |section| card::card(section, &names, &mut viewed));
     top.finish();
 
     let (people, trunks) = (people?, trunks?);
@@ -138,6 +141,7 @@ fn read<'a>(
         tokens: tokens?,
         webhooks: webhooks?,
         integrations: integrations?,
+        cards: cards?,
         warnings: Vec::new(),
     })
 }

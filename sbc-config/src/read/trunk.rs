@@ -159,6 +159,7 @@ impl<'a> Trunks<'a> {
             destinations_allowed: numbers::patterns(section.field("destinations_allowed").as_ref()),
             allowed_caller_ids: numbers::patterns(section.field("allowed_caller_ids").as_ref()),
             caller_id_policy: section.choice("caller_id_policy", CALLER_ID_POLICY, CallerIdPolicy::Warn),
+            card: section.field("card").and_then(|field| field.flag()).unwrap_or_default(),
         };
         rules::check(section, &trunk, self.has_tls_listener, names.has_certificate());
         section.finish();

@@ -33,6 +33,10 @@ use crate::sip::uri::{Host, Uri};
 /// The shortest session interval we agree to, in seconds (RFC 4028 section 5).
 const SESSION_TIMER_MIN_S: u32 = 90;
 
+/// The longest card in a header: an INVITE with a description over UDP has so much room below the 1300 bytes at which it
+/// would have to change to TCP (RFC 3261 section 18.1.1).
+const CARD_LINE_MAX: usize = 256;
+
 /// Everything it takes to call somebody.
 pub(super) struct Way<'a> {
     uri: Uri,
@@ -82,6 +86,11 @@ impl Door {
         if let Some(trunk) = way.over {
             let (host, port) = self.known_as(trunk, &way.destination);
             headers.extend(identity::lines(trunk, &caller, &host, port));
+        }
+        if let Some(card) = &order.card
+            && let Some(line) = card.line(CARD_LINE_MAX)
+        {
+            headers.push((card.header().to_owned(), Bytes::from(line)));
         }
         let manners = self.manners(way.over, &way.destination, Some(&caller.number));
         let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);

@@ -156,7 +156,7 @@ impl House {
     pub(super) fn order(&mut self, leg: LegId, action: LegAction, prefer: &[Codec]) -> Vec<Said> {
         let media = Some(MediaEnd { rtp: OUR_RTP.parse().unwrap() });
         let caller = Some(Caller::shown("+15550001", Some("Carol \"C\" Customer".into())));
-        let order = Order { leg, action, media, prefer: prefer.to_vec(), caller };
+        let order = Order { leg, action, media, prefer: prefer.to_vec(), caller, card: None };
         self.door.order(self.now, order);
         self.collect()
     }

@@ -1,9 +1,12 @@
 //! Trunks in virtual time: who is asked whether it lives, where calls go, and where they go next.
 
+use std::sync::Arc;
+
 use sbc_config::Config;
 
 use super::door::{House, Secrets, beyond_the_trunk, udp};
 use super::*;
+use crate::call::card::{self, Card};
 use crate::call::door::{Caller, Report};
 use crate::call::{Cause, LegAction, LegEvent, LegId};
 use crate::sip::names::ask::Word;
@@ -301,11 +304,15 @@ fn shows(more: &str, from: &str, headers: &str) -> Caller {
 
 /// The INVITE of a call to a trunk with these settings, from this caller.
 fn told_of(more: &str, caller: Caller) -> Said {
+    told_with(more, caller, None)
+}
+
+fn told_with(more: &str, caller: Caller, card: Option<Arc<Card>>) -> Said {
     let mut house = house("\"192.0.2.1:5060\"", more);
     let media = Some(crate::call::door::MediaEnd { rtp: "192.0.2.2:20000".parse().unwrap() });
     let action = LegAction::Dial(beyond_the_trunk());
     let order =
-        crate::call::door::Order { leg: LEG, action, media, prefer: Vec::new(), caller: Some(caller) };
+        crate::call::door::Order { leg: LEG, action, media, prefer: Vec::new(), caller: Some(caller), card };
     house.door.order(house.now, order);
     invite(house.collect())
 }
@@ -361,4 +368,26 @@ fn a_caller_is_vouched_for_in_the_header_that_the_trunk_wants() {
     assert!(!said.0.contains("Identity") && !said.0.contains("Remote-Party"), "{}", said.0);
     let inside = told_of(PAI, Caller::shown("alice", None));
     assert_eq!(inside.get("P-Asserted-Identity"), "", "a name of ours is no number");
+}
+
+#[test]
+fn a_card_is_one_header_and_its_values_are_nothing_else() {
+    let view = sbc_config::CardView {
+        tenant: sbc_config::TenantId::new("acme").unwrap(),
+        fields: vec![sbc_config::CardField {
+            name: "customer".into(),
+            label: "Customer".into(),
+            kind: sbc_config::CardKind::Text,
+            sensitive: false,
+        }],
+        link: None,
+        header: "X-Sidetone-Card".into(),
+    };
+    let value = card::Value::Text("Ann <sip:x>; P-Asserted-Identity: 1".into());
+    let values = [("customer".to_owned(), value)].into();
+    let drawn = card::draw(&view, &card::Matter { values, ..card::Matter::default() }).unwrap();
+    let said = told_with("", Caller::shown("+15550001", None), Some(Arc::new(drawn.card)));
+    let line = "customer=Ann%20%3Csip%3Ax%3E%3B%20P-Asserted-Identity%3A%201";
+    assert_eq!(said.get("X-Sidetone-Card"), line, "{}", said.0);
+    assert_eq!(said.get("P-Asserted-Identity"), "");
 }

@@ -145,8 +145,14 @@ fn a_connection_that_seemed_one_trunks_is_reopened_as_the_trunk_whose_call_it_ca
         assert_eq!(came.origin, Origin::Trunk(TrunkId::new(trunk).unwrap()));
         // What is sent while and after the connection breaks: our answer, and our BYE.
         let media = Some(MediaEnd { rtp: OUR_RTP.parse().unwrap() });
-        let order =
-            Order { leg: came.leg, action: LegAction::Answer, media, prefer: Vec::new(), caller: None };
+        let order = Order {
+            leg: came.leg,
+            action: LegAction::Answer,
+            media,
+            prefer: Vec::new(),
+            caller: None,
+            card: None,
+        };
         house.door.order(house.now, order);
         let mut sent = 0;
         while let Some(wanted) = house.door.poll() {
