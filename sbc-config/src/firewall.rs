@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
 
+use crate::acs::{AcsCredential, EntraIdentity};
 use crate::address::{Host, Transport};
 use crate::people::Reach;
 use crate::trunk::{Dialect, Trunk};
@@ -61,6 +62,7 @@ pub fn port_rules(config: &Config) -> Vec<PortRule> {
         of_trunk(config, trunk, &mut rules);
     }
     of_phones(config, &mut rules);
+    of_acs(config, &mut rules);
     of_the_gateway(config, &mut rules);
     rules
 }
@@ -171,6 +173,43 @@ fn of_phones(config: &Config, rules: &mut Vec<PortRule>) {
             remote_ports: "any".to_owned(),
             purpose: "sound of phones".to_owned(),
         });
+    }
+}
+
+/// Microsoft publishes no ranges from which ACS and Event Grid come; their tokens are what is believed.
+fn of_acs(config: &Config, rules: &mut Vec<PortRule>) {
+    if config.acs.is_empty() {
+        return;
+    }
+    let listener = &config.acs_listener;
+    let remote = match listener.certificate {
+        Some(_) => "anywhere: Azure",
+        None => "the proxy with the certificate",
+    };
+    rules.push(PortRule {
+        direction: Opened::In,
+        protocol: "tcp",
+        local: listener.listen.to_string(),
+        remote: remote.to_owned(),
+        remote_ports: "any".to_owned(),
+        purpose: "callbacks and sound of ACS".to_owned(),
+    });
+    for acs in &config.acs {
+        let mut asked = vec![(&acs.endpoint, "requests to"), (&acs.tokens.jwks_url, "keys of")];
+        asked.extend(acs.webhook_tokens.as_ref().map(|issuer| (&issuer.jwks_url, "keys of deliveries to")));
+        if let AcsCredential::Entra(entra) = &acs.credential {
+            let (EntraIdentity::Managed { endpoint: authority, .. }
+            | EntraIdentity::Workload { authority, .. }
+            | EntraIdentity::Secret { authority, .. }) = &entra.identity;
+            asked.push((authority, "tokens for"));
+        }
+        for (url, what) in asked {
+            let (remote, remote_ports) = url_authority(url);
+            let purpose = format!("{what} ACS resource {}", acs.id);
+            let (direction, protocol) = (Opened::Out, "tcp");
+            let local = "any".to_owned();
+            rules.push(PortRule { direction, protocol, local, remote, remote_ports, purpose });
+        }
     }
 }
 

@@ -92,6 +92,38 @@ fn the_listener_shows_a_certificate_that_there_is() {
 }
 
 #[test]
+fn the_table_for_the_firewall_has_what_acs_needs() {
+    let config = Config::parse(GOOD, &Drawer).unwrap_or_else(|findings| panic!("{findings:?}"));
+    let table = sbc_config::port_table(&sbc_config::port_rules(&config));
+    let line = |purpose: &str| {
+        let found = table.lines().find(|line| line.ends_with(purpose));
+        found
+            .unwrap_or_else(|| panic!("{purpose} is not in {table}"))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        line("callbacks and sound of ACS"),
+        "in tcp 127.0.0.1:8090 the proxy with the certificate any callbacks and sound of ACS"
+    );
+    assert_eq!(
+        line("requests to ACS resource contoso"),
+        "out tcp any contoso.communication.azure.com 443 requests to ACS resource contoso"
+    );
+    assert!(line("keys of ACS resource contoso").contains("acscallautomation.communication.azure.com 443"));
+    let text =
+        GOOD.replace("access_key_file = \"base64.txt\"", "entra = { endpoint = \"http://127.0.0.1:40342\" }");
+    let config = Config::parse(&text, &Drawer).unwrap_or_else(|findings| panic!("{findings:?}"));
+    let table = sbc_config::port_table(&sbc_config::port_rules(&config));
+    assert!(
+        table
+            .lines()
+            .any(|line| line.contains("127.0.0.1") && line.contains("40342") && line.ends_with("contoso"))
+    );
+}
+
+#[test]
 fn what_is_wrong_with_a_resource_is_said_where_it_is() {
     expect(
         r#"
