@@ -231,3 +231,56 @@ async fn a_record_has_acs_s_own_numbers_and_names_beside_ours() -> Story {
     house.stage.stop().await;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_at_acs_rings_until_they_answer_the_caller_gives_up_or_another_is_tried() -> Story {
+    let agent = "8:acs:r_erin";
+    let more = format!(
+        "[[person]]\nid = \"erin\"\ntenant = \"demo\"\nrole = \"agent\"\nteams = [\"support\"]\nextension = \"109\"\n\
+         acs = {{ resource = \"contoso\", raw_id = \"{agent}\" }}\n\
+         [[route]]\nid = \"erin\"\ntenant = \"demo\"\nnumber = \"+15550109\"\ntargets = [\"erin\"]\nring_s = 60\n\
+         [[route]]\nid = \"either\"\ntenant = \"demo\"\nnumber = \"+15550110\"\ntargets = [\"erin\", \"alice\"]\nring_s = 3\n"
+    );
+    let house = House::start(&more).await?;
+    let (stage, customer) = (&house.stage, &house.stage.customer);
+    house.acs.behaves(agent, Behaviour::Rings(Voice::tone(CUSTOMER_HZ)));
+    let ended = |times: usize| {
+        move |all: &[Entry]| {
+            let ends =
+                |e: &&Entry| matches!(e, Entry::Request(_, target, 204) if target.ends_with(":terminate"));
+            all.iter().filter(ends).count() == times
+        }
+    };
+    let rings = async |house: &House| {
+        stage
+            .until_call("a ringing agent", |call| {
+                call.leg_of("erin").is_some_and(|l| l.presence == "ringing")
+            })
+            .await?;
+        assert_eq!(house.acs.ringing(), 1);
+        Ok::<_, Box<dyn std::error::Error>>(())
+    };
+
+    stage.customer_dials("+15550109").await?;
+    rings(&house).await?;
+    house.acs.answers(agent).await;
+    customer.phone.talking().await.map_err(at(customer))?;
+    house.hears(customer, &[CUSTOMER_HZ], &[]).await?;
+    customer.phone.hang_up().await.map_err(at(customer))?;
+    house.acs.until("the first end", ended(1)).await?;
+    stage.until_no_call().await?;
+
+    stage.customer_dials("+15550109").await?;
+    rings(&house).await?;
+    customer.phone.hang_up().await.map_err(at(customer))?;
+    house.acs.until("the second end", ended(2)).await?;
+    stage.until_no_call().await?;
+    assert_eq!(house.acs.ringing(), 0);
+
+    stage.customer_dials("+15550110").await?;
+    stage.alice.phone.talking().await.map_err(at(&stage.alice))?;
+    house.acs.until("the third end", ended(3)).await?;
+    assert_eq!(house.acs.ringing(), 0);
+    house.stage.stop().await;
+    Ok(())
+}

@@ -75,6 +75,8 @@ pub struct Faults {
 pub enum Behaviour {
     /// Answers, and speaks.
     Answers(Voice),
+    /// Rings until [`AcsSim::answers`] or the end.
+    Rings(Voice),
     /// Does not: code and subcode of the failure.
     Fails(u16, u32),
 }
@@ -432,6 +434,24 @@ impl AcsSim {
             let rate = rest::rate_of(call.streaming.as_ref());
             lock(&call.talkers).push(Talker::new(raw_id, voice, rate));
         }
+    }
+
+    /// Somebody who rings answers.
+    pub async fn answers(&self, raw_id: &str) {
+        let ringing = {
+            let world = self.0.world();
+            let rings =
+                |call: &&Call| call.state == "connecting" && call.targets.iter().any(|raw| raw == raw_id);
+            world.calls.iter().find(|(_, call)| rings(call)).map(|(id, _)| id.clone())
+        };
+        if let Some(connection) = ringing {
+            self.0.connected(&connection).await;
+        }
+    }
+
+    /// How many calls ring somewhere.
+    pub fn ringing(&self) -> usize {
+        self.0.world().calls.values().filter(|call| call.state == "connecting").count()
     }
 
     /// Somebody hangs up.

@@ -263,7 +263,7 @@ fn carry_out(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Ans
                 "invitationId": uuid() });
             let rate = rate_of(call.streaming.as_ref());
             let (kind, code, subcode) = match world.behaviours.get(raw.as_str()) {
-                Some(Behaviour::Answers(voice)) => {
+                Some(Behaviour::Answers(voice) | Behaviour::Rings(voice)) => {
                     lock(&call.talkers).push(Talker::new(raw.as_str(), voice.clone(), rate));
                     ("AddParticipantSucceeded", 200, 0)
                 }

@@ -51,11 +51,15 @@ pub(super) fn create(world: &mut World, body: CreateCall) -> Answer {
     call.source =
         body.source_caller_id_number.map(|number| format!("4:{}", number.value)).unwrap_or_default();
     let id = uuid();
-    let mut failed = None;
+    let (mut failed, mut rings) = (None, false);
     for target in &targets {
         match world.behaviours.get(target.as_str()) {
             Some(Behaviour::Answers(voice)) => {
                 lock(&call.talkers).push(Talker::new(target.as_str(), voice.clone(), rate));
+            }
+            Some(Behaviour::Rings(voice)) => {
+                lock(&call.talkers).push(Talker::new(target.as_str(), voice.clone(), rate));
+                rings = true;
             }
             Some(Behaviour::Fails(code, subcode)) => failed = Some((*code, *subcode)),
             None => failed = Some((480, 10_037)),
@@ -63,6 +67,7 @@ pub(super) fn create(world: &mut World, body: CreateCall) -> Answer {
     }
     let then = match failed.filter(|_| lock(&call.talkers).is_empty()) {
         Some((code, subcode)) => Then::Fail(id.clone(), code, subcode),
+        None if rings => Then::Nothing,
         None => Then::Connect(id.clone()),
     };
     let said = properties(&id, &call);
