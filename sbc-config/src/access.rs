@@ -144,6 +144,12 @@ pub struct Date {
 }
 
 impl Date {
+    /// The first moment of the day, UTC.
+    #[must_use]
+    pub fn start(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(self.days_since_1970() * 86_400)
+    }
+
     /// The first moment of the next day.
     #[must_use]
     pub fn end(self) -> SystemTime {

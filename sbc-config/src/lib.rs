@@ -48,6 +48,7 @@ mod number;
 mod numbering;
 pub mod pair;
 mod people;
+mod price;
 mod profile;
 mod read;
 mod reload;
@@ -86,6 +87,7 @@ pub use microsoft::{NotACode, RESULT_CODES, ResultCode, explain};
 pub use number::{Dialled, E164, MAX_DIALLED_BYTES, MAX_E164_DIGITS, MIN_E164_DIGITS, NumberError};
 pub use numbering::{Direction, NumberPattern, NumberRule};
 pub use people::{Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
+pub use price::{Amount, NotAnAmount, Price, PricedRoute, price_of};
 pub use profile::{Profile, UnknownProfile};
 pub use route::{Fallback, Match, Route, RouteTable, Strategy, Target};
 pub use secret::{MAX_SECRET_BYTES, Secret, SecretError, SecretSource};
@@ -145,6 +147,8 @@ pub struct Config {
     pub webhooks: Vec<Webhook>,
     /// `[[integration]]`, at most one per tenant.
     pub integrations: Vec<Integration>,
+    /// `[[price]]`
+    pub prices: Vec<Price>,
     /// `[[card]]`, at most one per tenant.
     pub cards: Vec<CardView>,
     /// What somebody should look at although the file can be used.

@@ -92,9 +92,17 @@ pub(super) struct CallDetail {
     pub duration_ms: u64,
     /// Why it ended.
     pub cause: String,
-    /// Per leg: role, person, codec, SIP status, packets, loss, jitter.
+    /// Per leg: role, person, codec, SIP status, packets, loss, jitter; `route`, `duration_ms`, `price_per_minute` with its
+    /// date, `cost`.
     #[schema(value_type = Vec<Object>)]
     pub legs: Value,
+    /// Consults and transfers: who asked, every way that was tried with its route and why it failed, and the outcome.
+    #[schema(value_type = Vec<Object>)]
+    pub history: Value,
+    /// What the legs cost together, by currency, as far as `[[price]]` knows. Not for agents: supervisors' legs are in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Object>)]
+    pub costs: Option<Value>,
 }
 
 /// A page of call detail records.
@@ -221,7 +229,7 @@ pub(super) async fn cdr(
             scanned += 1;
             if may(actor, Act::Read, tenant, &scope(&row.audience)).is_ok() {
                 let mut detail = CallDetail::from(row);
-                hide_supervisors(actor, &mut detail.legs);
+                hide_supervisors(actor, &mut detail);
                 items.push(detail);
             }
         }
@@ -292,8 +300,12 @@ pub(super) async fn audit(
 }
 
 /// An agent does not learn afterwards either that somebody listened.
-fn hide_supervisors(actor: &Actor, legs: &mut Value) {
-    if let (Actor::Agent { .. }, Value::Array(legs)) = (actor, legs) {
+fn hide_supervisors(actor: &Actor, detail: &mut CallDetail) {
+    if !matches!(actor, Actor::Agent { .. }) {
+        return;
+    }
+    detail.costs = None;
+    if let Value::Array(legs) = &mut detail.legs {
         legs.retain(|leg| leg["role"] != "supervisor");
     }
 }
@@ -337,6 +349,8 @@ impl From<KeptRecord> for CallDetail {
             duration_ms: talked.map_or(0, |talked| u64::try_from(talked.as_millis()).unwrap_or(u64::MAX)),
             cause: record.cause,
             legs: record.legs,
+            history: record.history,
+            costs: Some(record.costs),
         }
     }
 }

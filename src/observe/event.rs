@@ -56,8 +56,12 @@ pub struct CallRecord {
     pub ended_at: SystemTime,
     /// Why it ended.
     pub cause: Cause,
-    /// Per leg: role, person, codec, SIP status, packets, loss, jitter, as a JSON array.
+    /// Per leg: role, person, codec, SIP status, packets, loss, jitter, route and cost, as a JSON array.
     pub legs: serde_json::Value,
+    /// Consults and transfers with every way that was tried and what came of it, as a JSON array.
+    pub history: serde_json::Value,
+    /// What all legs cost together, by currency, as a JSON object.
+    pub costs: serde_json::Value,
 }
 
 /// One line of the append-only audit: a refusal or an act of supervision.

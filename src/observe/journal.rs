@@ -740,6 +740,8 @@ mod tests {
             ended_at,
             cause: Cause::Normal,
             legs: json!([]),
+            history: json!([]),
+            costs: json!({}),
         }
     }
 

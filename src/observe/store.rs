@@ -31,7 +31,7 @@ const CONNECTION_IDLE: Duration = Duration::from_secs(20);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Rows of one multi-row insert, largest first: a few fixed sizes, so that only a few statements are
-/// ever prepared. 256 rows of 13 values stay far under SQLite's 32,766 and Postgres' 65,535 parameters.
+/// ever prepared. 256 rows of 15 values stay far under SQLite's 32,766 and Postgres' 65,535 parameters.
 const ROWS_PER_INSERT: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// The statements that insert so many events, for either dialect.
@@ -45,9 +45,9 @@ static INSERT_EVENTS: LazyLock<[[String; 5]; 2]> = LazyLock::new(|| {
 /// The same for call records.
 static INSERT_RECORDS: LazyLock<[[String; 5]; 2]> = LazyLock::new(|| {
     let table = "cdr (call_id, tenant, people, teams, direction, from_number, to_number, trunk, started_at,
-                      answered_at, ended_at, cause, legs)";
+                      answered_at, ended_at, cause, legs, history, costs)";
     [Dialect::Sqlite, Dialect::Postgres].map(|dialect| {
-        ROWS_PER_INSERT.map(|rows| insert(dialect, table, 13, rows, "ON CONFLICT (call_id) DO NOTHING"))
+        ROWS_PER_INSERT.map(|rows| insert(dialect, table, 15, rows, "ON CONFLICT (call_id) DO NOTHING"))
     })
 });
 
@@ -169,6 +169,9 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE acs_connections (
         gateway TEXT NOT NULL, connection TEXT NOT NULL, resource TEXT NOT NULL, since BIGINT NOT NULL,
         PRIMARY KEY (gateway, connection));
+", "
+    ALTER TABLE cdr ADD COLUMN history TEXT NOT NULL DEFAULT '[]';
+    ALTER TABLE cdr ADD COLUMN costs TEXT NOT NULL DEFAULT '{}';
 "];
 
 impl Store {
@@ -454,7 +457,7 @@ impl Store {
     ) -> Result<Vec<KeptRecord>, StoreError> {
         let rows = sqlx::query(
             "SELECT id, call_id, tenant, people, teams, direction, from_number, to_number, trunk, started_at,
-                    answered_at, ended_at, cause, legs FROM cdr
+                    answered_at, ended_at, cause, legs, history, costs FROM cdr
              WHERE tenant = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
         )
         .bind(tenant.as_str())
@@ -696,6 +699,10 @@ pub struct KeptRecord {
     pub cause: String,
     /// Per leg, a JSON array.
     pub legs: serde_json::Value,
+    /// Consults and transfers, a JSON array.
+    pub history: serde_json::Value,
+    /// Costs by currency, a JSON object.
+    pub costs: serde_json::Value,
 }
 
 impl KeptRecord {
@@ -715,6 +722,8 @@ impl KeptRecord {
             ended_at: from_micros(row.try_get(11)?),
             cause: row.try_get(12)?,
             legs: json(row.try_get(13)?),
+            history: json(row.try_get(14)?),
+            costs: json(row.try_get(15)?),
         })
     }
 }
@@ -819,6 +828,8 @@ fn bind_record<'q>(query: Query<'q>, record: &'q CallRecord) -> Query<'q> {
         .bind(micros(record.ended_at))
         .bind(cause.as_ref().and_then(|cause| cause.as_str()).unwrap_or("internal").to_owned())
         .bind(record.legs.to_string())
+        .bind(record.history.to_string())
+        .bind(record.costs.to_string())
 }
 
 /// Text from a peer without NUL, which Postgres takes in no text: one such number must not stop the
@@ -891,6 +902,38 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_micros(1_763_715_600_250_001);
         assert_eq!(from_micros(micros(at)), at);
         assert_eq!(micros(UNIX_EPOCH - Duration::from_secs(1)), 0);
+    }
+
+    #[tokio::test]
+    async fn records_of_an_older_gateway_are_read_by_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", dir.path().join("store").display());
+        // The file as the gateway left it that knew no costs.
+        let old = AnyPoolOptions::new();
+        sqlx::any::install_default_drivers();
+        let old = old.connect(&format!("{url}?mode=rwc")).await.unwrap();
+        let before = MIGRATIONS.iter().position(|sql| sql.contains("costs")).unwrap();
+        let known = "CREATE TABLE schema_versions (version BIGINT PRIMARY KEY)";
+        sqlx::raw_sql(known).execute(&old).await.unwrap();
+        for (version, sql) in (1..).zip(MIGRATIONS).take(before) {
+            let dialect = Dialect::Sqlite;
+            let sql = sql.replace("{key}", dialect.key()).replace("{serial}", dialect.serial());
+            let sql = sql.replace("{append_only_audit}", dialect.append_only_audit());
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&old).await.unwrap();
+            let note = sqlx::query("INSERT INTO schema_versions (version) VALUES ($1)");
+            note.bind(version as i64).execute(&old).await.unwrap();
+        }
+        let record = "INSERT INTO cdr (call_id, tenant, people, teams, direction, from_number, to_number, trunk,
+            started_at, answered_at, ended_at, cause, legs)
+            VALUES ('call_1', 'acme', '', '', 'inbound', '+1', '+2', '', 1, 2, 3, 'normal', '[{\"role\":\"agent\"}]')";
+        sqlx::raw_sql(record).execute(&old).await.unwrap();
+        old.close().await;
+
+        let store = Store::open(&url).await.unwrap();
+        let records = store.records(&TenantId::new("acme").unwrap(), 0, 10).await.unwrap();
+        let [record] = &records[..] else { panic!("{records:?}") };
+        assert_eq!((record.call.as_str(), &record.legs[0]["role"]), ("call_1", &serde_json::json!("agent")));
+        assert_eq!((&record.history, &record.costs), (&serde_json::json!([]), &serde_json::json!({})));
     }
 
     #[tokio::test]

@@ -15,7 +15,9 @@ use crate::call::{
 };
 use crate::observe::metrics as names;
 
+use super::cost::Path;
 use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal};
+use super::history::History;
 use super::live::{Leg, Live};
 use super::toll::{emergency_trunks, emergency_trunks_of};
 use super::{Switchboard, told};
@@ -89,6 +91,7 @@ impl Switchboard {
                 let mut first = Leg::new(incoming.leg, incoming.from.number.clone(), role, started_at);
                 first.person = first_person.clone();
                 first.trunk = first_trunk.clone();
+                first.path = Some(Path::of(&config, &incoming));
                 first.offered = incoming.codecs;
                 let setup = Setup {
                     first: incoming.leg,
@@ -118,6 +121,7 @@ impl Switchboard {
                     transferring: None,
                     consult_card: None,
                     transfer_card: None,
+                    history: History::default(),
                     applied: 0,
                 };
                 self.by_leg.insert(incoming.leg, id);
@@ -177,6 +181,7 @@ impl Switchboard {
         let mut first = Leg::new(incoming.leg, incoming.from.number.clone(), "agent", started_at);
         first.person.clone_from(&first_person);
         first.trunk.clone_from(&first_trunk);
+        first.path = Some(Path::of(config, &incoming));
         first.offered = incoming.codecs;
         let to = |trunk| Attempt { targets: vec![to_trunk(trunk, &incoming.to)], ring: EMERGENCY_RING };
         let setup = Setup {
@@ -207,6 +212,7 @@ impl Switchboard {
             transferring: None,
             consult_card: None,
             transfer_card: None,
+            history: History::default(),
             applied: 0,
         };
         tracing::warn!(%id, "a call to an emergency service");
@@ -346,6 +352,7 @@ impl Switchboard {
             transferring: None,
             consult_card: None,
             transfer_card: None,
+            history: History::default(),
             applied: 0,
         };
         if is_emergency {

@@ -16,9 +16,11 @@ use crate::call::{
 };
 use crate::observe::Audience;
 
+use super::cost::Path;
 use super::desk::{
     Answer, CallState, CallView, Direction, Follow, LegView, Refusal, SupervisionState, SupervisionView,
 };
+use super::history::History;
 
 /// A call and its surroundings.
 pub(super) struct Live {
@@ -45,6 +47,8 @@ pub(super) struct Live {
     pub(super) consult_card: Option<Arc<Drawn>>,
     /// What the target of the transfer is told of the matter.
     pub(super) transfer_card: Option<Arc<Drawn>>,
+    /// Its consults and transfers, for the record.
+    pub(super) history: History,
     /// The newest table known to govern the media.
     pub(super) applied: u64,
 }
@@ -80,6 +84,9 @@ pub(super) struct Leg {
     pub(super) started_at: SystemTime,
     pub(super) answered_at: Option<SystemTime>,
     pub(super) end: Option<LegEnd>,
+    pub(super) ended_at: Option<SystemTime>,
+    /// How it is connected, for its price.
+    pub(super) path: Option<Path>,
     /// What its early media is worth.
     pub(super) early: Early,
     /// By what the far end's support finds it.
@@ -115,6 +122,8 @@ impl Leg {
             started_at,
             answered_at: None,
             end: None,
+            ended_at: None,
+            path: None,
             early: Early::default(),
             correlation: None,
             quality: None,
@@ -132,11 +141,12 @@ impl Live {
     }
 
     /// The call has begun to dial `target` on `leg`.
-    pub(super) fn dialled(&mut self, leg: LegId, target: &Target, at: SystemTime) {
+    pub(super) fn dialled(&mut self, leg: LegId, target: &Target, at: SystemTime, path: Path) {
         let role = self.party(leg).map_or("unassigned", |party| role_label(party.seat().role));
         let mut known = Leg::new(leg, target.name.clone(), role, at);
         known.person = target.person().cloned();
         known.trunk = target.trunk().cloned();
+        known.path = Some(path);
         self.legs.push(known);
     }
 
@@ -148,7 +158,10 @@ impl Live {
             LegEvent::Answered => {
                 known.answered_at.get_or_insert(now);
             }
-            LegEvent::Ended(end) => known.end = Some(end.clone()),
+            LegEvent::Ended(end) => {
+                known.end = Some(end.clone());
+                known.ended_at = Some(now);
+            }
             _ => {}
         }
     }

@@ -15,9 +15,11 @@
 mod admission;
 mod card;
 mod consult;
+mod cost;
 pub mod desk;
 mod doors;
 mod early;
+mod history;
 mod live;
 mod standby;
 #[cfg(test)]
@@ -395,7 +397,7 @@ impl Switchboard {
     fn order(&mut self, now: Instant, id: CallId, leg: LegId, action: LegAction) {
         let Some(live) = self.calls.get_mut(&id) else { return };
         if let LegAction::Dial(target) = &action {
-            live.dialled(leg, target, SystemTime::now());
+            live.dialled(leg, target, SystemTime::now(), cost::Path::to(&self.config.load(), target));
             self.doors.goes(leg, target, &self.config.load());
             self.by_leg.insert(leg, id);
             if let Some(trunk) = target.trunk()

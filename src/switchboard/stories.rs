@@ -4,6 +4,7 @@
 //! argument, so nobody waits for it; only the bridge's threads are waited for, by their events.
 
 mod card;
+mod cost;
 mod teams;
 
 use std::sync::Mutex;

@@ -49,6 +49,9 @@ impl Switchboard {
             at,
             data,
         });
+        if let Some(live) = self.calls.get_mut(&id) {
+            live.remember(event);
+        }
         self.tell_card(id, event);
         match event {
             CallEvent::Bridged => self.followers_join(now, id),
@@ -230,12 +233,14 @@ impl Switchboard {
     }
 
     fn record(&mut self, live: Live, cause: Cause, by: Option<LegId>) {
-        let audience = live.audience(&self.config.load());
+        let config = self.config.load();
+        let ended_at = SystemTime::now();
+        let audience = live.audience(&config);
         let legs: Vec<Value> = live
             .legs
             .iter()
             .map(|leg| {
-                json!({
+                let mut told = json!({
                     "leg": leg.id,
                     "role": leg.role,
                     "name": leg.name,
@@ -250,9 +255,14 @@ impl Switchboard {
                     "peer_key": leg.correlation.as_ref().and_then(|known| known.peer_key.clone()),
                     "media": leg.quality.as_ref().map(quality_fields),
                     "ended_call": by == Some(leg.id),
-                })
+                });
+                if let (Value::Object(told), Value::Object(bill)) = (&mut told, leg.bill(&config, ended_at)) {
+                    told.extend(bill);
+                }
+                told
             })
             .collect();
+        let (history, costs) = (live.history.told(), live.costs(&config, ended_at));
         self.journal.record(CallRecord {
             call: live.id,
             tenant: live.tenant,
@@ -263,9 +273,11 @@ impl Switchboard {
             trunk: live.trunk,
             started_at: live.started_at,
             answered_at: live.answered_at,
-            ended_at: SystemTime::now(),
+            ended_at,
             cause,
             legs: Value::Array(legs),
+            history,
+            costs,
         });
     }
 
@@ -482,7 +494,7 @@ fn denial_code(denial: Denial) -> &'static str {
     }
 }
 
-fn rfc3339(at: SystemTime) -> String {
+pub(super) fn rfc3339(at: SystemTime) -> String {
     jiff::Timestamp::try_from(at).map(|at| at.to_string()).unwrap_or_default()
 }
 

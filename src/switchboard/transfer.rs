@@ -9,6 +9,7 @@ use crate::call::rights::{Act, Actor, Principal};
 use crate::call::{CallEvent, CallId, Cause, Command, CommandError, LegId, Presence, Role};
 
 use super::consult::way;
+use super::cost::Path;
 use super::desk::{Answer, Refusal, TransferOutcome, TransferRequest};
 use super::live::Leg;
 use super::{Switchboard, card, told};
@@ -107,6 +108,7 @@ impl Switchboard {
                 None
             }
         };
+        leg.path = Some(Path::of(&self.config.load(), &incoming));
         leg.trunk.clone_from(&trunk);
         leg.offered.clone_from(&incoming.codecs);
         live.legs.push(leg);

@@ -24,6 +24,8 @@ fn record(call: u128, tenant: &str, people: &[&str], teams: &[&str]) -> CallReco
         ended_at: at(180),
         cause: Cause::MediaTimeout,
         legs: json!([{"role": "customer", "codec": "PCMA"}]),
+        history: json!([{"kind": "consult", "outcome": "completed"}]),
+        costs: json!({"USD": "0.013"}),
     }
 }
 
@@ -53,9 +55,13 @@ async fn a_record_says_what_became_of_a_call() {
             "trunk": "carrier", "started_at": "2025-11-21T09:00:00Z", "answered_at": "2025-11-21T09:00:04Z",
             "ended_at": "2025-11-21T09:03:00Z", "duration_ms": 176_000, "cause": "media_timeout",
             "legs": [{"role": "customer", "codec": "PCMA"}],
+            "history": [{"kind": "consult", "outcome": "completed"}], "costs": {"USD": "0.013"},
         }]}),
         "and a call has one record, however often it is told"
     );
+    let own = stage.get("/v1/cdr", "alice").await;
+    assert!(own.body["items"][0]["legs"].is_array());
+    assert!(own.body["items"][0].get("costs").is_none(), "it would tell of a supervisor's leg");
 }
 
 #[tokio::test]

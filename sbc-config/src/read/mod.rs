@@ -13,6 +13,7 @@ mod gateway;
 mod integration;
 mod names;
 mod person;
+mod price;
 mod report;
 mod route;
 mod secrets;
@@ -115,6 +116,7 @@ fn read<'a>(
     let integrations = each(report, &top, "integration", |section| {
         integration::integration(section, &names, source, &mut accounts)
     });
+    let prices = each(report, &top, "price", |section| price::price(section, &names));
     let mut viewed = Unique::new(report);
     let cards = each(report, &top, "card", |section| card::card(section, &names, &mut viewed));
     top.finish();
@@ -141,6 +143,7 @@ fn read<'a>(
         tokens: tokens?,
         webhooks: webhooks?,
         integrations: integrations?,
+        prices: prices?,
         cards: cards?,
         warnings: Vec::new(),
     })

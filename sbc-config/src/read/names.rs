@@ -96,6 +96,12 @@ impl<'a> Names<'a> {
         TrunkId::new(name).ok()
     }
 
+    /// An ACS resource of whichever tenant.
+    pub(super) fn any_acs(&self, field: &Field<'a>, name: &'a str) -> Option<AcsId> {
+        self.known_to(field, name, "acs", &self.resources, None)?;
+        AcsId::new(name).ok()
+    }
+
     /// A trunk that can be dialled, of whichever tenant.
     pub(super) fn any_trunk_to_dial(&self, field: &Field<'a>, name: &'a str) -> Option<TrunkId> {
         self.trunk_to_dial(field, name, None)
