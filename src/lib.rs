@@ -11,6 +11,7 @@
 //! [`gateway`] puts all of it together, and [`config`] reads the file that says how; [`jwks`] checks tokens
 //! that somebody else signed, for whoever is shown one; [`tls`] says as whom we speak and whom we believe; `connections`
 //! lets HTTP in within limits. `sim` plays the
+//! that somebody else signed, for whoever is shown one; [`random`] makes what nobody may guess. `sim` plays the
 //! telephones of tests and demo; nothing here knows of it.
 //!
 //! Read [`call::hearing`] first: it is what the product promises.
@@ -37,6 +38,7 @@ pub mod jwks;
 pub mod tls;
 
 mod connections;
+pub mod random;
 
 #[cfg(feature = "sim")]
 pub mod sim;

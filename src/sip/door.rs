@@ -29,11 +29,11 @@ use super::names::ask::Word;
 use super::names::met::Met;
 use super::names::{Names, Place};
 use super::people::People;
-use super::random::Random;
 use super::register::{Expiry, Registrar};
 use super::session::{Refusal, SessionEvent, SessionId};
 use super::transport::Arrival;
 use crate::tls::{Outward, Verified};
+use crate::random::Random;
 
 pub(in crate::sip) mod failover;
 mod keys;

@@ -25,13 +25,13 @@ use super::hub::{Errand, Hub, MAX_FORWARDS, Question, Resolver, hop_by_hop};
 use super::layer::{ClientId, Kind, Notice};
 use super::manners::Manners;
 use super::message::{Message, ParseError, Rejected, Request, Response, StatusCode};
-use super::random::Random;
 use super::register::{Change, Registrar};
 use super::session::{
     CommandError, Dial, How, Refusal, Session, SessionEvent, SessionId, SessionTimers, sdp_of, supported,
     too_brief,
 };
 use super::uri::{Host, Uri};
+use crate::random::Random;
 
 /// The methods we understand. UPDATE, REFER and INFO are not among them: they are answered 405.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK";

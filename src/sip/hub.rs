@@ -15,9 +15,9 @@ use super::header::{self, MAGIC_COOKIE, Method, Name, Via};
 use super::layer::{ClientId, Kind, Layer, ServerId};
 use super::manners::Manners;
 use super::message::{Headers, Message, Request, StatusCode};
-use super::random::Random;
 use super::session::{Ring, SessionId};
 use super::uri::Host;
+use crate::random::Random;
 
 /// RFC 3261 section 8.1.1.6 recommends 70 hops.
 pub(super) const MAX_FORWARDS: u8 = 70;

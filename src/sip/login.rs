@@ -8,8 +8,8 @@ use super::build::RequestBuilder;
 use super::digest::Challenge;
 use super::header::{AuthValue, Method, Name};
 use super::message::{Headers, Response, StatusCode};
-use super::random::Random;
 use super::uri::Uri;
+use crate::random::Random;
 
 /// A name and its password. Only the name shows in logs.
 #[derive(Clone, PartialEq, Eq)]

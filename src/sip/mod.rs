@@ -29,7 +29,6 @@ pub mod login;
 pub mod manners;
 pub mod names;
 mod people;
-pub mod random;
 pub mod refer;
 pub mod register;
 pub mod session;

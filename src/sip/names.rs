@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use sbc_config::{Config, Dns, Host, Reach};
 
 use super::flow::Transport;
-use super::random::Random;
+use crate::random::Random;
 
 /// An answer is kept this long at least: a time to live of 0 must not make a request of every look.
 const TTL_MIN: Duration = Duration::from_secs(5);

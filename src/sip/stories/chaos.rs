@@ -4,7 +4,7 @@
 
 use super::End::{Alice, Bob};
 use super::*;
-use crate::sip::random::Random;
+use crate::random::Random;
 use crate::sip::session::{Refusal, SessionTimers};
 
 struct Chaos {

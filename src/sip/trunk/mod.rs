@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use sbc_config::{Config, Destination, Trunk, TrunkId};
 
 use super::endpoint::{OptionsId, OptionsOutcome};
-use super::random::Random;
 use crate::call::door::Report;
+use crate::random::Random;
 use health::Health;
 
 pub(super) use health::{Heard, Standing};

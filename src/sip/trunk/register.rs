@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sbc_config::{Config, Registration, Trunk, TrunkAuth, TrunkId};
 
+use crate::random::Random;
 use crate::sip::build::RequestBuilder;
 use crate::sip::endpoint::{AskId, Told};
 use crate::sip::header::{Contacts, Method, Name, NameAddr, Via};
 use crate::sip::login::{Credentials, Login};
 use crate::sip::message::Response;
-use crate::sip::random::Random;
 use crate::sip::uri::Uri;
 
 /// Requests in a row for one registration: bare, signed, with a fresh nonce, for longer, and signed again.

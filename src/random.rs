@@ -1,4 +1,4 @@
-//! Unguessable numbers from one seed: tags, branches, Call-IDs, back-off times.
+//! Unguessable numbers from one seed: tags, branches, Call-IDs, ICE passwords, back-off times.
 //!
 //! The generator is SHA-256 over the seed and a counter. Whoever sees every tag of a call cannot tell the next
 //! one (RFC 3261 section 19.3 asks for 32 random bits at least), and the same seed plays the same story
