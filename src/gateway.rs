@@ -20,12 +20,14 @@ use tokio::task::JoinSet;
 use crate::acs::{self, Acs};
 use crate::api::{self, ApiConfig, ApiState, Issuers, Readiness, SharedIssuers, SharedTokens, Tokens};
 use crate::bridge::{Bridge, BridgeConfig, Music, StartError};
+use crate::call::door::DoorName;
 use crate::config;
 use crate::observe::webhook::{Patience, Webhook, Webhooks};
 use crate::observe::{
     Audience, Event, Journal as _, Ledger, LedgerSettings, Store, StoreError, metrics as names,
 };
 use crate::prereq::Engine;
+use crate::rtc::{self, Browsers, Rtc};
 use crate::sip::door::{self, Door};
 use crate::sip::endpoint::EndpointConfig;
 use crate::sip::names::ask::{self as dns, Asker, WORDS_MAX, Word};
@@ -33,7 +35,7 @@ use crate::sip::names::{Names, wanted};
 use crate::sip::transport::{BindError, Limits, Listen, Wires};
 use crate::sip::uri::Host;
 use crate::switchboard::desk::{Answer, Desk, Request};
-use crate::switchboard::{self, BRIDGE_EVENTS_MAX, Lines, ORDERS_MAX, REPORTS_MAX};
+use crate::switchboard::{self, BRIDGE_EVENTS_MAX, DoorOrders, Lines, ORDERS_MAX, REPORTS_MAX};
 use crate::tls::{Tls, files};
 
 pub use prerequisites::recall;
@@ -77,6 +79,9 @@ pub enum GatewayError {
     /// ACS.
     #[error(transparent)]
     Acs(#[from] acs::run::OpenError),
+    /// WebRTC.
+    #[error(transparent)]
+    Rtc(#[from] rtc::run::OpenError),
     /// HTTP.
     #[error("could not listen for HTTP on {at}; is another program using it?")]
     Http {
@@ -114,6 +119,7 @@ pub struct Gateway {
     sip_tcp: Option<SocketAddr>,
     sip_tls: Option<SocketAddr>,
     acs: Option<SocketAddr>,
+    webrtc: Option<SocketAddr>,
     desk: Desk,
     readiness: Arc<Readiness>,
     ledger: Ledger,
@@ -206,6 +212,25 @@ impl Gateway {
             Some((Acs::open(pieces).await?, orders_in))
         };
         let acs_addr = acs.as_ref().and_then(|(acs, _)| acs.local_addr());
+        let browsers = Browsers::default();
+        let (rtc_desk, asked_of_rtc) = rtc::Desk::new();
+        let settings = config.load().webrtc.clone();
+        let rtc = match settings.listen {
+            None => None,
+            Some(listen) => {
+                let (orders_in, orders) = mpsc::channel(ORDERS_MAX);
+                let pieces = rtc::Pieces {
+                    config: config.clone(),
+                    bridge: bridge.clone(),
+                    browsers: browsers.clone(),
+                    orders,
+                    reports: reports_in.clone(),
+                    asked: asked_of_rtc,
+                };
+                Some((Rtc::open(listen, &settings, own_address(listen.ip()), pieces)?, orders_in))
+            }
+        };
+        let webrtc_addr = rtc.as_ref().and_then(|(rtc, _)| rtc.local_addr());
         let readiness = Arc::new(Readiness::default());
         let (stop, stopped) = watch::channel(false);
         let (hang_up, told_to_hang_up) = watch::channel(false);
@@ -217,14 +242,19 @@ impl Gateway {
         let (drains, draining) = watch::channel(false);
         let door = door::run(door, wires, orders, reports_in, words_in.clone(), draining);
         tasks.spawn(taking_calls("the SIP door", readiness.clone(), door));
-        let acs_orders = acs.map(|(acs, orders_in)| {
+        let mut doors = DoorOrders::from([(DoorName::Sip, orders_in)]);
+        if let Some((acs, orders_in)) = acs {
             tasks.spawn(taking_calls("the ACS door", readiness.clone(), acs.run()));
-            orders_in
-        });
+            doors.insert(DoorName::Acs, orders_in);
+        }
+        let rtc_is_open = rtc.is_some();
+        if let Some((rtc, orders_in)) = rtc {
+            tasks.spawn(taking_calls("the WebRTC door", readiness.clone(), rtc.run()));
+            doors.insert(DoorName::Rtc, orders_in);
+        }
         let lines = Lines {
             reports,
-            sip: orders_in,
-            acs: acs_orders,
+            doors,
             draining: drains,
             asked,
             bridge_events,
@@ -251,6 +281,7 @@ impl Gateway {
         )
         .with_prerequisites(engine.clone(), issuers.clone())
         .with_configuration(config.clone());
+        let state = if rtc_is_open { state.with_browsers(rtc_desk, browsers) } else { state };
         let kept = prerequisites::keep(engine, issuers, ledger.clone(), config.clone());
         tasks.spawn(until_stopped(kept, stopped.clone()));
         let until = stopped.clone();
@@ -275,6 +306,7 @@ impl Gateway {
             sip_tcp,
             sip_tls,
             acs: acs_addr,
+            webrtc: webrtc_addr,
             desk,
             readiness,
             ledger,
@@ -309,6 +341,11 @@ impl Gateway {
     /// Where the clouds of ACS are listened to.
     pub fn acs_addr(&self) -> Option<SocketAddr> {
         self.acs
+    }
+
+    /// Where browsers send their sound.
+    pub fn webrtc_addr(&self) -> Option<SocketAddr> {
+        self.webrtc
     }
 
     /// Takes no new calls and waits until the running ones are over, for at most `patience`.

@@ -2,7 +2,7 @@
 //! agents, and lets supervisors monitor, whisper, barge and take over.
 //!
 //! A call walks through the rooms in this order. The [`sip`] door turns messages into legs and knows
-//! nothing above them; [`acs`] is a second door, of Azure Communication Services. [`prereq`] says whether somebody at
+//! nothing above them; [`acs`] is a second door, of Azure Communication Services, and [`rtc`] a third, of browsers. [`prereq`] says whether somebody at
 //! Teams may be rung at all. [`call`] is the quiet core: what a call is, who hears whom, what a supervisor
 //! may become; it has no clock, no socket and no task, and is told everything. The [`bridge`] carries
 //! the sound as the core's table says, on threads of its own. The [`switchboard`] owns every live call
@@ -23,6 +23,8 @@ pub mod call;
 pub mod sip;
 
 pub mod acs;
+
+pub mod rtc;
 
 pub mod bridge;
 

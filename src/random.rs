@@ -37,6 +37,13 @@ impl Random {
         u64::from_be_bytes(eight)
     }
 
+    /// The seed of another generator.
+    pub fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        seed.chunks_exact_mut(8).for_each(|eight| eight.copy_from_slice(&self.bits().to_be_bytes()));
+        seed
+    }
+
     /// A number from 0 to `bound`, the bound itself left out; 0 when the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // The bias of the product is under 2^-32 for the small bounds (back-off times) asked for here.

@@ -164,6 +164,16 @@ fn of_phones(config: &Config, rules: &mut Vec<PortRule>) {
             });
         }
     }
+    if let Some(listen) = config.webrtc.listen {
+        rules.push(PortRule {
+            direction: Opened::Both,
+            protocol: "udp",
+            local: listen.to_string(),
+            remote: "wherever browsers are".to_owned(),
+            remote_ports: "any".to_owned(),
+            purpose: "sound of browsers".to_owned(),
+        });
+    }
     if !config.people.is_empty() {
         rules.push(PortRule {
             direction: Opened::Both,

@@ -57,6 +57,7 @@ mod secret;
 mod secure;
 mod settings;
 mod trunk;
+mod webrtc;
 
 use std::net::IpAddr;
 
@@ -101,6 +102,8 @@ pub use trunk::{
     TransferStyle, Trunk, TrunkAuth,
 };
 
+pub use webrtc::Webrtc;
+
 use lookup::Lookup;
 
 /// The largest file the reader looks at: room for five thousand people, each with a route and a token.
@@ -139,6 +142,8 @@ pub struct Config {
     pub acs_listener: AcsListener,
     /// `[[acs]]`
     pub acs: Vec<Acs>,
+    /// `[webrtc]`
+    pub webrtc: Webrtc,
     /// `[[route]]`
     pub routes: RouteTable,
     /// `[[token]]`

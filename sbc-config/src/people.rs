@@ -87,6 +87,8 @@ pub enum Reach {
         /// `8:acs:…`, or `4:+1…` for a telephone.
         raw_id: Arc<str>,
     },
+    /// In a browser, over WebRTC, while one listens for this person.
+    Browser,
 }
 
 /// What a phone must know to register.

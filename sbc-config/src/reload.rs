@@ -55,6 +55,8 @@ impl Config {
             acs_listener.connections_max => "acs_listener.connections_max"
             acs_listener.body_bytes_max => "acs_listener.body_bytes_max"
             acs_listener.media_idle => "acs_listener.media_idle_s"
+            webrtc.listen => "webrtc.listen"
+            webrtc.advertised => "webrtc.advertised"
         };
         // The door is opened at the start, if there is a resource; after that resources come and go.
         let resources = (old.acs.is_empty() && !new.acs.is_empty()).then_some("acs");

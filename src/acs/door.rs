@@ -24,7 +24,9 @@ use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 
 use crate::call::card::Card;
-use crate::call::door::{AgreedMedia, Caller, Correlation, IN_PROCESS, Incoming, Order, Origin, Report};
+use crate::call::door::{
+    AgreedMedia, Caller, Correlation, DoorName, IN_PROCESS, Incoming, Order, Origin, Report,
+};
 use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
 
 use super::grid::{self, IncomingCall, IncomingContext};
@@ -250,6 +252,7 @@ impl Door {
         let left = u64::try_from(grid::RINGING_S.saturating_sub(rung)).unwrap_or(0);
         let incoming = Incoming {
             leg: id,
+            door: DoorName::Acs,
             tenant: acs.tenant.clone(),
             origin: Origin::Acs(resource.clone()),
             from: grid::caller(&call),

@@ -23,6 +23,7 @@ use utoipa::IntoParams;
 use super::auth::Caller;
 use super::extract::Asked;
 use super::problem::Problem;
+use super::webrtc::person_of;
 use super::{ApiState, StreamPlace};
 use crate::call::rights::{Act, Actor, Denial, Scope, may};
 use crate::observe::{Follower, Kept, Page, metrics as names};
@@ -47,6 +48,20 @@ pub(super) struct After {
     /// The last number seen: what came after it is sent first, then what happens. Without it, only
     /// what happens from now on. `0` is everything kept.
     pub after: Option<u64>,
+}
+
+/// Where to begin, and whether calls may ring here.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AfterAndReady {
+    /// The last number seen: what came after it is sent first, then what happens. Without it, only
+    /// what happens from now on. `0` is everything kept.
+    pub after: Option<u64>,
+    /// `true`: calls for the person of the token may ring here for as long as the socket is open. Without any such
+    /// socket the person is unreachable at once.
+    #[serde(default)]
+    pub ready: bool,
 }
 
 /// Follow events as server-sent events.
@@ -98,22 +113,29 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 /// Each text message is one CloudEvents 1.0 document (see `CloudEvent`). Nothing is expected from
 /// the client. A page in a browser, which can set no header, offers the subprotocols `sidetone` and
 /// `bearer.TOKEN`; the first is agreed. The close code is 1008 when the token is no longer good, 1001 when the gateway stops.
-#[utoipa::path(get, path = "/v1/events/ws", operation_id = "followEventsByWebSocket", tag = "events", params(After),
+#[utoipa::path(get, path = "/v1/events/ws", operation_id = "followEventsByWebSocket", tag = "events", params(AfterAndReady),
     responses((status = 101, description = "The WebSocket is open"),
         (status = 426, description = "The request asks for no WebSocket", body = super::problem::ProblemDocument,
             content_type = "application/problem+json")))]
 pub(super) async fn ws(
     State(state): State<ApiState>,
     caller: Caller,
-    Asked(After { after }): Asked<After>,
+    Asked(AfterAndReady { after, ready }): Asked<AfterAndReady>,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|rejection| {
         Problem::new(StatusCode::UPGRADE_REQUIRED, "not_a_websocket", rejection.body_text())
     })?;
+    let ready = match ready {
+        true => Some(state.browsers()?.1.ready(&person_of(&state, &caller, "be_ready")?)),
+        false => None,
+    };
     let events = Watch::open(&state, caller, after, "ws")?;
     let upgrade = upgrade.protocols([PROTOCOL]);
-    Ok(upgrade.max_message_size(INCOMING_BYTES_MAX).on_upgrade(move |socket| tell(socket, events)))
+    Ok(upgrade.max_message_size(INCOMING_BYTES_MAX).on_upgrade(async move |socket| {
+        tell(socket, events).await;
+        drop(ready);
+    }))
 }
 
 async fn tell(mut socket: WebSocket, mut events: Watch) {
@@ -241,7 +263,14 @@ impl Drop for Watch {
 
 /// Whether this actor may see this event.
 pub(super) fn sees(actor: &Actor, event: &Kept) -> bool {
-    may(actor, Act::Read, &event.tenant, &scope(&event.audience)).is_ok()
+    // A supervisor is never among the people of a call's events: what names them is told to them.
+    let named = match actor {
+        Actor::Supervisor { tenant, person, .. } => {
+            *tenant == event.tenant && event.audience.people.contains(person)
+        }
+        _ => false,
+    };
+    named || may(actor, Act::Read, &event.tenant, &scope(&event.audience)).is_ok()
 }
 
 /// An audience as rights see it.

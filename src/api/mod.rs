@@ -29,6 +29,7 @@ mod service;
 mod session;
 mod supervise;
 mod transfer;
+mod webrtc;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -57,6 +58,7 @@ use crate::call::rights::{Act, Actor, Denial};
 use crate::connections::{Door, Source};
 use crate::observe::{AuditRecord, Journal as _, Ledger, Store, metrics as names};
 use crate::prereq::Engine;
+use crate::rtc;
 use crate::switchboard::desk::{Answer, Desk, Request};
 use auth::Caller;
 use problem::Problem;
@@ -127,6 +129,8 @@ struct Inner {
     closing: watch::Sender<bool>,
     /// The engine and whose Entra tokens are taken; set once, before serving.
     prerequisites: OnceLock<(Engine, SharedIssuers)>,
+    /// The WebRTC door and who listens there; set once, before serving.
+    browsers: OnceLock<(rtc::Desk, rtc::Browsers)>,
 }
 
 impl ApiState {
@@ -153,6 +157,7 @@ impl ApiState {
             streams: Mutex::new(HashMap::new()),
             closing: watch::Sender::new(false),
             prerequisites: OnceLock::new(),
+            browsers: OnceLock::new(),
         }))
     }
 
@@ -172,6 +177,21 @@ impl ApiState {
 
     fn configuration(&self) -> Option<&Arc<ArcSwap<Config>>> {
         self.0.configuration.get()
+    }
+
+    /// With a door for browsers. Only the first call counts.
+    #[must_use]
+    pub fn with_browsers(self, desk: rtc::Desk, browsers: rtc::Browsers) -> ApiState {
+        let _ = self.0.browsers.set((desk, browsers));
+        self
+    }
+
+    /// The door for browsers, and who listens there.
+    fn browsers(&self) -> Result<&(rtc::Desk, rtc::Browsers), Problem> {
+        self.0.browsers.get().ok_or_else(|| {
+            let detail = "this gateway takes no calls in browsers; give it [webrtc] listen";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "webrtc_unavailable", detail)
+        })
     }
 
     /// The prerequisite engine.
@@ -331,6 +351,8 @@ fn guarded_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(legs::unmute))
         .routes(routes!(legs::hangup))
         .routes(routes!(legs::dtmf))
+        .routes(routes!(webrtc::offer))
+        .routes(routes!(webrtc::fragment, webrtc::hang_up))
         .routes(routes!(supervise::begin, supervise::list))
         .routes(routes!(supervise::get, supervise::switch, supervise::end))
         .routes(routes!(supervise::take_over))

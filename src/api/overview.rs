@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use sbc_config::{Config, PersonRole, TenantId};
+use sbc_config::{Config, PersonRole, Reach, TenantId};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -77,7 +77,7 @@ pub(super) async fn follow_trunks(state: ApiState) {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"tenant": "acme", "name": "Acme", "teams": [{"id": "support", "name": "Support"}],
     "people": [{"id": "alice", "name": "Alice", "role": "agent", "teams": ["support"], "extension": "100",
-        "signed_in": true}],
+        "browser": true, "signed_in": true}],
     "trunks": [{"id": "carrier", "up": true, "since": "2026-11-25T09:00:00Z"}],
     "integration": {"state": "pass", "ends_at": "2027-01-31T00:00:00Z"}, "draining": false}))]
 pub(super) struct Overview {
@@ -123,6 +123,8 @@ pub(super) struct PersonView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub extension: Option<String>,
+    /// Whether their calls ring in a browser.
+    pub browser: bool,
     /// Whether they are signed in to the console.
     pub signed_in: bool,
 }
@@ -187,6 +189,7 @@ pub(super) async fn get(State(state): State<ApiState>, caller: Caller) -> Result
         role: if one.role == PersonRole::Supervisor { "supervisor" } else { "agent" },
         teams: texts(&one.teams),
         extension: one.extension.as_deref().map(str::to_owned),
+        browser: one.reach == Reach::Browser,
         signed_in: signed_in.contains(&one.id.to_string()),
     });
     let teams = config.teams.iter().filter(|team| team.tenant == *tenant);

@@ -535,8 +535,12 @@ impl Shard {
         let Some(index) = entry.by_slot.get(slot).copied().flatten() else { return };
         let Some(socket) = self.sockets.get_mut(index) else { return };
         socket.report.next(now, random);
-        // A wire needs no reports: nothing is lost on it that is not known.
-        let Link::Udp(pair) = &socket.link else { return };
+        let separate = match &socket.link {
+            Link::Udp(pair) => Some(&pair.rtcp),
+            // A wire that ends in the process needs no reports: nothing is lost on it that is not known.
+            Link::Wire(_) if !entry.room.shares_port(slot) => return,
+            Link::Wire(_) => None,
+        };
         let Some(to) = entry.room.rtcp_target(slot) else { return };
         let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
         let mut octets = [0; SEALED_REPORT_BYTES];
@@ -547,12 +551,13 @@ impl Shard {
             return;
         };
         socket.reported = true;
-        if entry.room.shares_port(slot) {
-            let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
-            return wire.rtp(slot, to, &octets[..length]);
+        if let Some(rtcp) = separate.filter(|_| !entry.room.shares_port(slot)) {
+            // Reports are repeated; one that is not sent is not missed.
+            let _sent = rtcp.send_to(&octets[..length], to);
+            return;
         }
-        // Reports are repeated; one that is not sent is not missed.
-        let _sent = pair.rtcp.send_to(&octets[..length], to);
+        let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
+        wire.rtp(slot, to, &octets[..length]);
     }
 
     /// Ends the media of a call in which a defect showed.

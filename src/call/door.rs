@@ -14,6 +14,17 @@ use sidetone_media::srtp::MasterKey;
 use super::card::Card;
 use super::{LegAction, LegEvent, LegId};
 
+/// The doors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DoorName {
+    /// SIP.
+    Sip,
+    /// Azure Communication Services.
+    Acs,
+    /// WebRTC.
+    Rtc,
+}
+
 /// From the switchboard to a door.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -109,6 +120,8 @@ pub struct Correlation {
 pub struct Incoming {
     /// The leg.
     pub leg: LegId,
+    /// The door it is at.
+    pub door: DoorName,
     /// The tenant it belongs to, by its origin.
     pub tenant: TenantId,
     /// Where it came from.
@@ -128,7 +141,7 @@ pub struct Incoming {
 pub enum Origin {
     /// A trunk.
     Trunk(TrunkId),
-    /// The telephone of one of our people.
+    /// The telephone of one of our people, or their browser.
     Person(PersonId),
     /// A resource of Azure Communication Services.
     Acs(AcsId),

@@ -15,7 +15,9 @@ use bytes::Bytes;
 use sbc_config::{Config, DigestHash, HoldStyle, Prack};
 use sidetone_media::codec::Codec;
 
-use crate::call::door::{AgreedMedia, Caller, Correlation, Incoming, Order, Origin, Report, codecs};
+use crate::call::door::{
+    AgreedMedia, Caller, Correlation, DoorName, Incoming, Order, Origin, Report, codecs,
+};
 use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId};
 
 use super::digest::Algorithm;
@@ -32,8 +34,8 @@ use super::people::People;
 use super::register::{Expiry, Registrar};
 use super::session::{Refusal, SessionEvent, SessionId};
 use super::transport::Arrival;
-use crate::tls::{Outward, Verified};
 use crate::random::Random;
+use crate::tls::{Outward, Verified};
 
 pub(in crate::sip) mod failover;
 mod keys;
@@ -579,6 +581,7 @@ impl Door {
         let id = LegId(self.random.bits());
         let report = Incoming {
             leg: id,
+            door: DoorName::Sip,
             tenant,
             from: match trunk {
                 Some(trunk) => identity::caller(&incoming.request, trunk),

@@ -49,7 +49,7 @@ fn may_be_told(config: &Config, target: &Target) -> bool {
         Address::Person(person) => config.person(person).is_some_and(|person| match &person.reach {
             _ if person.role == PersonRole::Customer => false,
             Reach::Acs { resource, .. } => over_acs(resource),
-            Reach::Contact(_) | Reach::Register(_) => true,
+            Reach::Contact(_) | Reach::Register(_) | Reach::Browser => true,
         }),
         Address::Trunk { trunk, .. } => config.trunk(trunk).is_some_and(|trunk| trunk.card),
         Address::Acs { resource, .. } => over_acs(resource),

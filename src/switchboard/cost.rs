@@ -28,7 +28,10 @@ impl Path {
         let (route, acs) = match &target.address {
             Address::Person(person) => match config.person(person).map(|person| &person.reach) {
                 Some(Reach::Acs { resource, raw_id }) => (over_acs(raw_id), Some(resource.clone())),
-                Some(Reach::Contact(_) | Reach::Register(_)) | None => (PricedRoute::Phone, None),
+                // A browser is its person's telephone.
+                Some(Reach::Contact(_) | Reach::Register(_) | Reach::Browser) | None => {
+                    (PricedRoute::Phone, None)
+                }
             },
             Address::Trunk { trunk, .. } | Address::Referred { trunk, .. } => {
                 (over_trunk(config.trunk(trunk).map(|trunk| trunk.dialect)), None)

@@ -1,33 +1,37 @@
 //! Which leg is at which door, and the way there.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use sbc_config::{Config, Reach};
+use sbc_config::{Config, PersonId, Reach};
 use tokio::sync::{mpsc, watch};
 
-use crate::call::door::{Order, Origin};
+use crate::call::door::{DoorName, Incoming, Order, Origin};
 use crate::call::{Address, LegId, Target};
+
+/// The ways to the doors that are open.
+pub type DoorOrders = HashMap<DoorName, mpsc::Sender<Order>>;
 
 /// The ways to the doors.
 pub(super) struct Doors {
-    sip: mpsc::Sender<Order>,
-    acs: Option<mpsc::Sender<Order>>,
+    orders: DoorOrders,
     /// Whether calls are wanted elsewhere.
     draining: watch::Sender<bool>,
     /// Every other leg is at the SIP door.
-    at_acs: HashSet<LegId>,
+    elsewhere: HashMap<LegId, Place>,
+}
+
+struct Place {
+    door: DoorName,
+    /// Whose it is, for a door that reaches a person and nobody else.
+    person: Option<PersonId>,
 }
 
 /// The door does not take the order: it is gone, or far behind.
 pub(super) struct Shut;
 
 impl Doors {
-    pub(super) fn new(
-        sip: mpsc::Sender<Order>,
-        acs: Option<mpsc::Sender<Order>>,
-        draining: watch::Sender<bool>,
-    ) -> Doors {
-        Doors { sip, acs, draining, at_acs: HashSet::new() }
+    pub(super) fn new(orders: DoorOrders, draining: watch::Sender<bool>) -> Doors {
+        Doors { orders, draining, elsewhere: HashMap::new() }
     }
 
     /// No new calls are taken from now on, which peers are to notice before they send one.
@@ -36,49 +40,65 @@ impl Doors {
     }
 
     /// A leg has come in.
-    pub(super) fn came(&mut self, leg: LegId, origin: &Origin) {
-        if matches!(origin, Origin::Acs(_)) {
-            self.at_acs.insert(leg);
-        }
+    pub(super) fn came(&mut self, incoming: &Incoming) {
+        let person = match &incoming.origin {
+            Origin::Person(person) => Some(person.clone()),
+            Origin::Trunk(_) | Origin::Acs(_) => None,
+        };
+        self.put(incoming.leg, incoming.door, person);
     }
 
     /// A leg goes out to `target`.
     pub(super) fn goes(&mut self, leg: LegId, target: &Target, config: &Config) {
-        let at_acs = match &target.address {
-            Address::Acs { .. } => true,
-            Address::Person(person) => {
-                config.person(person).is_some_and(|known| matches!(known.reach, Reach::Acs { .. }))
-            }
-            _ => false,
+        let reach = target.person().and_then(|person| config.person(person)).map(|known| &known.reach);
+        let door = match (&target.address, reach) {
+            (Address::Acs { .. }, _) | (_, Some(Reach::Acs { .. })) => DoorName::Acs,
+            (_, Some(Reach::Browser)) => DoorName::Rtc,
+            (_, Some(Reach::Contact(_) | Reach::Register(_)) | None) => DoorName::Sip,
         };
-        if at_acs {
-            self.at_acs.insert(leg);
+        self.put(leg, door, target.person().cloned());
+    }
+
+    fn put(&mut self, leg: LegId, door: DoorName, person: Option<PersonId>) {
+        if door != DoorName::Sip {
+            self.elsewhere.insert(leg, Place { door, person });
         }
     }
 
     /// A leg is over at its door.
     pub(super) fn gone(&mut self, leg: LegId) {
-        self.at_acs.remove(&leg);
+        self.elsewhere.remove(&leg);
+    }
+
+    fn door_of(&self, leg: LegId) -> DoorName {
+        self.elsewhere.get(&leg).map_or(DoorName::Sip, |place| place.door)
+    }
+
+    /// Whose browser the leg is in, if it is in one.
+    pub(super) fn browser_of(&self, leg: LegId) -> Option<&PersonId> {
+        self.elsewhere.get(&leg).filter(|place| place.door == DoorName::Rtc)?.person.as_ref()
     }
 
     /// Whether the leg's sound comes over a wire inside the process.
     pub(super) fn is_wired(&self, leg: LegId) -> bool {
-        self.at_acs.contains(&leg)
+        match self.door_of(leg) {
+            DoorName::Sip => false,
+            DoorName::Acs | DoorName::Rtc => true,
+        }
     }
 
     /// Whether the leg's door sends digits itself, because they do not travel as media there.
     pub(super) fn takes_digits(&self, leg: LegId) -> bool {
-        self.at_acs.contains(&leg)
+        match self.door_of(leg) {
+            DoorName::Acs => true,
+            DoorName::Sip | DoorName::Rtc => false,
+        }
     }
 
-    /// Hands an order to the leg's door.
+    /// Hands an order to the leg's door. A leg of a person or resource that is configured while no door for it is open
+    /// ends here.
     pub(super) fn order(&self, order: Order) -> Result<(), Shut> {
-        let door = if self.at_acs.contains(&order.leg) {
-            // A leg of a resource that is configured while no door for it is open ends here.
-            self.acs.as_ref().ok_or(Shut)?
-        } else {
-            &self.sip
-        };
+        let door = self.orders.get(&self.door_of(order.leg)).ok_or(Shut)?;
         door.try_send(order).map_err(|_| Shut)
     }
 }

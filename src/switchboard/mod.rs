@@ -48,6 +48,7 @@ use crate::observe::{Journal, metrics as names};
 
 use admission::Pace;
 use desk::{Answer, Asked, Request};
+pub use doors::DoorOrders;
 use doors::Doors;
 use live::{Leg, Live};
 use standby::Standby;
@@ -72,10 +73,8 @@ const BURST_MAX: usize = 64;
 pub struct Lines {
     /// What doors report.
     pub reports: mpsc::Receiver<Report>,
-    /// Orders to the SIP door.
-    pub sip: mpsc::Sender<Order>,
-    /// Orders to the ACS door, if there is one.
-    pub acs: Option<mpsc::Sender<Order>>,
+    /// Orders to the doors that are open.
+    pub doors: DoorOrders,
     /// Turns true when no new calls are taken any more.
     pub draining: watch::Sender<bool>,
     /// What the API asks.
@@ -136,8 +135,7 @@ struct Closing {
 pub async fn run(lines: Lines) {
     let Lines {
         mut reports,
-        sip,
-        acs,
+        doors,
         draining,
         mut asked,
         mut bridge_events,
@@ -146,7 +144,7 @@ pub async fn run(lines: Lines) {
         config,
         mut stop,
     } = lines;
-    let mut board = Switchboard::new(Doors::new(sip, acs, draining), bridge, journal, config);
+    let mut board = Switchboard::new(Doors::new(doors, draining), bridge, journal, config);
     let mut stopping = false;
     let mut announce: Option<Instant> = None;
     loop {
@@ -247,13 +245,10 @@ impl Switchboard {
     fn report(&mut self, now: Instant, report: Report) {
         match report {
             Report::Incoming(incoming) => {
-                self.doors.came(incoming.leg, &incoming.origin);
+                self.doors.came(&incoming);
                 self.incoming(now, incoming);
             }
             Report::Leg(leg, event) => {
-                if matches!(event, LegEvent::Ended(_)) {
-                    self.doors.gone(leg);
-                }
                 self.leg_event(now, leg, event);
             }
             Report::Agreed(leg, media) => {
@@ -275,6 +270,10 @@ impl Switchboard {
     }
 
     fn leg_event(&mut self, now: Instant, leg: LegId, event: LegEvent) {
+        self.tell_browser(leg, &event);
+        if matches!(event, LegEvent::Ended(_)) {
+            self.doors.gone(leg);
+        }
         let Some(call) = self.by_leg.get(&leg).copied() else {
             return self.standby_leg_event(leg, &event);
         };

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::desk::{Follow, Join, LegAct, Refusal, SuperviseRequest, SupervisionState, SupervisionView};
 use super::*;
 use crate::bridge::{BridgeConfig, Music};
-use crate::call::door::{Caller, Incoming, Origin};
+use crate::call::door::{Caller, DoorName, Incoming, Origin};
 use crate::call::rights::{Actor, Denial, Principal};
 use crate::observe::{AuditRecord, CallRecord, Event};
 
@@ -199,7 +199,7 @@ impl House {
         let config = Arc::new(ArcSwap::from_pointee(config));
         let (draining, _) = watch::channel(false);
         let board = Switchboard::new(
-            Doors::new(orders_in, None, draining.clone()),
+            Doors::new(HashMap::from([(DoorName::Sip, orders_in)]), draining.clone()),
             bridge.clone(),
             notebook.clone(),
             config.clone(),
@@ -245,6 +245,7 @@ impl House {
         let leg = LegId(self.legs);
         let incoming = Incoming {
             leg,
+            door: DoorName::Sip,
             tenant: TenantId::new("acme").unwrap(),
             origin,
             from: Caller::shown("+15550001", None),

@@ -11,7 +11,7 @@ use crate::bridge::LegQuality;
 use crate::call::door::{Incoming, Origin};
 use crate::call::rights::{Actor, Denial, Principal};
 use crate::call::{
-    CallEvent, CallId, Cause, ChangedBy, Coaching, CommandError, ConsultEnd, LegId, SupervisionId,
+    CallEvent, CallId, Cause, ChangedBy, Coaching, CommandError, ConsultEnd, LegEvent, LegId, SupervisionId,
 };
 use crate::observe::{Audience, AuditRecord, CallRecord, Event, metrics as names};
 
@@ -129,6 +129,42 @@ impl Switchboard {
                 "from": incoming.from.number, "to": incoming.to, "trunk": trunk,
                 "cause": cause, "reason": why,
             }),
+        });
+    }
+
+    /// The person whose browser a leg is in is told that it rings there, and when it is over: whatever else they may see
+    /// of the call. A supervisor's agents are not.
+    pub(super) fn tell_browser(&self, leg: LegId, event: &LegEvent) {
+        let Some(person) = self.doors.browser_of(leg) else { return };
+        let call = self.by_leg.get(&leg).and_then(|call| self.calls.get(call));
+        let (kind, data) = match event {
+            LegEvent::Ringing => {
+                let from = call.map(|live| live.caller_for(leg));
+                let data = json!({
+                    "leg": leg,
+                    "person": person,
+                    "role": call.and_then(|live| live.legs.iter().find(|l| l.id == leg)).map(|l| l.role),
+                    "from": from.as_ref().filter(|from| !from.private).map(|from| &from.number),
+                    "from_name": from.as_ref().and_then(|from| from.name.as_ref()),
+                });
+                ("leg.offered", data)
+            }
+            LegEvent::Ended(end) => (
+                "leg.ended",
+                json!({ "leg": leg, "person": person, "cause": end.cause, "detail": end.detail }),
+            ),
+            _ => return,
+        };
+        let Some(tenant) = self.config.load().person(person).map(|known| known.tenant.clone()) else {
+            return;
+        };
+        self.journal.event(Event {
+            kind,
+            tenant,
+            call: call.map(|live| live.id),
+            audience: Audience { people: vec![person.clone()], teams: Vec::new() },
+            at: SystemTime::now(),
+            data,
         });
     }
 

@@ -56,6 +56,9 @@ async fn every_role_gets_what_the_table_of_acts_says() {
         (Method::POST, "/v1/preflights".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, "/v1/cdr".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, "/v1/audit".into(), [403, 403, 403, 403, 200, 403, 200, 200, 403]),
+        // This stage has no WebRTC door; tests/rtc has the stories of one.
+        (Method::POST, "/v1/legs/webrtc".into(), [503, 503, 503, 503, 403, 403, 403, 403, 403]),
+        (Method::DELETE, format!("/v1/legs/webrtc/{AGENT}"), [503, 503, 503, 503, 403, 403, 403, 403, 403]),
         (Method::GET, "/v1/overview".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::POST, "/v1/sign-ins".into(), [201, 403, 403, 403, 201, 201, 403, 404, 404]),
         (Method::GET, "/v1/session".into(), [200; 9]),

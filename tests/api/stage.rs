@@ -449,6 +449,7 @@ pub fn body_for(path: &str) -> Value {
         Some("evidence") => json!({"attest": {"check": "T10", "verdict": "pass", "note": "change 4711"}}),
         Some("preflights") => json!({"target": "+14255550100"}),
         Some("transfers") => json!({"mode": "blind", "target": "erin"}),
+        Some("webrtc") => json!({"sdp": "v=0", "to": "100"}),
         Some("sign-ins") => json!({"person": "alice"}),
         Some("consults") => json!({"target": "erin"}),
         Some(last) if last.starts_with("con_") => json!({"speak_to": "both"}),

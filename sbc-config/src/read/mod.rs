@@ -23,6 +23,7 @@ mod table;
 mod tenant;
 mod trunk;
 mod unique;
+mod webrtc;
 pub(crate) mod words;
 
 use toml::de::{DeTable, DeValue};
@@ -119,6 +120,7 @@ fn read<'a>(
     let prices = each(report, &top, "price", |section| price::price(section, &names));
     let mut viewed = Unique::new(report);
     let cards = each(report, &top, "card", |section| card::card(section, &names, &mut viewed));
+    let webrtc = webrtc::webrtc(&section("webrtc"), &media, people.as_deref().unwrap_or_default());
     top.finish();
 
     let (people, trunks) = (people?, trunks?);
@@ -139,6 +141,7 @@ fn read<'a>(
         trunks,
         acs_listener,
         acs: resources?,
+        webrtc,
         routes: RouteTable::new(routes?),
         tokens: tokens?,
         webhooks: webhooks?,

@@ -47,14 +47,17 @@ impl<'a> People<'a> {
             .and_then(|field| field.choice(ROLES));
         let teams = teams(section, names, tenant.as_ref());
         let acs = acs_of(section, names, tenant.as_ref());
-        let reach = match (acs, section.field("contact").or(section.field("register"))) {
-            (Some(_), Some(other)) => {
-                let message = "an ACS identity and a SIP phone are both given";
+        let browser = section.field("webrtc").filter(|field| field.flag() == Some(true));
+        let phone = section.field("contact").or(section.field("register"));
+        let reach = match (acs, browser, phone) {
+            (Some(_), Some(other), _) | (Some(_), None, Some(other)) | (None, Some(_), Some(other)) => {
+                let message = "of a SIP phone, an ACS identity and the browser more than one is given";
                 other.fail(Code::ExactlyOne, message, "keep the one that the person has");
                 None
             }
-            (Some(acs), None) => acs,
-            (None, _) => self.reach(section, id.as_ref().map(PersonId::as_str), source),
+            (Some(acs), None, None) => acs,
+            (None, Some(_), None) => Some(Reach::Browser),
+            (None, None, _) => self.reach(section, id.as_ref().map(PersonId::as_str), source),
         };
         let extension_field = section.field("extension");
         let extension = extension_field.as_ref().and_then(|field| {
@@ -87,8 +90,7 @@ impl<'a> People<'a> {
             }
             (None, Some(register)) => self.credentials(&register, id, source).map(Reach::Register),
             (None, None) => {
-                let remedy =
-                    "write contact = \"sip:…\" for a fixed phone or register = { … } for one that registers";
+                let remedy = "write contact = \"sip:…\" for a fixed phone, register = { … } for one that registers, or webrtc = true for a browser";
                 section.fail(Code::ExactlyOne, "there is no way to reach this person", remedy);
                 None
             }

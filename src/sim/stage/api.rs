@@ -186,6 +186,13 @@ impl Api {
         Ok(self.url(answer["link"].as_str().unwrap_or_default()))
     }
 
+    /// Whether somebody is signed in to the console.
+    pub async fn is_signed_in(&self, person: &str) -> Result<bool, ApiError> {
+        let overview = self.ask(Method::GET, "/v1/overview", None).await?;
+        let mut people = overview["people"].as_array().into_iter().flatten();
+        Ok(people.any(|one| one["id"] == person && one["signed_in"] == true))
+    }
+
     /// Ends all sessions of somebody at the console.
     pub async fn sign_out(&self, person: &str) -> Result<(), ApiError> {
         let sessions = self.ask(Method::GET, "/v1/sessions", None).await?;

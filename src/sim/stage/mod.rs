@@ -37,6 +37,8 @@ pub const ALICES_NUMBER: &str = "+15550100";
 pub const TEAM_NUMBER: &str = "+15550101";
 /// Dave, who has never registered.
 pub const ABSENT_NUMBER: &str = "+15550102";
+/// Wendy, in her browser, and Bob when she cannot.
+pub const WENDYS_NUMBER: &str = "+15550103";
 /// A number no route takes.
 pub const UNKNOWN_NUMBER: &str = "+15550999";
 
@@ -134,6 +136,9 @@ pub struct Setting {
     pub mortal: bool,
     /// Whether the configuration lies in the folder, as [`CONFIG_FILE`], and is followed there.
     pub followed: bool,
+    /// Whether there is a WebRTC door, and with it Wendy, an agent at extension 110, and Walter, a supervisor at 210, who
+    /// have browsers and no telephones.
+    pub browsers: bool,
     /// Whether the carrier and Sam's telephone come over TLS with SRTP, and must, and ACS over TLS; the others stay as they
     /// are.
     pub protected: bool,
@@ -152,6 +157,10 @@ pub enum TokenOf {
     Stranger,
     /// The administrator of the tenant.
     Admin,
+    /// The agent with a browser.
+    Wendy,
+    /// The supervisor with a browser.
+    Walter,
     /// Another program.
     Crm,
 }
@@ -165,6 +174,8 @@ impl TokenOf {
             Self::Sue => "sue-stage-token",
             Self::Stranger => "stranger-stage-token",
             Self::Admin => "admin-stage-token",
+            Self::Wendy => "wendy-stage-token",
+            Self::Walter => "walter-stage-token",
             Self::Crm => "crm-stage-token",
         }
     }
@@ -322,6 +333,16 @@ impl Stage {
         let Stage { mut life, gateway, .. } = self;
         life.end();
         drop(gateway);
+    }
+
+    /// Where the gateway takes the sound of browsers.
+    pub fn webrtc(&self) -> Option<SocketAddr> {
+        self.gateway.webrtc_addr()
+    }
+
+    /// Where the gateway takes requests.
+    pub fn http(&self) -> SocketAddr {
+        self.gateway.api_addr()
     }
 
     /// The ports of the gateway's RTP and RTCP sockets.
@@ -667,7 +688,21 @@ sources = ["{CARRIER_IP}/32"]
              ring_s = 60\n"
         );
     }
-    let tokens = [
+    if setting.browsers {
+        text += "[webrtc]\nlisten = \"127.0.0.1:0\"\n";
+        for (id, role, extension) in [("wendy", "agent", "110"), ("walter", "supervisor", "210")] {
+            text += &format!(
+                "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\nteams = [\"support\"]\n\
+                 display_name = \"{}\"\nextension = \"{extension}\"\nwebrtc = true\n",
+                capital(id)
+            );
+        }
+        text += &format!(
+            "[[route]]\nid = \"wendy\"\ntenant = \"demo\"\nnumber = \"{WENDYS_NUMBER}\"\n\
+             targets = [\"wendy\", \"bob\"]\nring_s = 60\n"
+        );
+    }
+    let mut tokens = vec![
         ("alice", TokenOf::Alice, "role = \"agent\"\nperson = \"alice\""),
         ("sam", TokenOf::Sam, "role = \"supervisor\"\nperson = \"sam\""),
         ("sue", TokenOf::Sue, "role = \"supervisor\"\nperson = \"sue\""),
@@ -675,6 +710,10 @@ sources = ["{CARRIER_IP}/32"]
         ("admin", TokenOf::Admin, "role = \"tenant_admin\""),
         ("crm", TokenOf::Crm, "role = \"integration\""),
     ];
+    if setting.browsers {
+        tokens.push(("wendy", TokenOf::Wendy, "role = \"agent\"\nperson = \"wendy\""));
+        tokens.push(("walter", TokenOf::Walter, "role = \"supervisor\"\nperson = \"walter\""));
+    }
     for (id, token, rest) in tokens {
         text += &format!(
             "[[token]]\nid = \"{id}-token\"\ntenant = \"demo\"\nsha256 = \"{}\"\n{rest}\n",

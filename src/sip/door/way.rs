@@ -190,7 +190,7 @@ impl Door {
                         over: None,
                         referred_by: None,
                     }),
-                    Reach::Acs { .. } => Err(not_there("the person has no SIP telephone")),
+                    Reach::Acs { .. } | Reach::Browser => Err(not_there("the person has no SIP telephone")),
                     Reach::Register(credentials) => {
                         let found = self.endpoint.registrar().map(|r| r.lookup(now, &credentials.username));
                         let best = found.and_then(|bindings| bindings.into_iter().next());

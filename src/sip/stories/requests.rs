@@ -186,7 +186,7 @@ fn answers_go_where_the_request_came_from() {
 
     // RFC 3261 section 18.2.2: without rport, the source address and the port of sent-by.
     solo.hears(&a_request("OPTIONS", "p", "", 2, "").replace(";rport", ""));
-    assert_eq!(solo.sent[1].0.remote, "198.51.100.7:5060".parse().unwrap());
+    assert_eq!(solo.sent[1].0.remote, "198.51.100.7:5060".parse::<std::net::SocketAddr>().unwrap());
 }
 
 #[test]

@@ -40,7 +40,10 @@ fn the_caller_reverses_the_routes_and_sends_to_the_first() {
     let ack = solo.hears(&invite.answered("200 OK", "t", more)).remove(0);
     assert_eq!(ack.line(), "ACK sip:c@10.0.0.1 SIP/2.0");
     assert_eq!(ack.all("Route"), ["<sip:192.0.2.72:5080;lr>", "<sip:192.0.2.71;lr>"]);
-    assert_eq!(solo.sent.last().unwrap().0.remote, "192.0.2.72:5080".parse().unwrap());
+    assert_eq!(
+        solo.sent.last().unwrap().0.remote,
+        "192.0.2.72:5080".parse::<std::net::SocketAddr>().unwrap()
+    );
     assert_eq!(ack.get("CSeq"), invite.get("CSeq").replace("INVITE", "ACK"));
 }
 
@@ -67,7 +70,10 @@ fn a_new_contact_in_a_reinvite_becomes_the_target() {
     solo.endpoint.hang_up(solo.now, id, &[]).unwrap();
     let bye = solo.collect().pop().unwrap();
     assert_eq!(bye.line(), "BYE sip:carol@192.0.2.66:6000 SIP/2.0");
-    assert_eq!(solo.sent.last().unwrap().0.remote, "192.0.2.66:6000".parse().unwrap());
+    assert_eq!(
+        solo.sent.last().unwrap().0.remote,
+        "192.0.2.66:6000".parse::<std::net::SocketAddr>().unwrap()
+    );
 }
 
 #[test]

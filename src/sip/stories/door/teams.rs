@@ -303,7 +303,7 @@ fn pitfall_5_requests_go_to_the_route_of_the_datacentre_once_its_name_is_known()
 
     // Nobody has said where that is: the request goes where the dialog began, not to the Contact's port 443.
     house.order(leg, LegAction::Hold, &[]);
-    assert_eq!(house.sent_to.last().unwrap().remote, MICROSOFT.parse().unwrap());
+    assert_eq!(house.sent_to.last().unwrap().remote, MICROSOFT.parse::<std::net::SocketAddr>().unwrap());
 
     // Hours later than the door was opened, the name server has answered.
     let mut house = House::with_teams();
@@ -317,7 +317,10 @@ fn pitfall_5_requests_go_to_the_route_of_the_datacentre_once_its_name_is_known()
     let said = house.order(leg, LegAction::Hold, &[]);
     let contact = "sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=0f1e-2d;x-c=aA/d/8/00ff";
     assert_eq!(said[0].line(), format!("INVITE {contact} SIP/2.0"));
-    assert_eq!(house.sent_to.last().unwrap().remote, "52.114.0.9:5061".parse().unwrap());
+    assert_eq!(
+        house.sent_to.last().unwrap().remote,
+        "52.114.0.9:5061".parse::<std::net::SocketAddr>().unwrap()
+    );
     assert!(house.sent_to.last().unwrap().transport.is_secure());
 }
 

@@ -1,0 +1,505 @@
+//! The door: browsers as legs of calls. Pure: orders, offers, datagrams and the time go in; reports and datagrams come
+//! out.
+//!
+//! ```text
+//!   Dial ──> Rings ── offer for the leg ──┐              keys are agreed,
+//!                                         ├─> Connects ── and the order is there ──> Up
+//!   offer to call ── Incoming ────────────┘                                          │
+//!               declined, given up, ordered to end, not connected in time            │ hung up, ordered to end, closed
+//!                                         └──────────────> Ended <───────────────────┘
+//! ```
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use sbc_config::{Config, Person, PersonId, Reach};
+use sidetone_media::codec::Codec;
+
+use crate::call::door::{
+    AgreedMedia, Caller, DoorName, IN_PROCESS, Incoming, MediaKeys, Order, Origin, Report, codecs,
+};
+use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
+use crate::random::Random;
+
+use super::codec::{Chosen, choose};
+use super::dtls::Identity;
+use super::mux::{Kind, Mux};
+use super::peer::{Event, Peer};
+use super::presence::Browsers;
+use super::sdp::{self, Fragment, Offer};
+use super::signal::{Answer, Purpose, Refusal, Request};
+
+/// Milliseconds of sound in a packet to a browser.
+const PTIME_MS: u8 = 20;
+
+/// Legs at one time: what the tables of a gateway that is attacked by its own people may hold.
+pub const LEGS_MAX: usize = 20_000;
+
+/// Legs of one person at one time: a call, one on hold, one that rings, and one that has not been cleared away.
+pub const LEGS_OF_PERSON_MAX: usize = 4;
+
+/// What the door wants done.
+#[derive(Debug)]
+pub enum Wanted {
+    /// News for the switchboard.
+    Report(Report),
+    /// A datagram to be sent.
+    Send(SocketAddr, Vec<u8>),
+    /// The leg's packets go here from now on, or nowhere.
+    Target(LegId, Option<SocketAddr>),
+    /// The leg is over: its wire is not the door's business any more.
+    Over(LegId),
+}
+
+/// The WebRTC door.
+pub struct Door {
+    config: Arc<ArcSwap<Config>>,
+    browsers: Browsers,
+    identity: Identity,
+    /// Where browsers reach us.
+    at: Vec<SocketAddr>,
+    random: Random,
+    mux: Mux,
+    legs: HashMap<LegId, Leg>,
+    alarms: BTreeSet<(Instant, LegId)>,
+    wanted: VecDeque<Wanted>,
+}
+
+struct Leg {
+    person: PersonId,
+    side: Side,
+    connection: Option<Connection>,
+    armed: Option<Instant>,
+}
+
+/// Who began.
+enum Side {
+    /// The gateway rings the browser; what the rest of the call speaks.
+    Rung(Vec<Codec>),
+    /// The browser calls.
+    Calls(Admitted),
+}
+
+/// How far a call of a browser's has been let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Admitted {
+    /// It waits.
+    Not,
+    /// There is something to hear before the answer.
+    ToHear,
+    /// It is answered.
+    ToTalk,
+}
+
+/// An offer has been answered.
+struct Connection {
+    peer: Peer,
+    chosen: Chosen,
+    /// Whether the browser listens, and whether it sends.
+    listens: bool,
+    sends: bool,
+    keys: Option<MediaKeys>,
+    agreed: bool,
+    up: bool,
+}
+
+impl Door {
+    /// A door with nobody at it.
+    pub fn new(
+        config: Arc<ArcSwap<Config>>,
+        browsers: Browsers,
+        identity: Identity,
+        at: Vec<SocketAddr>,
+        seed: [u8; 32],
+    ) -> Door {
+        Door {
+            config,
+            browsers,
+            identity,
+            at,
+            random: Random::new(seed),
+            mux: Mux::default(),
+            legs: HashMap::new(),
+            alarms: BTreeSet::new(),
+            wanted: VecDeque::new(),
+        }
+    }
+
+    /// The next thing to be done.
+    pub fn poll(&mut self) -> Option<Wanted> {
+        self.wanted.pop_front()
+    }
+
+    /// When [`Door::handle_timeout`] is next wanted.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.alarms.first().map(|(at, _)| *at)
+    }
+
+    /// How many legs are open.
+    pub fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// How much is remembered of legs and their addresses.
+    pub fn remembered(&self) -> usize {
+        let paths = |leg: &Leg| leg.connection.as_ref().map_or(0, |connection| connection.peer.paths());
+        self.mux.len() + self.legs.values().map(paths).sum::<usize>()
+    }
+
+    // --- orders
+
+    /// Carries out an order of the switchboard.
+    pub fn order(&mut self, now: Instant, order: Order) {
+        let id = order.leg;
+        match order.action {
+            LegAction::Dial(target) => {
+                if let Err(end) = self.dial(id, &target, order.prefer) {
+                    self.report(Report::Leg(id, LegEvent::Ended(end)));
+                }
+            }
+            LegAction::OpenEarly => self.admit(id, Admitted::ToHear),
+            LegAction::Answer => self.admit(id, Admitted::ToTalk),
+            LegAction::HangUp(cause) => self.end(now, id, LegEnd::of(cause)),
+            // A browser that calls hears of ringing by events. Hold is the gateway's music, digits are packets of the
+            // room's, and no browser asks to be replaced over this door.
+            LegAction::Alert
+            | LegAction::Hold
+            | LegAction::Resume
+            | LegAction::SendDigits(_)
+            | LegAction::Refer(_) => {}
+        }
+        self.settle(now, id);
+    }
+
+    fn dial(&mut self, id: LegId, target: &Target, prefer: Vec<Codec>) -> Result<(), LegEnd> {
+        let config = self.config.load_full();
+        let Address::Person(person) = &target.address else {
+            return Err(unreachable("this is no address of a browser"));
+        };
+        let known = config.person(person).filter(|known| known.reach == Reach::Browser);
+        let known = known.ok_or_else(|| unreachable("the person takes no calls in a browser"))?;
+        if !self.browsers.listens(&known.id) {
+            return Err(unreachable("no browser of this person is ready"));
+        }
+        if self.legs.len() >= LEGS_MAX {
+            return Err(LegEnd { cause: Cause::Congestion, detail: "too many browsers".to_owned() });
+        }
+        let leg = Leg { person: person.clone(), side: Side::Rung(prefer), connection: None, armed: None };
+        self.legs.insert(id, leg);
+        self.report(Report::Leg(id, LegEvent::Ringing));
+        Ok(())
+    }
+
+    fn admit(&mut self, id: LegId, how_far: Admitted) {
+        if let Some(Side::Calls(admitted)) = self.legs.get_mut(&id).map(|leg| &mut leg.side) {
+            *admitted = how_far.max(*admitted);
+        }
+    }
+
+    // --- what browsers ask
+
+    /// A browser of this person asks for something.
+    ///
+    /// # Errors
+    /// [`Refusal`]. Nothing has changed.
+    pub fn ask(&mut self, now: Instant, person: &PersonId, request: Request) -> Result<Answer, Refusal> {
+        match request {
+            Request::Offer { sdp, purpose } => {
+                let config = self.config.load_full();
+                let known = config.person(person).filter(|known| known.reach == Reach::Browser);
+                let known = known.ok_or(Refusal::NoBrowser)?;
+                let offer = Offer::read(&sdp)?;
+                match purpose {
+                    Purpose::Answer(leg) => self.answer(now, &config, leg, person, &offer),
+                    Purpose::Call(to) => self.call(now, &config, known, to, &offer),
+                }
+            }
+            Request::Fragment { leg, text } => {
+                let fragment = Fragment::read(&text).ok_or(Refusal::BadFragment)?;
+                self.add(now, leg, person, &fragment)
+            }
+            Request::HangUp(id) => {
+                let leg = self.leg_of(id, person)?;
+                let (rung, up) = (matches!(leg.side, Side::Rung(_)), leg.is_up());
+                let cause = match (rung, up) {
+                    (_, true) => Cause::Normal,
+                    (true, false) => Cause::Declined,
+                    (false, false) => Cause::Cancelled,
+                };
+                self.end(now, id, LegEnd::of(cause));
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    /// The leg, if it is this person's.
+    fn leg_of(&self, id: LegId, person: &PersonId) -> Result<&Leg, Refusal> {
+        let leg = self.legs.get(&id).ok_or(Refusal::NoSuchLeg)?;
+        if leg.person == *person { Ok(leg) } else { Err(Refusal::NotYours) }
+    }
+
+    fn answer(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        id: LegId,
+        person: &PersonId,
+        offer: &Offer,
+    ) -> Result<Answer, Refusal> {
+        let leg = self.leg_of(id, person)?;
+        let (Side::Rung(prefer), None) = (&leg.side, &leg.connection) else { return Err(Refusal::Answered) };
+        let chosen = choose(&offer.formats, prefer.iter().chain(&codecs(&config.media.codecs)));
+        let (connection, sdp) = self.connect(now, config, id, offer, chosen)?;
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.connection = Some(connection);
+        }
+        self.settle(now, id);
+        Ok(Answer::Description { leg: id, sdp })
+    }
+
+    fn call(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        person: &Person,
+        to: String,
+        offer: &Offer,
+    ) -> Result<Answer, Refusal> {
+        let own = self.legs.values().filter(|leg| leg.person == person.id).count();
+        if self.legs.len() >= LEGS_MAX || own >= LEGS_OF_PERSON_MAX {
+            return Err(Refusal::Full);
+        }
+        let id = LegId(self.random.bits());
+        let chosen = choose(&offer.formats, codecs(&config.media.codecs).iter());
+        let (connection, sdp) = self.connect(now, config, id, offer, chosen)?;
+        let codecs = vec![connection.chosen.codec];
+        let side = Side::Calls(Admitted::Not);
+        let leg = Leg { person: person.id.clone(), side, connection: Some(connection), armed: None };
+        self.legs.insert(id, leg);
+        let number = person.extension.as_deref().unwrap_or(person.id.as_str());
+        self.report(Report::Incoming(Incoming {
+            leg: id,
+            door: DoorName::Rtc,
+            tenant: person.tenant.clone(),
+            origin: Origin::Person(person.id.clone()),
+            from: Caller::shown(number, person.display_name.as_deref().map(str::to_owned)),
+            to,
+            codecs,
+            replaces: None,
+        }));
+        self.settle(now, id);
+        Ok(Answer::Description { leg: id, sdp })
+    }
+
+    /// A connection with whoever made the offer, and our answer to it.
+    fn connect(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        id: LegId,
+        offer: &Offer,
+        chosen: Option<Chosen>,
+    ) -> Result<(Connection, String), Refusal> {
+        let chosen = chosen.ok_or(Refusal::NoCodec)?;
+        let number = loop {
+            let number = self.random.bits() as u32;
+            if !self.mux.has_number(number) {
+                break number;
+            }
+        };
+        let connect = config.webrtc.connect;
+        let peer = Peer::new(now, offer, &self.identity, number, connect, &mut self.random)
+            .map_err(|error| Refusal::Internal(error.to_string()))?;
+        self.mux.add(id, &peer.credentials().ufrag, number);
+        let answer = sdp::Answer {
+            ice: peer.credentials(),
+            at: &self.at,
+            fingerprint: self.identity.fingerprint(),
+            formats: &chosen.answered(),
+            ptime_ms: PTIME_MS,
+            session: id.0 >> 1, // RFC 8866 section 5.2: it fits into a signed number everywhere
+        };
+        let sdp = answer.write(offer);
+        let (listens, sends) = (offer.receives, offer.sends);
+        Ok((Connection { peer, chosen, listens, sends, keys: None, agreed: false, up: false }, sdp))
+    }
+
+    fn add(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        person: &PersonId,
+        fragment: &Fragment,
+    ) -> Result<Answer, Refusal> {
+        self.leg_of(id, person)?;
+        let connection = self.legs.get_mut(&id).and_then(|leg| leg.connection.as_mut());
+        let connection = connection.ok_or(Refusal::NoSuchLeg)?;
+        let restarts = connection.peer.add(now, fragment, &mut self.random);
+        let ice = connection.peer.credentials().clone();
+        self.settle(now, id);
+        if !restarts {
+            return Ok(Answer::Done);
+        }
+        self.mux.rename(id, &ice.ufrag);
+        let mut text = String::new();
+        let fingerprint = self.identity.fingerprint();
+        sdp::Answer { ice: &ice, at: &self.at, fingerprint, formats: &[], ptime_ms: PTIME_MS, session: 0 }
+            .write_ice(&mut text);
+        Ok(Answer::Fragment(text))
+    }
+
+    // --- datagrams and time
+
+    /// A datagram has come. The leg, if it is media of its browser's, to be handed to its room as it is.
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, octets: &[u8]) -> Option<LegId> {
+        let kind = Kind::of(octets)?;
+        let id = self.mux.find(kind, octets, from)?;
+        let connection = self.legs.get_mut(&id)?.connection.as_mut()?;
+        if connection.peer.receive(now, kind, from, octets) {
+            return Some(id);
+        }
+        if kind != Kind::Media {
+            self.settle(now, id);
+        }
+        None
+    }
+
+    /// Lets due timers fire.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, id)) = self.alarms.first().copied() {
+            if at > now {
+                return;
+            }
+            self.alarms.pop_first();
+            let Some(leg) = self.legs.get_mut(&id) else { continue };
+            leg.armed = None;
+            if let Some(connection) = &mut leg.connection {
+                connection.peer.handle_timeout(now);
+            }
+            self.settle(now, id);
+        }
+    }
+
+    /// Carries out what a leg's connection wants and tells.
+    fn settle(&mut self, now: Instant, id: LegId) {
+        while let Some(event) = self.connection(id).and_then(|connection| connection.peer.poll_event()) {
+            match event {
+                Event::Proved(at) => self.mux.proved(id, at),
+                Event::Gone(at) => self.mux.gone(id, at),
+                Event::Target(to) => self.wanted.push_back(Wanted::Target(id, to)),
+                Event::Secured(keys) => {
+                    if let Some(connection) = self.connection(id) {
+                        connection.keys = Some(keys);
+                    }
+                }
+                Event::Lost => self.report(Report::Leg(id, LegEvent::MediaLost)),
+                Event::Failed(detail) => {
+                    return self.end(now, id, LegEnd { cause: Cause::NotAcceptable, detail });
+                }
+                Event::Closed => {
+                    let up = self.legs.get(&id).is_some_and(Leg::is_up);
+                    let cause = if up { Cause::Normal } else { Cause::Cancelled };
+                    return self.end(now, id, LegEnd { cause, detail: "the browser closed".to_owned() });
+                }
+            }
+        }
+        self.send(id);
+        self.tell(id);
+        self.arm(id);
+    }
+
+    fn connection(&mut self, id: LegId) -> Option<&mut Connection> {
+        self.legs.get_mut(&id)?.connection.as_mut()
+    }
+
+    fn send(&mut self, id: LegId) {
+        let Some(connection) = self.legs.get_mut(&id).and_then(|leg| leg.connection.as_mut()) else { return };
+        let datagrams = std::iter::from_fn(|| connection.peer.poll_transmit());
+        self.wanted.extend(datagrams.map(|(to, octets)| Wanted::Send(to, octets)));
+    }
+
+    /// Tells what is agreed when there are keys and the leg may be heard, and that it is up when it may talk.
+    fn tell(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let admitted = match &leg.side {
+            Side::Rung(_) => Admitted::ToTalk,
+            Side::Calls(admitted) => *admitted,
+        };
+        let Some(connection) = &mut leg.connection else { return };
+        let Some(keys) = connection.keys.clone().filter(|_| admitted >= Admitted::ToHear) else { return };
+        if !connection.agreed {
+            connection.agreed = true;
+            let agreed = Box::new(connection.agree(keys));
+            self.wanted.push_back(Wanted::Report(Report::Agreed(id, agreed)));
+        }
+        if admitted == Admitted::ToTalk && !connection.up {
+            connection.up = true;
+            self.wanted.push_back(Wanted::Report(Report::Leg(id, LegEvent::Answered)));
+        }
+    }
+
+    fn arm(&mut self, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let wanted = leg.connection.as_ref().and_then(|connection| connection.peer.poll_timeout());
+        if wanted == leg.armed {
+            return;
+        }
+        if let Some(old) = std::mem::replace(&mut leg.armed, wanted) {
+            self.alarms.remove(&(old, id));
+        }
+        self.alarms.extend(wanted.map(|at| (at, id)));
+    }
+
+    fn end(&mut self, now: Instant, id: LegId, end: LegEnd) {
+        if let Some(connection) = self.connection(id) {
+            connection.peer.close(now);
+        }
+        self.send(id);
+        let Some(leg) = self.legs.remove(&id) else { return };
+        if let Some(armed) = leg.armed {
+            self.alarms.remove(&(armed, id));
+        }
+        self.mux.remove(id);
+        self.wanted.push_back(Wanted::Over(id));
+        self.report(Report::Leg(id, LegEvent::Ended(end)));
+    }
+
+    fn report(&mut self, report: Report) {
+        self.wanted.push_back(Wanted::Report(report));
+    }
+}
+
+impl Leg {
+    fn is_up(&self) -> bool {
+        self.connection.as_ref().is_some_and(|connection| connection.up)
+    }
+}
+
+impl Connection {
+    fn agree(&self, keys: MediaKeys) -> AgreedMedia {
+        let payload_type = self.chosen.format.payload_type;
+        AgreedMedia {
+            codec: self.chosen.codec,
+            opus: self.chosen.wishes(),
+            send_payload_type: payload_type,
+            receive_payload_type: payload_type,
+            telephone_event: self.chosen.event.as_ref().map(|event| (event.payload_type, event.payload_type)),
+            comfort_noise: false,
+            ptime_ms: PTIME_MS,
+            remote_rtp: Some(IN_PROCESS),
+            remote_rtcp: Some(IN_PROCESS),
+            rtcp_mux: true,
+            sends: self.listens,
+            receives: self.sends,
+            nat_host: None,
+            keys: Some(keys),
+        }
+    }
+}
+
+fn unreachable(detail: &str) -> LegEnd {
+    LegEnd { cause: Cause::Unreachable, detail: detail.to_owned() }
+}

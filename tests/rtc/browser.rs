@@ -1,0 +1,461 @@
+//! A person with a browser: str0m for the connection, a tone for the mouth, a tape for the ear.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use sidetone::sim::ear::Clip;
+use sidetone::sim::stage::{Stage, TokenOf};
+use sidetone::sim::voice::Voice;
+use sidetone_media::codec::{Codec, Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD};
+use str0m::change::SdpAnswer;
+use str0m::format::{Codec as Format, FormatParams};
+use str0m::media::{Direction, Frequency, MediaKind, Mid, Pt};
+use str0m::net::{Protocol, Receive};
+use str0m::rtp::{RtpWrite, SeqNo};
+use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
+use tokio::net::UdpSocket;
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+
+type Wrong = Box<dyn std::error::Error>;
+
+/// Whatever has not come by then never will: the machine may be slow, not dead.
+const HUNG_AFTER: Duration = Duration::from_secs(30);
+
+/// Samples of a packet at 8 kHz.
+const SAMPLES: usize = 160;
+
+/// What a browser does besides talking.
+enum Do {
+    /// Presses a key.
+    Press(char),
+    /// Its translator gives it another address.
+    Move(UdpSocket),
+    /// Closes the connection.
+    Close,
+}
+
+/// A packet as it came.
+#[derive(Debug, Clone)]
+pub(crate) struct Heard {
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+}
+
+#[derive(Default)]
+struct Tape {
+    packets: Vec<Heard>,
+    pcm: Vec<i16>,
+    connected: bool,
+    closed: bool,
+}
+
+/// A browser in a call.
+pub(crate) struct Browser {
+    /// The leg, as the gateway calls it.
+    pub(crate) leg: String,
+    tape: Arc<Mutex<Tape>>,
+    changed: watch::Receiver<u64>,
+    todo: mpsc::UnboundedSender<Do>,
+    /// Payloads it has sent.
+    said: Arc<Mutex<Vec<Vec<u8>>>>,
+    codec: Codec,
+}
+
+/// How a browser is made.
+pub(crate) struct Options {
+    pub(crate) hz: f64,
+    pub(crate) formats: Vec<Format>,
+    /// Candidates stand in the offer, or it comes without any.
+    pub(crate) candidates: bool,
+}
+
+impl Options {
+    pub(crate) fn humming(hz: f64) -> Options {
+        Options { hz, formats: vec![Format::G722, Format::PCMU, Format::PCMA], candidates: true }
+    }
+}
+
+/// An offer, and what is needed to take its answer.
+pub(crate) struct Offering {
+    rtc: Rtc,
+    mid: Mid,
+    pending: str0m::change::SdpPendingOffer,
+    socket: UdpSocket,
+    pub(crate) sdp: String,
+    hz: f64,
+}
+
+impl Offering {
+    pub(crate) async fn new(options: Options) -> Result<Offering, Wrong> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let mut config = RtcConfig::new()
+            .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
+            .clear_codecs()
+            .set_rtp_mode(true)
+            .enable_opus(options.formats.contains(&Format::Opus), false)
+            .enable_pcmu(options.formats.contains(&Format::PCMU), false)
+            .enable_pcma(options.formats.contains(&Format::PCMA), false)
+            .enable_g722(options.formats.contains(&Format::G722), false);
+        let events = FormatParams::parse_line("0-15");
+        config.codec_config().add_config(126.into(), None, Format::Tele, Frequency::EIGHT_KHZ, None, events);
+        let mut rtc = config.build(Instant::now());
+        if options.candidates {
+            rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
+        }
+        let mut change = rtc.sdp_api();
+        let mid = change.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
+        let (offer, pending) = change.apply().ok_or("nothing to offer")?;
+        if !options.candidates {
+            rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
+        }
+        Ok(Offering { rtc, mid, pending, socket, sdp: offer.to_sdp_string(), hz: options.hz })
+    }
+
+    pub(crate) fn answered(mut self, leg: String, sdp: String) -> Result<Browser, Wrong> {
+        let answer = SdpAnswer::from_sdp_string(&sdp)?;
+        self.rtc.sdp_api().accept_answer(self.pending, answer)?;
+        let media = sdp.lines().find_map(|line| line.strip_prefix("m=audio ")).ok_or("no audio")?;
+        let payload_type: u8 = media.split(' ').nth(2).ok_or("no format")?.parse()?;
+        let codec = Codec::from_static_payload_type(payload_type).ok_or("an unknown format")?;
+        let (todo, does) = mpsc::unbounded_channel();
+        let (changes, changed) = watch::channel(0);
+        let (tape, said) = (Arc::new(Mutex::new(Tape::default())), Arc::new(Mutex::new(Vec::new())));
+        let from = self.socket.local_addr()?;
+        let life = Life {
+            rtc: self.rtc,
+            mid: self.mid,
+            at: from,
+            socket: self.socket,
+            tape: tape.clone(),
+            said: said.clone(),
+            changes,
+            decoder: Decoder::new(codec),
+            mouth: Mouth {
+                encoder: Encoder::new(codec),
+                voice: Voice::tone(self.hz),
+                codec,
+                position: 0,
+                sequence: 1000,
+                pressing: None,
+            },
+            source: None,
+        };
+        tokio::spawn(life.run(does));
+        Ok(Browser { leg, tape, changed, todo, said, codec })
+    }
+}
+
+struct Life {
+    rtc: Rtc,
+    mid: Mid,
+    /// What it believes its address to be.
+    at: SocketAddr,
+    socket: UdpSocket,
+    tape: Arc<Mutex<Tape>>,
+    said: Arc<Mutex<Vec<Vec<u8>>>>,
+    changes: watch::Sender<u64>,
+    decoder: Decoder,
+    mouth: Mouth,
+    /// Whose sound it takes.
+    source: Option<u32>,
+}
+
+struct Mouth {
+    encoder: Encoder,
+    voice: Voice,
+    codec: Codec,
+    position: u64,
+    sequence: u64,
+    pressing: Option<(u8, u16)>,
+}
+
+impl Life {
+    async fn run(mut self, mut does: mpsc::UnboundedReceiver<Do>) {
+        let mut beat = tokio::time::interval(Duration::from_millis(20));
+        let mut datagram = vec![0; 2048];
+        loop {
+            let Some(wake) = self.drain() else { return };
+            tokio::select! {
+                received = self.socket.recv_from(&mut datagram) => {
+                    let Ok((length, source)) = received else { continue };
+                    self.expect(&datagram[..length]);
+                    let Ok(contents) = datagram[..length].try_into() else { continue };
+                    let receive = Receive { proto: Protocol::Udp, source, destination: self.at, contents };
+                    if self.rtc.handle_input(Input::Receive(Instant::now(), receive)).is_err() {
+                        return;
+                    }
+                }
+                _ = beat.tick() => self.talk(),
+                doing = does.recv() => match doing {
+                    Some(Do::Press(key)) => self.mouth.pressing = Some((event_of(key), 0)),
+                    Some(Do::Move(socket)) => self.socket = socket,
+                    Some(Do::Close) => drop(self.rtc.close()),
+                    None => return,
+                },
+                _ = tokio::time::timeout_at(wake.into(), std::future::pending::<()>()) => {}
+            }
+            if self.rtc.handle_input(Input::Timeout(Instant::now())).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes the sound of whichever source it comes from, as browsers do with one that the description does not name:
+    /// there is one audio section, so it is that one's.
+    fn expect(&mut self, datagram: &[u8]) {
+        let [first, kind, .., a, b, c, d] = *datagram.get(..12).unwrap_or_default() else { return };
+        // RFC 7983 section 7, and RFC 5761 section 4 for what is RTCP.
+        if !(128..192).contains(&first) || (192..=223).contains(&kind) {
+            return;
+        }
+        let ssrc = u32::from_be_bytes([a, b, c, d]);
+        if self.source != Some(ssrc) {
+            self.source = Some(ssrc);
+            self.rtc.direct_api().expect_stream_rx(ssrc.into(), None, self.mid, None);
+        }
+    }
+
+    /// Sends and notes everything; when it wants to be woken. `None` when it is over.
+    fn drain(&mut self) -> Option<Instant> {
+        loop {
+            match self.rtc.poll_output() {
+                Ok(Output::Timeout(at)) if self.rtc.is_alive() => return Some(at),
+                Ok(Output::Timeout(_)) | Err(_) => {
+                    self.tape.lock().unwrap().closed = true;
+                    self.changes.send_modify(|count| *count += 1);
+                    return None;
+                }
+                Ok(Output::Transmit(transmit)) => {
+                    let _lost = self.socket.try_send_to(&transmit.contents, transmit.destination);
+                }
+                Ok(Output::Event(event)) => self.note(event),
+            }
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        let mut tape = self.tape.lock().unwrap();
+        match event {
+            Event::Connected => tape.connected = true,
+            Event::Closed => tape.closed = true,
+            Event::RtpPacket(packet) => {
+                let payload_type = *packet.header.payload_type;
+                tape.packets
+                    .push(Heard { ssrc: *packet.header.ssrc, sequence: packet.header.sequence_number });
+                if payload_type == self.mouth.codec.payload_type() {
+                    let mut pcm = [0; MAX_PACKET_SAMPLES];
+                    let made = self.decoder.decode(&packet.payload, &mut pcm);
+                    tape.pcm.extend_from_slice(&pcm[..made]);
+                }
+            }
+            _ => return,
+        }
+        drop(tape);
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    fn talk(&mut self) {
+        if !self.tape.lock().unwrap().connected {
+            return;
+        }
+        let mouth = &mut self.mouth;
+        let rate = mouth.codec.sample_rate().hz();
+        let samples = SAMPLES * rate as usize / 8000;
+        let time = (mouth.position * SAMPLES as u64) as u32;
+        let (payload_type, payload, time) = match mouth.pressing.take() {
+            Some((event, beats)) => {
+                // Eight beats: five that sound, three that end (RFC 4733 section 2.5.1.4).
+                let ends = beats >= 5;
+                let duration = (beats.min(5) + 1) * SAMPLES as u16;
+                let [high, low] = duration.to_be_bytes();
+                mouth.pressing = (beats < 7).then_some((event, beats + 1));
+                let began = time.wrapping_sub(u32::from(beats) * SAMPLES as u32);
+                (126, vec![event, if ends { 0x8a } else { 0x0a }, high, low], began)
+            }
+            None => {
+                let at = mouth.position * samples as u64;
+                let pcm: Vec<i16> = (0..samples as u64).map(|n| mouth.voice.sample(at + n, rate)).collect();
+                let mut payload = [0; MAX_PAYLOAD];
+                let made = mouth.encoder.encode(&pcm, &mut payload);
+                self.said.lock().unwrap().push(payload[..made].to_vec());
+                (mouth.codec.payload_type(), payload[..made].to_vec(), time)
+            }
+        };
+        mouth.position += 1;
+        mouth.sequence += 1;
+        let sequence = SeqNo::from(mouth.sequence);
+        let write = RtpWrite::new(Pt::from(payload_type), sequence, time, Instant::now(), payload);
+        let mut direct = self.rtc.direct_api();
+        if let Some(stream) = direct.stream_tx_by_mid(self.mid, None) {
+            stream.write_rtp(write);
+        }
+    }
+}
+
+fn event_of(key: char) -> u8 {
+    "0123456789*#ABCD".find(key).map_or(0, |at| at as u8)
+}
+
+impl Browser {
+    /// Answers a leg that rings, or calls.
+    pub(crate) async fn connect(
+        stage: &Stage,
+        token: TokenOf,
+        purpose: (&str, &str),
+        options: Options,
+    ) -> Result<Browser, Wrong> {
+        let offering = Offering::new(options).await?;
+        let body = json!({ "sdp": offering.sdp, purpose.0: purpose.1 });
+        let (status, answer) = ask(stage, token, reqwest::Method::POST, "", Some(body)).await?;
+        if status != 201 {
+            return Err(format!("{status}: {answer}").into());
+        }
+        let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
+        offering.answered(text("leg"), text("sdp"))
+    }
+
+    async fn until(&self, what: &str, wanted: impl Fn(&Tape) -> bool) -> Result<(), Wrong> {
+        let mut changed = self.changed.clone();
+        let coming = async {
+            while !wanted(&self.tape.lock().unwrap()) {
+                changed.changed().await?;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(HUNG_AFTER, coming).await {
+            Ok(came) => came,
+            Err(_) => {
+                let tape = self.tape.lock().unwrap();
+                let (packets, connected) = (tape.packets.len(), tape.connected);
+                Err(format!("{what} never came; {packets} packets, connected: {connected}").into())
+            }
+        }
+    }
+
+    pub(crate) async fn connected(&self) -> Result<(), Wrong> {
+        self.until("a connection", |tape| tape.connected).await
+    }
+
+    pub(crate) async fn closed(&self) -> Result<(), Wrong> {
+        self.until("its end", |tape| tape.closed).await
+    }
+
+    /// The sound of the next `packets`, after as many more as the jitter buffers on the way may hold.
+    pub(crate) async fn listen(&self, packets: usize) -> Result<Clip, Wrong> {
+        let rate = self.codec.sample_rate().hz();
+        let per_packet = rate as usize / 50;
+        let mark = self.tape.lock().unwrap().pcm.len() + 25 * per_packet;
+        let end = mark + packets * per_packet;
+        self.until("sound", |tape| tape.pcm.len() >= end).await?;
+        let pcm = self.tape.lock().unwrap().pcm[mark..end].to_vec();
+        Ok(Clip { pcm, rate, packets })
+    }
+
+    pub(crate) fn packets(&self) -> Vec<Heard> {
+        self.tape.lock().unwrap().packets.clone()
+    }
+
+    pub(crate) async fn heard_packets(&self, count: usize) -> Result<(), Wrong> {
+        let more = self.tape.lock().unwrap().packets.len() + count;
+        self.until("packets", |tape| tape.packets.len() >= more).await
+    }
+
+    /// The payloads of speech it has sent.
+    pub(crate) fn said(&self) -> Vec<Vec<u8>> {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub(crate) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    pub(crate) fn press(&self, key: char) {
+        let _over = self.todo.send(Do::Press(key));
+    }
+
+    /// From now on its datagrams come from another port.
+    pub(crate) async fn moves(&self) -> Result<SocketAddr, Wrong> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let at = socket.local_addr()?;
+        let _over = self.todo.send(Do::Move(socket));
+        Ok(at)
+    }
+
+    pub(crate) fn close(&self) {
+        let _over = self.todo.send(Do::Close);
+    }
+
+    /// One SSRC, and numbers that go up by one.
+    pub(crate) fn assert_one_line(&self) {
+        let packets = self.packets();
+        for pair in packets.windows(2) {
+            assert_eq!(pair[0].ssrc, pair[1].ssrc, "one source for life");
+            assert_eq!(pair[0].sequence.wrapping_add(1), pair[1].sequence);
+        }
+    }
+}
+
+/// Asks the WebRTC door over HTTP; the status, and the answer.
+pub(crate) async fn ask(
+    stage: &Stage,
+    token: TokenOf,
+    method: reqwest::Method,
+    below: &str,
+    body: Option<Value>,
+) -> Result<(u16, Value), Wrong> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let url = format!("http://{}/v1/legs/webrtc{below}", stage.http());
+    let mut request = http.request(method, url).bearer_auth(token.clear());
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let octets = response.bytes().await?;
+    Ok((status, if octets.is_empty() { Value::Null } else { serde_json::from_slice(&octets)? }))
+}
+
+/// A browser's window that waits for calls.
+pub(crate) struct Window {
+    socket: tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>,
+    seen: Vec<Value>,
+}
+
+impl Window {
+    pub(crate) async fn opens(stage: &Stage, token: TokenOf) -> Result<Window, Wrong> {
+        let mut request = format!("ws://{}/v1/events/ws?ready=true", stage.http()).into_client_request()?;
+        request.headers_mut().insert("authorization", format!("Bearer {}", token.clear()).parse()?);
+        let (socket, _) = tokio_tungstenite::connect_async(request).await?;
+        Ok(Window { socket, seen: Vec::new() })
+    }
+
+    /// Waits for an event of this kind and gives its data.
+    pub(crate) async fn until(&mut self, kind: &str) -> Result<Value, Wrong> {
+        let coming = async {
+            loop {
+                match self.socket.next().await.ok_or("the window is shut")?? {
+                    Message::Text(text) => {
+                        let event: Value = serde_json::from_str(&text)?;
+                        self.seen.push(event.clone());
+                        if event["type"] == kind {
+                            return Ok(event["data"].clone());
+                        }
+                    }
+                    Message::Ping(octets) => self.socket.send(Message::Pong(octets)).await?,
+                    _ => {}
+                }
+            }
+        };
+        let came: Result<Result<Value, Wrong>, _> = tokio::time::timeout(HUNG_AFTER, coming).await;
+        came.map_err(|_| format!("{kind} never came; {:?}", self.seen))?
+    }
+
+    pub(crate) async fn offered(&mut self) -> Result<String, Wrong> {
+        Ok(self.until("leg.offered").await?["leg"].as_str().ok_or("no leg")?.to_owned())
+    }
+}
