@@ -112,7 +112,8 @@ pub async fn demo(options: DemoOptions) -> Result<DemoReport, DemoError> {
     let DemoOptions { out, keep } = options;
     std::fs::create_dir_all(&out).map_err(|source| DemoError::File { path: out.clone(), source })?;
     let acs = AcsSim::start().await.map_err(StageError::from)?;
-    let stage = Stage::start(Setting { acs: Some(acs.clone()), ..Setting::default() }).await?;
+    let stage =
+        Stage::start(Setting { acs: Some(acs.clone()), browsers: true, ..Setting::default() }).await?;
     let mut play = Play { stage: &stage, screen: Screen::open(), steps: Vec::new(), ears: Vec::new() };
     play.screen.opening(&play.party());
     play.welcome().await?;

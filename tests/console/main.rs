@@ -11,6 +11,7 @@ mod browser;
 mod fence;
 mod pictures;
 mod supervisor;
+mod webrtc;
 
 use std::error::Error;
 

@@ -1,18 +1,19 @@
 //! `--keep`: a house that stays open, with calls going on, so that somebody can look at it in a browser.
 //!
-//! Two customers call again and again; Alice and Bob answer, talk, put on hold and take back. Whoever signs in as Sam
-//! finds calls to listen to; his telephone answers by itself, as everybody's.
+//! Customers call again and again; Alice and Bob answer, talk, are put on hold and taken back. Walter and Wendy have no
+//! telephones but browsers: whoever signs in as Walter hears for himself, and calls ring at whoever signs in as Wendy.
 
 use std::time::Duration;
 
 use super::Play;
 use crate::sim::phone::{Options, Phone};
-use crate::sim::stage::{ALICES_NUMBER, CARRIER_IP, Person, Stage, StageError, TEAM_NUMBER, TokenOf, at};
+use crate::sim::stage::{
+    ALICES_NUMBER, CARRIER_IP, Person, Stage, StageError, TEAM_NUMBER, TokenOf, WENDYS_NUMBER, at,
+};
 use crate::sim::voice::Voice;
 
-/// Another customer, and how they sound.
-const SECOND: &str = "+15550177";
-const SECOND_HZ: f64 = 672.0;
+/// More customers, how they sound, and whom they call.
+const MORE: [(&str, f64, &str); 2] = [("+15550177", 672.0, TEAM_NUMBER), ("+15550188", 823.0, WENDYS_NUMBER)];
 
 /// How long a customer talks, waits on hold, talks on, and thinks before the next call. Long enough to click around in
 /// a call, short enough to see one begin and end; each shorter than anybody waits for anything here.
@@ -20,9 +21,18 @@ const SCENES: [Duration; 4] =
     [Duration::from_secs(45), Duration::from_secs(12), Duration::from_secs(40), Duration::from_secs(6)];
 
 /// Whoever can sign in, and what to expect there.
-const WELCOME: [(TokenOf, Option<&str>, &str); 3] = [
-    (TokenOf::Crm, Some("sam"), "Sam, supervisor: listens, whispers, barges in, takes over"),
-    (TokenOf::Crm, Some("alice"), "Alice, agent: her calls, hold, keypad, consult, transfer"),
+const WELCOME: [(TokenOf, Option<&str>, &str); 4] = [
+    (
+        TokenOf::Crm,
+        Some("walter"),
+        "Walter, supervisor: listens, whispers, barges in, takes over, in his browser",
+    ),
+    (TokenOf::Crm, Some("wendy"), "Wendy, agent: calls ring in her browser; hold, keypad, consult, transfer"),
+    (
+        TokenOf::Crm,
+        Some("sam"),
+        "Sam, supervisor: the same as Walter, with a telephone that answers by itself",
+    ),
     (TokenOf::Admin, None, "Administrator: everything of the house, and steers nothing"),
 ];
 
@@ -42,24 +52,37 @@ impl Play<'_> {
         self.screen.staying();
         self.welcome().await?;
         let stage = self.stage;
-        let options = Options { ip: CARRIER_IP, voice: Voice::tone(SECOND_HZ), ..Options::new(SECOND) };
-        let phone = Phone::start(options).await;
-        let phone = phone.map_err(|source| StageError::Phone { who: SECOND.to_owned(), source })?;
-        let second = Person { phone, hz: SECOND_HZ };
+        let [second, third] = MORE.map(|(name, hz, _)| more(name, hz));
+        let (second, third) = (second.await?, third.await?);
         tokio::select! {
             _ = tokio::signal::ctrl_c() => Ok(()),
             ended = calls_again(stage, &stage.customer, ALICES_NUMBER) => ended,
-            ended = calls_again(stage, &second, TEAM_NUMBER) => ended,
+            ended = calls_again(stage, &second, MORE[0].2) => ended,
+            ended = calls_again(stage, &third, MORE[1].2) => ended,
         }
     }
+}
+
+async fn more(name: &str, hz: f64) -> Result<Person, StageError> {
+    let options = Options { ip: CARRIER_IP, voice: Voice::tone(hz), ..Options::new(name) };
+    let phone = Phone::start(options).await;
+    let phone = phone.map_err(|source| StageError::Phone { who: name.to_owned(), source })?;
+    Ok(Person { phone, hz })
 }
 
 /// One customer, for ever. A call that fails or that somebody ended is one that is over.
 async fn calls_again(stage: &Stage, customer: &Person, number: &str) -> Result<(), StageError> {
     let [talk, wait, talk_on, think] = SCENES;
+    let pause = async || tokio::time::timeout(think, std::future::pending::<()>()).await;
     let over =
         async |patience| matches!(tokio::time::timeout(patience, customer.phone.over()).await, Ok(Ok(_)));
     loop {
+        // Nobody calls Wendy while nobody is Wendy.
+        if number == WENDYS_NUMBER && !stage.api_of(TokenOf::Crm).is_signed_in("wendy").await.unwrap_or(false)
+        {
+            let _waited = pause().await;
+            continue;
+        }
         let target = stage.address(number)?;
         customer.phone.dial(target).await.map_err(at(customer))?;
         if customer.phone.talking().await.is_ok() && !over(talk).await {
@@ -71,7 +94,7 @@ async fn calls_again(stage: &Stage, customer: &Person, number: &str) -> Result<(
                 }
             }
         }
-        let _ = tokio::time::timeout(think, std::future::pending::<()>()).await;
+        let _waited = pause().await;
     }
 }
 

@@ -1,0 +1,227 @@
+//! Browsers as telephones: an agent in one, her supervisor in another, a customer on a SIP telephone outside. Levels are
+//! measured at the customer's ear and, by WebAudio, in the browsers; on the audio's own clock, not on this machine's.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use sidetone::sim::ear::Clip;
+use sidetone::sim::stage::levels::{HEARD_DBFS, UNHEARD_DBFS};
+use sidetone::sim::stage::{Setting, Stage, TokenOf, WENDYS_NUMBER};
+
+use crate::Outcome;
+use crate::browser::{Browser, Kind, chromium};
+
+/// What the two hum; away from the customer's 738 Hz and from each other's harmonics.
+const WENDY_HZ: f64 = 1033.0;
+const WALTER_HZ: f64 = 871.0;
+/// Packets listened to at the customer's ear.
+const PACKETS: usize = 60;
+/// So many times that: half a minute of sound in which a voice must have come.
+const PIECES_MAX: usize = 25;
+/// A piece of an ear in which one leaked packet would show.
+const PIECE: usize = 6400;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_and_her_supervisor_have_nothing_but_browsers() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    // The customer's telephone has mu-law, and hers then too: one relays to the other. He speaks Opus.
+    let codecs = Some(r#""opus", "PCMU""#.to_owned());
+    let stage = Stage::start(Setting { browsers: true, codecs, ..Setting::default() }).await?;
+    let folder = tempfile::tempdir()?;
+    let customer = &stage.customer;
+    let wendy = with_voice(&stage, "wendy", WENDY_HZ, folder.path()).await?;
+    let walter = with_voice(&stage, "walter", WALTER_HZ, folder.path()).await?;
+
+    // She takes calls, one rings, she answers.
+    wendy.click("section.phone button.primary").await?;
+    wendy.until_says("Calls ring in this browser").await?;
+    stage.customer_dials(WENDYS_NUMBER).await?;
+    wendy.until_says("Call from customer").await?;
+    wendy.click("section.phone [role=alert] button.primary").await?;
+    customer.phone.talking().await?;
+    wendy.until_air("The customer hears you").await?;
+    wendy
+        .until("a connection", "document.querySelector('section.phone').innerText.includes('In a call')")
+        .await?;
+    until_heard(&stage, WENDY_HZ).await?;
+    in_browser(&wendy, "Wendy's", &[(customer.hz, true), (WALTER_HZ, false)]).await?;
+
+    // One click: the microphone is opened, the leg rings and is answered, and nobody hears him.
+    walter.click("td.acts button").await?;
+    walter.until_air("Nobody hears you").await?;
+    in_browser(&walter, "Walter's", &[(customer.hz, true), (WENDY_HZ, true)]).await?;
+    in_browser(&wendy, "Wendy's", &[(customer.hz, true), (WALTER_HZ, false)]).await?;
+
+    walter.click("button.whisper").await?;
+    walter.until_air("Wendy hears you, the customer does not").await?;
+    in_browser(&wendy, "Wendy's", &[(customer.hz, true), (WALTER_HZ, true)]).await?;
+    in_browser(&walter, "Walter's", &[(customer.hz, true), (WENDY_HZ, true)]).await?;
+    at_the_customers(&stage).await?;
+    // From the first packet of the call to here, nothing of him, not even for one packet.
+    let all = customer.phone.ear().await?.since(0);
+    judge("the customer's, ever", all.loudest_of(WALTER_HZ, PIECE), false);
+
+    walter.click("button.barge").await?;
+    walter.until_air("hear you").await?;
+    walter.until("the pressed button", "document.querySelector('button.barge[aria-pressed=true]')").await?;
+    let heard = until_heard(&stage, WALTER_HZ).await?;
+    judge("after the barge the customer's", heard.level_of(WENDY_HZ), true);
+
+    // Hers is over, his goes on.
+    walter.click("button.takeover").await?;
+    wendy.until("no call", "!document.querySelector('.air')").await?;
+    walter.until_air("The customer hears you").await?;
+    until_heard(&stage, WALTER_HZ).await?;
+    let heard = at_the_customers(&stage).await?;
+    judge("after the takeover the customer's", heard.level_of(WENDY_HZ), false);
+
+    walter.click("section.phone button.danger").await?;
+    customer.phone.over().await?;
+    stage.until_no_call().await?;
+    for browser in [&wendy, &walter] {
+        browser.until("no call", "!document.querySelector('.air')").await?;
+        assert_eq!(browser.log().await?, Vec::<String>::new());
+    }
+    stage.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_calls_out_and_declines() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let stage = Stage::start(Setting { browsers: true, ..Setting::default() }).await?;
+    let folder = tempfile::tempdir()?;
+    let wendy = with_voice(&stage, "wendy", WENDY_HZ, folder.path()).await?;
+    wendy.click("section.phone button.primary").await?;
+    wendy.until_says("Calls ring in this browser").await?;
+
+    // A call she does not want goes on to Bob.
+    stage.customer_dials(WENDYS_NUMBER).await?;
+    wendy.click("section.phone [role=alert] button.danger").await?;
+    stage.bob.phone.talking().await?;
+    stage.customer.phone.hang_up().await?;
+    stage.until_no_call().await?;
+
+    let before = stage.bob.phone.status().talks;
+    wendy.type_into("#to", "101").await?;
+    wendy.click("form.row button.primary").await?;
+    stage.bob.phone.until("another call answered", |status| status.talks > before).await?;
+    wendy
+        .until("a connection", "document.querySelector('section.phone').innerText.includes('In a call')")
+        .await?;
+    let ear = stage.bob.phone.ear().await?;
+    judge("Bob's", ear.listen(PACKETS).await?.level_of(WENDY_HZ), true);
+    in_browser(&wendy, "Wendy's", &[(stage.bob.hz, true)]).await?;
+    wendy.click("section.phone button.danger").await?;
+    stage.bob.phone.over().await?;
+    stage.until_no_call().await?;
+    stage.stop().await;
+    Ok(())
+}
+
+/// Somebody's console, with a microphone that hums. The browser leaves the hum as it is: its helpers for speech take a
+/// tone for noise.
+async fn with_voice(
+    stage: &Stage,
+    person: &str,
+    hz: f64,
+    folder: &Path,
+) -> Result<Browser, Box<dyn std::error::Error>> {
+    let kind = Kind { microphone: Some(hum(folder, hz)?), ..Kind::default() };
+    let browser = Browser::open(kind).await?;
+    browser
+        .prepare(
+            "const devices = navigator.mediaDevices; const real = devices.getUserMedia.bind(devices);
+             const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+             devices.getUserMedia = () => real({ audio: raw });",
+        )
+        .await?;
+    browser.visit(&stage.sign_in_link(TokenOf::Crm, Some(person)).await?).await?;
+    browser
+        .until("the wallboard", "document.querySelector('.tiles') && document.querySelector('.line.live')")
+        .await?;
+    Ok(browser)
+}
+
+async fn at_the_customers(stage: &Stage) -> Result<Clip, Box<dyn std::error::Error>> {
+    Ok(stage.customer.phone.ear().await?.listen(PACKETS).await?)
+}
+
+/// A voice may need a moment to come: a microphone opens, a path is found. What is heard then.
+async fn until_heard(stage: &Stage, hz: f64) -> Result<Clip, Box<dyn std::error::Error>> {
+    for _ in 0..PIECES_MAX {
+        let heard = at_the_customers(stage).await?;
+        if heard.level_of(hz) >= HEARD_DBFS {
+            return Ok(heard);
+        }
+    }
+    Err(format!("nothing at {hz} Hz in {PIECES_MAX} pieces of the customer's ear").into())
+}
+
+fn judge(whose: &str, level: f64, heard: bool) {
+    if heard {
+        assert!(level >= HEARD_DBFS, "{whose} ear: {level:.1} dBFS, at least {HEARD_DBFS} expected");
+    } else {
+        assert!(level <= UNHEARD_DBFS, "{whose} ear: {level:.1} dBFS, at most {UNHEARD_DBFS} expected");
+    }
+}
+
+/// Searches what the page plays for tones. It looks at samples that came after it was asked, by the audio's clock.
+async fn in_browser(browser: &Browser, whose: &str, tones: &[(f64, bool)]) -> Outcome {
+    let hz: Vec<f64> = tones.iter().map(|(hz, _)| *hz).collect();
+    let script = format!(
+        "const done = arguments[arguments.length - 1];
+         (async () => {{
+           const main = document.querySelector('script[type=module]').src;
+           const {{ phone }} = await import(main.replace('main.js', 'phone.js'));
+           const {{ analyser }} = phone.line.ear;
+           const context = analyser.context;
+           const wide = new AnalyserNode(context, {{ fftSize: 32768 }});
+           analyser.connect(wide);
+           const from = context.currentTime;
+           const enough = 2 * 32768 / context.sampleRate;
+           while (context.currentTime < from + enough) await new Promise((look) => setTimeout(look, 20));
+           const samples = new Float32Array(32768);
+           wide.getFloatTimeDomainData(samples);
+           analyser.disconnect(wide);
+           const level = (hz) => {{
+             let re = 0, im = 0, sum = 0;
+             samples.forEach((sample, n) => {{
+               const window = 0.5 - 0.5 * Math.cos(2 * Math.PI * n / samples.length);
+               const turn = 2 * Math.PI * hz * n / context.sampleRate;
+               re += window * sample * Math.cos(turn); im -= window * sample * Math.sin(turn); sum += window;
+             }});
+             return 10 * Math.log10(2 * (re * re + im * im) / (sum * sum) + 1e-12);
+           }};
+           done({hz}.map(level));
+         }})().catch((error) => done(String(error)));",
+        hz = json!(hz)
+    );
+    let levels = browser.run_async(&script).await?;
+    let levels = levels.as_array().ok_or_else(|| format!("{whose} browser: {levels}"))?;
+    for ((hz, heard), level) in tones.iter().zip(levels) {
+        judge(&format!("{whose} browser at {hz} Hz,"), level.as_f64().unwrap_or(f64::NEG_INFINITY), *heard);
+    }
+    Ok(())
+}
+
+/// A recording of a tone for a microphone, at the usual level; 48 kHz, as browsers want it.
+fn hum(folder: &Path, hz: f64) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    use sidetone::sim::voice::Voice;
+    let path = folder.join(format!("{hz}.wav"));
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(&path, spec)?;
+    // Ten seconds, then again from the start: a whole number of turns, so that it goes on without a click.
+    let turns = (hz * 10.0).round();
+    let voice = Voice::tone(turns / 10.0);
+    for at in 0..480_000 {
+        file.write_sample(voice.sample(at, 48_000))?;
+    }
+    file.finalize()?;
+    Ok(path)
+}
