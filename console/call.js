@@ -1,6 +1,7 @@
 // One call: who is in it, who hears whom, what can be done, and what happened.
 
 import { me, post, remove } from "./api.js";
+import { cardOf, cardView } from "./card.js";
 import { act, h } from "./dom.js";
 import { house, legName, myLeg, nameOf, refresh } from "./house.js";
 import { consultPanel, transferPanel } from "./consult.js";
@@ -32,9 +33,17 @@ export function callView(id) {
         h("section", { class: "card", key: "timeline", "aria-labelledby": "timeline-title" },
           h("h2", { id: "timeline-title" }, "Timeline"), timeline(id))),
       h("div", { class: "column" },
+        own && matter(call, own),
         supervisePanel(call),
         steers && controls(call, own),
         legs(call, steers))));
+}
+
+// What whoever is signed in was told when they were rung.
+function matter(call, own) {
+  const shown = cardView(cardOf(call.id, own.id));
+  return shown && h("section", { class: "card", key: "matter", "aria-labelledby": "matter-title" },
+    h("h2", { id: "matter-title" }, "What it is about"), shown);
 }
 
 // An agent steers their own calls, a supervisor once they are a party. The gateway decides; this only spares a refusal.

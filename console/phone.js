@@ -1,6 +1,7 @@
 // The telephone in this browser: a WebRTC leg, its devices, and how loud it is. For people whose calls ring in a browser.
 
 import { me, post, remove, send } from "./api.js";
+import { cardOf, cardView } from "./card.js";
 import { act, h, note } from "./dom.js";
 import { changed, house, onEvent, person, setReady } from "./house.js";
 
@@ -105,7 +106,7 @@ export async function expectCall() {
 onEvent((event) => {
   const { leg, person: whose } = event.data;
   if (event.type === "leg.offered" && whose === me()?.person) {
-    offers.set(leg, event.data);
+    offers.set(leg, { ...event.data, call: event.subject });
     if (Date.now() < expected && !phone.line) {
       expected = 0;
       answer(leg).catch((problem) => note(problem.message, "bad"));
@@ -228,7 +229,7 @@ function incoming([leg, said]) {
   const from = said.from_name ?? said.from ?? "somebody who withholds their number";
   const what = said.role === "supervisor" ? `Join the call from ${from}` : said.role === "expert" ? `Asked to help with a call from ${from}` : `Call from ${from}`;
   return h("div", { class: "row", key: leg, role: "alert" },
-    h("strong", { class: "grow" }, what),
+    h("div", { class: "grow" }, h("strong", {}, what), cardView(cardOf(said.call, leg))),
     act("Answer", () => answer(leg), { class: "primary" }),
     act("Decline", async () => {
       offers.delete(leg);

@@ -14,6 +14,7 @@ const EVENTS = {
   "supervision.requested": "Supervisor asked to join", "supervision.started": "Supervisor joined",
   "supervision.role_changed": "Supervisor changed role", "supervision.ended": "Supervisor left",
   "supervision.denied": "Supervision refused",
+  "consult.card": "Card shown to the expert", "transfer.card": "Card shown to the target",
   "consult.requested": "Consult began", "consult.preflight": "Prerequisites checked", "consult.dialing": "Expert rung",
   "consult.fell_back": "Next expert rung", "consult.attempt_failed": "Expert not reached",
   "consult.answered": "Expert answered", "consult.speak_to_changed": "Consult switched",

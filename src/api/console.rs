@@ -38,8 +38,8 @@ macro_rules! assets {
 
 /// The document, before it knows the hash.
 const DOCUMENT: &str = include_str!("../../console/index.html");
-const SCRIPTS: [Asset; 14] = assets!("text/javascript; charset=utf-8":
-    "api.js", "call.js", "consult.js", "dial.js", "dom.js", "house.js", "main.js", "matrix.js", "people.js", "phone.js",
+const SCRIPTS: [Asset; 15] = assets!("text/javascript; charset=utf-8":
+    "api.js", "call.js", "card.js", "consult.js", "dial.js", "dom.js", "house.js", "main.js", "matrix.js", "people.js", "phone.js",
     "signin.js", "supervise.js", "wallboard.js", "words.js");
 const STYLES: [Asset; 1] = assets!("text/css; charset=utf-8": "console.css");
 const PICTURES: [Asset; 1] = assets!("image/svg+xml": "icon.svg");

@@ -12,7 +12,7 @@ use crate::supervisor::signed_in;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_of_the_main_views() -> Outcome {
     let Some(()) = chromium() else { return Ok(()) };
-    let stage = Stage::start(Setting::default()).await?;
+    let stage = Stage::start(Setting { browsers: true, ..Setting::default() }).await?;
     stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
     for (dark, suffix) in [(false, "light"), (true, "dark")] {
         let sam = signed_in(&stage, TokenOf::Crm, Some("sam"), Kind { dark, ..Kind::default() }).await?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use sidetone::sim::ear::Clip;
 use sidetone::sim::stage::levels::{HEARD_DBFS, UNHEARD_DBFS};
-use sidetone::sim::stage::{Setting, Stage, TokenOf, WENDYS_NUMBER};
+use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf, WENDYS_NUMBER};
 
 use crate::Outcome;
 use crate::browser::{Browser, Kind, chromium};
@@ -115,6 +115,37 @@ async fn an_agent_calls_out_and_declines() -> Outcome {
     wendy.click("section.phone button.danger").await?;
     stage.bob.phone.over().await?;
     stage.until_no_call().await?;
+    stage.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expert_sees_what_it_is_about_before_she_answers_and_text_stays_text() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    // A section of its own after what is left of [supervision].
+    let card = "[[card]]\ntenant = \"demo\"\nlink = \"https://crm.example.net/cases/{record}\"\n\
+                fields = [{ name = \"customer\", label = \"Customer\", kind = \"text\" }]\n";
+    let setting = Setting { browsers: true, supervision: card.to_owned(), ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    let folder = tempfile::tempdir()?;
+    let wendy = with_voice(&stage, "wendy", WENDY_HZ, folder.path()).await?;
+    wendy.click("section.phone button.primary").await?;
+    wendy.until_says("Calls ring in this browser").await?;
+    let call = stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
+    let name = "<img src=x onerror=owned=1> & Sons";
+    let matter = json!({ "record": "CAS-4711", "fields": { "customer": name } });
+    let asked = json!({ "target": "wendy", "card": matter });
+    stage.api_of(TokenOf::Crm).consult(&call.id, asked).await?;
+
+    wendy.until_says("Asked to help with a call").await?;
+    wendy.until_says(name).await?;
+    let seen = wendy.run("return [document.images.length, document.querySelector('.matter a').href]").await?;
+    assert_eq!(seen, json!([0, "https://crm.example.net/cases/CAS-4711"]));
+    wendy.click("section.phone [role=alert] button.primary").await?;
+    wendy.until_air("Alice hears you").await?;
+    wendy.click("nav a:nth-child(2)").await?;
+    wendy.until_says("What it is about").await?;
+    in_browser(&wendy, "Wendy's", &[(stage.alice.hz, true), (stage.customer.hz, false)]).await?;
     stage.stop().await;
     Ok(())
 }
