@@ -92,6 +92,23 @@ fn the_listener_shows_a_certificate_that_there_is() {
 }
 
 #[test]
+fn resources_change_without_a_restart_but_for_the_first() {
+    let parse = |text: &str| Config::parse(text, &Drawer).unwrap_or_else(|findings| panic!("{findings:?}"));
+    let good = parse(GOOD);
+    let other = parse(&GOOD.replace("audio = \"24k\"", "audio = \"16k\""));
+    let none = parse("[sip]\nudp = \"127.0.0.1:5060\"\n[[tenant]]\nid = \"acme\"\n");
+    assert!(Config::diff_needs_restart(&good, &other).is_empty());
+    assert!(Config::diff_needs_restart(&good, &none).is_empty(), "taken away");
+    assert_eq!(Config::diff_needs_restart(&none, &good), ["acs"]);
+    let certificates = ["a", "b"]
+        .map(|id| format!("[[certificate]]\nid = \"{id}\"\ncertificate_file = \"c\"\nkey_file = \"k\"\n"));
+    let shows =
+        |id: &str| parse(&format!("{GOOD}{}[acs_listener]\ncertificate = \"{id}\"\n", certificates.concat()));
+    assert!(Config::diff_needs_restart(&shows("a"), &shows("b")).is_empty(), "another certificate");
+    assert_eq!(Config::diff_needs_restart(&good, &shows("a")), ["acs_listener.certificate"]);
+}
+
+#[test]
 fn the_table_for_the_firewall_has_what_acs_needs() {
     let config = Config::parse(GOOD, &Drawer).unwrap_or_else(|findings| panic!("{findings:?}"));
     let table = sbc_config::port_table(&sbc_config::port_rules(&config));
