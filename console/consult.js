@@ -70,8 +70,8 @@ export function transferPanel(call, own) {
   if (going.get(call.id)) return null;
   return h("section", { class: "card", key: "transfer", "aria-labelledby": "transfer-title" },
     h("h2", { id: "transfer-title" }, "Transfer"),
-    begin(call, own, "transfer", "Transfer the call", async ({ target, via }) => {
-      await post(`/v1/calls/${call.id}/transfers`, { mode: "blind", target, ...(via ? { via } : {}) });
+    begin(call, own, "transfer", "Transfer the call", async ({ target }) => {
+      await post(`/v1/calls/${call.id}/transfers`, { mode: "blind", target });
       note(`${nameOf(target)} is being rung; you stay until somebody answers.`);
     }));
 }
@@ -109,8 +109,9 @@ function begin(call, own, what, label, ring) {
     checked.delete(id);
     changed();
   };
-  // A colleague is rung at their own telephone, whatever the way to others is.
-  const body = ({ target, via }) => (via === "auto" ? { target } : { target, via });
+  // The way is for the check alone: the gateway takes none with a consult or transfer, and rings a colleague at their own
+  // telephone and a number over its trunk.
+  const body = ({ target }) => ({ target });
   const check = async () => {
     const { target, via } = asked.get(id) ?? wish;
     if (!target) throw new Error("Say whom first.");
@@ -136,9 +137,9 @@ function begin(call, own, what, label, ring) {
     h("form", { onsubmit: submit, key: id, class: "wish" },
       h("label", { for: `${id}-target` }, "Colleague, number, or somebody at Teams"),
       h("input", { id: `${id}-target`, name: "target", type: "text", required: true, maxlength: 64, autocomplete: "off", list: "colleagues", value: wish.target, onchange: read }),
-      h("label", { for: `${id}-via` }, "Over"),
+      h("label", { for: `${id}-via` }, "Which ways to check"),
       h("select", { id: `${id}-via`, name: "via", onchange: read },
-        ...[["auto", "the cheapest way that works"], ["voip", "Teams, over the internet"], ["direct_routing", "Direct Routing"], ["pstn", "the telephone network"]]
+        ...[["auto", "all, the cheapest first"], ["voip", "Teams, over the internet"], ["direct_routing", "Direct Routing"], ["pstn", "the telephone network"]]
           .map(([value, text]) => h("option", { value, selected: wish.via === value }, text))),
       h("div", { class: "buttons" }, act("Check first", check), h("button", { type: "submit", class: "primary" }, label))),
     report && findings(report, id),

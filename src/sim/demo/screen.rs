@@ -64,9 +64,7 @@ impl Screen {
 
     pub(super) fn staying(&self) {
         let stays = self.style.ink(Ink::Strong, "The house stays open, and calls go on.");
-        show(&format!(
-            "\n{stays} Open a link from above in a browser, each in a tab of its own. Ctrl-C ends it.\n"
-        ));
+        show(&format!("\n{stays} Open links in a browser, each in a tab of its own. Ctrl-C ends it.\n"));
     }
 
     pub(super) fn announce(&self, number: usize, of: usize, title: &str, meaning: &str, request: &str) {
@@ -90,6 +88,7 @@ impl Screen {
             let _ = writeln!(text, "  {out}/{name}.wav   what the {title} heard", title = role(title));
         }
         let _ = writeln!(text, "  {out}/table.txt   the levels above");
+        let _ = writeln!(text, "With --keep the house stays open afterwards, to be looked at in a browser.");
         show(&text);
     }
 }
