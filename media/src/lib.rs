@@ -16,8 +16,9 @@
 //! [`frame`] and [`time`] are the vocabulary. [`stream`] reads, counts and numbers packets. [`codec`]
 //! turns octets to PCM and back. [`mix`] decides *when* a packet is played and to whom, and sums it
 //! for each ear. [`srtp`] opens and seals them on the way. [`resample`] joins the two rates, [`resample24`] a third
-//! from outside, [`tone`] makes and measures sound.
+//! from outside, [`tone`] makes and measures sound, [`answer`] listens for machines.
 
+pub mod answer;
 pub mod codec;
 pub mod frame;
 pub mod mix;

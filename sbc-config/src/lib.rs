@@ -57,6 +57,7 @@ mod secret;
 mod secure;
 mod settings;
 mod trunk;
+mod voicemail;
 mod webrtc;
 
 use std::net::IpAddr;
@@ -101,7 +102,7 @@ pub use trunk::{
     CallerIdPolicy, CallerIdentity, Dialect, HoldStyle, Prack, Privacy, Registration, Ringback,
     TransferStyle, Trunk, TrunkAuth,
 };
-
+pub use voicemail::{OnVoicemail, Voicemail};
 pub use webrtc::Webrtc;
 
 use lookup::Lookup;
@@ -128,6 +129,8 @@ pub struct Config {
     pub supervision: Supervision,
     /// `[emergency]`
     pub emergency: Emergency,
+    /// `[voicemail]`
+    pub voicemail: Voicemail,
     /// `[[certificate]]`, in the order of the file, as all that follow.
     pub certificates: Vec<Certificate>,
     /// `[[tenant]]`

@@ -46,9 +46,18 @@ fn the_defaults_in_the_comments_are_the_defaults() {
         if line.trim_start_matches("# ").starts_with('[') {
             section = line;
         }
-        let settings =
-            ["[server]", "[sip]", "[dns]", "[media]", "[api]", "[limits]", "[supervision]", "[emergency]"]
-                .contains(&section);
+        let settings = [
+            "[server]",
+            "[sip]",
+            "[dns]",
+            "[media]",
+            "[api]",
+            "[limits]",
+            "[supervision]",
+            "[emergency]",
+            "[voicemail]",
+        ]
+        .contains(&section);
         let default =
             line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with("with"));
         let not_a_default =

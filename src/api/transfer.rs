@@ -14,14 +14,14 @@ use super::auth::Caller;
 use super::card::{self, NewCard};
 use super::extract::{Body, id, named};
 use super::problem::Problem;
-use crate::call::{CallId, ConsultId, RINGS_MAX};
+use crate::call::{CallId, ConsultId, RINGS_MAX, SCREENED_MAX};
 use crate::switchboard::desk::{Answer, Request, TransferOutcome, TransferRequest};
 
 /// The one path whose answer may wait for a telephone.
 pub(super) const PATH: &str = "/v1/calls/{id}/transfers";
 
 /// How long that may take: a target is given its time once for the way to it, and anew when it rings.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(2 * RINGS_MAX.as_secs());
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(2 * RINGS_MAX.as_secs() + SCREENED_MAX.as_secs());
 
 /// The longest target: a person's id or a number, with room for prefixes.
 const TARGET_BYTES_MAX: usize = 64;
@@ -67,7 +67,7 @@ pub(super) enum Mode {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"outcome": "no_answer"}))]
 pub(super) struct Transferred {
-    /// `connected`, `declined`, `busy`, `no_answer`, `unreachable`, or `rolled_back` when it was called off. After all
+    /// `connected`, `declined`, `busy`, `no_answer`, `unreachable`, `voicemail_suspected`, or `rolled_back` when it was called off. After all
     /// but the first everybody is back where they were. Absent while the target rings.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<String>)]

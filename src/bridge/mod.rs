@@ -33,6 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sidetone_media::answer::Heard;
 use sidetone_media::codec::opus::Tuning;
 use sidetone_media::frame::SampleRate;
 use sidetone_media::tone::{Recording, RingbackTone};
@@ -43,6 +44,7 @@ use crate::call::{CallId, Hearing, LegId};
 
 use ports::Ports;
 pub use ports::PortsError;
+pub use room::Listen;
 use room::{Entering, House};
 use shard::{Command, Link, Shard, ShardHandle};
 use wire::Wires;
@@ -138,6 +140,15 @@ pub enum BridgeEvent {
         call: CallId,
         /// The leg.
         leg: LegId,
+    },
+    /// A leg that was listened to ([`Bridge::listen`]) has been heard.
+    Screened {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// As what.
+        heard: Heard,
     },
     /// Nothing has come from a leg for the configured time.
     MediaTimeout {
@@ -331,6 +342,11 @@ impl Bridge {
     /// Sends a digit to a leg, as telephone-events.
     pub fn send_digit(&self, call: CallId, leg: LegId, digit: char) {
         self.shard(call).queue(Command::Digit { call, leg, digit });
+    }
+
+    /// Listens to a leg that has just answered, for a machine.
+    pub fn listen(&self, call: CallId, leg: LegId, how: Listen) {
+        self.shard(call).queue(Command::Listen { call, leg, how });
     }
 
     /// Closes a leg's media.

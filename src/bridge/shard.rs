@@ -26,7 +26,7 @@ use crate::call::door::{AgreedMedia, IN_PROCESS};
 use crate::call::{CallId, Hearing, LegId};
 
 use super::ports::PortPair;
-use super::room::{Entering, House, Moving, Room, SEALED_REPORT_BYTES, Wire};
+use super::room::{Entering, House, Listen, Moving, Room, SEALED_REPORT_BYTES, Wire};
 use super::wire::WireEnd;
 use super::{AudioReport, BridgeEvent};
 
@@ -49,6 +49,7 @@ pub(super) enum Command {
     Agree { call: CallId, leg: LegId, agreed: Box<AgreedMedia>, consume_digits: bool },
     Hearing { call: CallId, generation: u64, hearing: Hearing },
     Digit { call: CallId, leg: LegId, digit: char },
+    Listen { call: CallId, leg: LegId, how: Listen },
     Close { call: CallId, leg: LegId },
     CloseCall { call: CallId },
     MoveOut { call: CallId, leg: LegId, hand_over: SyncSender<Box<(Moving, Link)>> },
@@ -338,6 +339,9 @@ impl Shard {
             }
             Command::Digit { call, leg, digit } => {
                 self.with_leg(now, call, leg, |room, slot, _, _| room.send_digit(now, slot, digit));
+            }
+            Command::Listen { call, leg, how } => {
+                self.with_leg(now, call, leg, |room, slot, _, _| room.listen(now, slot, how));
             }
             Command::Close { call, leg } => self.close(now, call, leg),
             Command::CloseCall { call } => {

@@ -25,6 +25,8 @@ pub enum Cause {
     NotAcceptable,
     /// The peer may not do this.
     Forbidden,
+    /// A machine seems to have answered in somebody's place, and that is not wanted.
+    Voicemail,
     /// A limit of ours is reached: calls, rate, media ports, channels of a trunk.
     Congestion,
     /// No media arrived for the configured time.
@@ -47,7 +49,7 @@ impl Cause {
             Cause::Normal | Cause::Released => (480, "Temporarily Unavailable"),
             Cause::Cancelled => (487, "Request Terminated"),
             Cause::Busy => (486, "Busy Here"),
-            Cause::NoAnswer | Cause::Unreachable => (480, "Temporarily Unavailable"),
+            Cause::NoAnswer | Cause::Unreachable | Cause::Voicemail => (480, "Temporarily Unavailable"),
             Cause::Declined => (603, "Decline"),
             Cause::NotFound => (404, "Not Found"),
             Cause::NotAcceptable => (488, "Not Acceptable Here"),
@@ -64,7 +66,7 @@ impl Cause {
             Cause::Normal | Cause::Cancelled | Cause::Released => 16,
             Cause::Busy => 17,
             Cause::SignallingTimeout => 18,
-            Cause::NoAnswer => 19,
+            Cause::NoAnswer | Cause::Voicemail => 19,
             Cause::Declined | Cause::Forbidden => 21,
             Cause::NotFound => 1,
             Cause::Unreachable => 20,

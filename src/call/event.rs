@@ -2,7 +2,9 @@
 
 use sbc_config::PersonId;
 
-use super::{AskedBy, Cause, Coaching, ConsultEnd, ConsultId, LegEnd, LegId, SpeakTo, SupervisionId};
+use super::{
+    AskedBy, Cause, Coaching, ConsultEnd, ConsultId, LegEnd, LegId, SpeakTo, SupervisionId, VoicemailSign,
+};
 
 /// Something worth telling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +128,15 @@ pub enum CallEvent {
         /// Why.
         cause: Cause,
     },
+    /// Voicemail seems to have answered.
+    VoicemailSuspected {
+        /// Who answered.
+        leg: LegId,
+        /// What speaks for it.
+        sign: VoicemailSign,
+        /// The consult it was rung for; a transfer's target when there is none.
+        consult: Option<ConsultId>,
+    },
     /// Somebody asks for an expert.
     ConsultRequested {
         /// Which consult.
@@ -213,6 +224,8 @@ impl CallEvent {
             CallEvent::ConsultOver { end: ConsultEnd::Completed, .. } => "consult.completed",
             CallEvent::ConsultOver { end: ConsultEnd::Failed(_), .. } => "consult.failed",
             CallEvent::ConsultOver { end: ConsultEnd::Ended(_), .. } => "consult.ended",
+            CallEvent::VoicemailSuspected { consult: Some(_), .. } => "consult.voicemail_suspected",
+            CallEvent::VoicemailSuspected { consult: None, .. } => "transfer.voicemail_suspected",
             CallEvent::TransferStarted { .. } => "transfer.started",
             CallEvent::TransferProgress { .. } => "transfer.progress",
             CallEvent::TransferCompleted { .. } => "transfer.completed",

@@ -48,10 +48,33 @@ pub enum LegEvent {
     /// Its telephone asks that this target take its place. The door has said that it will be tried; what becomes of it
     /// is told by [`LegAction::Refer`].
     Referred(Target),
+    /// Whoever answered was listened to, or its network said who took the call.
+    Screened(Screening),
     /// No media has come for the configured time.
     MediaLost,
     /// It is over. Nothing follows.
     Ended(LegEnd),
+}
+
+/// What is thought of whoever answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screening {
+    /// Nothing speaks for a machine.
+    Nothing,
+    /// Voicemail, perhaps.
+    Voicemail(VoicemailSign),
+}
+
+/// What speaks for voicemail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VoicemailSign {
+    /// It spoke on and on.
+    LongSpeech,
+    /// A tone came after speech.
+    Beep,
+    /// Its network says so.
+    Signalled,
 }
 
 /// What becomes of a party's wish to be replaced.

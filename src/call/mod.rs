@@ -39,13 +39,13 @@ pub use consult::{AskExpert, Consult, ConsultEnd};
 pub use event::{CallEvent, ChangedBy};
 pub use hearing::Hearing;
 pub use hunt::{Attempt, MAX_ATTEMPTS};
-pub use leg::{Address, LegAction, LegEnd, LegEvent, Opaque, Referral, Target};
+pub use leg::{Address, LegAction, LegEnd, LegEvent, Opaque, Referral, Screening, Target, VoicemailSign};
 pub use party::{
     CallId, Coaching, ConsultId, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SpeakTo, SupervisionId,
     UnknownId,
 };
 pub use supervise::{Arrival, EXPECTED_MAX, RUNG_MAX, Supervise, Supervision};
-pub use transfer::{AskedBy, RELEASE_MAX, RINGS_MAX};
+pub use transfer::{AskedBy, RELEASE_MAX, RINGS_MAX, SCREENED_MAX};
 
 use hunt::Hunt;
 use transfer::{Released, Transfer};
@@ -278,6 +278,10 @@ pub struct Call {
     state: State,
     /// The transfer whose target is awaited.
     transfer: Option<Transfer>,
+    /// Whether a transfer is done only when its target is heard to be a person.
+    screens_targets: bool,
+    /// Who has a place by the newest transfer.
+    last_target: Option<LegId>,
     /// Those who gave their place away and have still to hang up.
     released: Vec<Released>,
     /// For an originated call, whom to ring for the agent once they are there.
@@ -329,6 +333,8 @@ impl Call {
             consult: None,
             state: State::Talking,
             transfer: None,
+            screens_targets: false,
+            last_target: None,
             released: Vec::new(),
             then_ring: None,
             rung_as: Role::Agent,
@@ -443,6 +449,7 @@ impl Call {
             LegEvent::Resumed => self.peer_hold(leg, Hold::None),
             LegEvent::Digit(digit) => self.digit(leg, digit),
             LegEvent::Referred(target) => self.referred(now, leg, target),
+            LegEvent::Screened(screening) => self.screened(now, leg, screening),
             LegEvent::MediaLost => {
                 self.hang_up(leg, Cause::MediaTimeout);
                 self.gone(now, leg, LegEnd::of(Cause::MediaTimeout));
@@ -656,7 +663,7 @@ impl Call {
 
     /// A party is gone or going. What is left of the call?
     fn left(&mut self, now: Instant, leg: LegId, cause: Cause) {
-        self.transferor_left(leg, cause);
+        self.transferor_left(now, leg, cause);
         if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(leg)).map(|s| s.id) {
             self.asker_gone(leg);
             self.supervision_over(id, cause);

@@ -1,7 +1,7 @@
 //! Transfer: another takes a party's place, and the one on the other side keeps the line.
 //!
 //! ```text
-//!             Referred, Transfer, Replace                    target answers
+//!             Referred, Transfer, Replace            target answers (and is heard to be a person)
 //!   (none) ────────────────────────────────> Pending ───────────────────────────> handed over ──> (none)
 //!                                             │   │                               the transferor hangs up
 //!           refused, silent, `RINGS_MAX` over │   │ transferor leaves             itself, or is hung up
@@ -20,12 +20,16 @@ use std::time::{Duration, Instant};
 
 use super::{
     Call, CallEvent, Cause, Coaching, CommandError, Hold, LegAction, LegEnd, LegId, Presence, Referral, Role,
-    State, Target,
+    Screening, State, Target,
 };
 
 /// How long a target is rung, counted anew when it says that it rings. A transferor over SIP is told at least as often
 /// (the subscription of a REFER is given 60 s, RFC 3515 section 2.4.4).
 pub const RINGS_MAX: Duration = Duration::from_secs(60);
+
+/// How long a target that has answered is listened to at most, whoever listens: no greeting is longer, and the configuration
+/// allows no more.
+pub const SCREENED_MAX: Duration = Duration::from_secs(32);
 
 /// How long a transferor may stay who has been told that their wish is done. They hang up themselves (RFC 5589 section 6.1);
 /// this is as long as a request of theirs may be under way (RFC 3261 section 17.1.2.2, timer F).
@@ -52,6 +56,8 @@ pub(super) struct Transfer {
     phase: Phase,
     give_up_at: Instant,
     rings: bool,
+    /// It has answered, and is listened to before it has the place.
+    answered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +146,8 @@ impl Call {
     fn begin(&mut self, now: Instant, transferor: LegId, target: LegId, name: String, asked_by: AskedBy) {
         let give_up_at = now + RINGS_MAX;
         let phase = Phase::Pending;
-        self.transfer = Some(Transfer { transferor, target, asked_by, phase, give_up_at, rings: false });
+        self.transfer =
+            Some(Transfer { transferor, target, asked_by, phase, give_up_at, rings: false, answered: false });
         self.tell(CallEvent::TransferStarted { transferor, target, name, by: asked_by });
     }
 
@@ -160,6 +167,9 @@ impl Call {
         self.released.retain(|released| released.until > now);
         for leg in late {
             self.hang_up(leg, Cause::Released);
+        }
+        if self.transfer.as_ref().is_some_and(|transfer| transfer.answered && transfer.give_up_at <= now) {
+            return self.complete_transfer(now); // it was listened to for long enough
         }
         if let Some(transfer) = self.transfer.as_ref().filter(|transfer| transfer.give_up_at <= now) {
             let target = transfer.target;
@@ -188,11 +198,52 @@ impl Call {
         self.tell(CallEvent::TransferProgress { transferor, target });
     }
 
-    /// The target has answered: in one step it has the place, and the transferor none.
+    /// From now on a target has its place only when it is heard to be a person. Until then the transferor stays, and is
+    /// heard as well.
+    pub fn screen_targets(&mut self) {
+        self.screens_targets = true;
+    }
+
+    /// The target has answered.
     pub(super) fn target_answered(&mut self, now: Instant) {
+        let screens = self.screens_targets;
+        let Some(transfer) = &mut self.transfer else { return };
+        let target = transfer.target;
+        transfer.answered =
+            screens && transfer.phase == Phase::Pending && transfer.asked_by != AskedBy::Target;
+        let waits = transfer.answered;
+        if waits {
+            transfer.give_up_at = now + SCREENED_MAX;
+        }
+        self.tell(CallEvent::Answered { leg: target });
+        if !waits {
+            self.complete_transfer(now);
+        }
+    }
+
+    /// Whoever answered has been listened to, or its network says who took the call.
+    pub(super) fn screened(&mut self, now: Instant, leg: LegId, screening: Screening) {
+        let on_trial = self.transfer.as_ref().is_some_and(|t| t.target == leg && t.answered);
+        let consult = self.consult().filter(|c| c.talking().is_some_and(|(expert, _)| expert == leg));
+        let consult = consult.map(super::Consult::id);
+        match screening {
+            Screening::Nothing if on_trial => self.complete_transfer(now),
+            Screening::Voicemail(sign) if on_trial || consult.is_some() || self.last_target == Some(leg) => {
+                self.tell(CallEvent::VoicemailSuspected { leg, sign, consult });
+                if on_trial {
+                    self.hang_up(leg, Cause::Released);
+                    self.transfer_failed(now, LegEnd::of(Cause::Voicemail));
+                }
+            }
+            Screening::Nothing | Screening::Voicemail(_) => {}
+        }
+    }
+
+    /// In one step the target has the place, and the transferor none.
+    fn complete_transfer(&mut self, now: Instant) {
         let Some(transfer) = self.transfer.take() else { return };
         let Transfer { transferor, target, asked_by, phase, .. } = transfer;
-        self.tell(CallEvent::Answered { leg: target });
+        self.last_target = Some(target);
         self.supervise_instead(transferor, target);
         if phase == Phase::Pending {
             if let Some(id) = self.supervisions.iter().find(|s| s.leg == Some(transferor)).map(|s| s.id) {
@@ -244,12 +295,16 @@ impl Call {
 
     /// A party has left: what of the transfer that was to give its place away? One who hangs up has left the transferee
     /// to the target. One who is lost has decided nothing, so the target stops ringing.
-    pub(super) fn transferor_left(&mut self, leg: LegId, cause: Cause) {
+    pub(super) fn transferor_left(&mut self, now: Instant, leg: LegId, cause: Cause) {
         self.released.retain(|released| released.leg != leg);
         let Some(transfer) = self.transfer.as_mut().filter(|transfer| transfer.transferor == leg) else {
             return;
         };
-        if transfer.phase == Phase::Pending && cause == Cause::Normal {
+        if transfer.answered {
+            // They have heard who it is, and leave the transferee to it.
+            transfer.phase = Phase::Orphaned;
+            self.complete_transfer(now);
+        } else if transfer.phase == Phase::Pending && cause == Cause::Normal {
             transfer.phase = Phase::Orphaned;
         } else {
             self.call_transfer_off(Cause::Cancelled);

@@ -18,7 +18,7 @@ use sidetone_media::codec::Codec;
 use crate::call::door::{
     AgreedMedia, Caller, Correlation, DoorName, Incoming, Order, Origin, Report, codecs,
 };
-use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId};
+use crate::call::{Cause, LegAction, LegEnd, LegEvent, LegId, Screening, VoicemailSign};
 
 use super::digest::Algorithm;
 use super::endpoint::{self, Endpoint, EndpointConfig, Output};
@@ -363,6 +363,14 @@ impl Door {
         self.reports.extend(hold.map(|event| Report::Leg(id, event)));
     }
 
+    /// Tells that the far end's network says who took the call, if it was a mailbox.
+    fn announced(&mut self, id: LegId, voicemail: bool) {
+        if voicemail {
+            let screening = Screening::Voicemail(VoicemailSign::Signalled);
+            self.report(Report::Leg(id, LegEvent::Screened(screening)));
+        }
+    }
+
     /// Tells that the far end alerts, once.
     fn rings(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
@@ -436,15 +444,17 @@ impl Door {
                     Err(error) => tracing::info!(leg = %id, %error, "early media not usable"),
                 }
             }
-            SessionEvent::Answered { sdp: Some(sdp), .. } => {
+            SessionEvent::Answered { sdp: Some(sdp), voicemail, .. } => {
                 let media = leg.answered(&sdp).map_err(unacceptable)?;
                 self.agreed(id, media);
                 self.answered(now, id);
+                self.announced(id, voicemail);
             }
-            SessionEvent::Answered { sdp: None, fork, .. } => {
+            SessionEvent::Answered { sdp: None, fork, voicemail, .. } => {
                 let media = leg.answered_early(&fork).map_err(unacceptable)?;
                 self.agreed(id, media);
                 self.answered(now, id);
+                self.announced(id, voicemail);
             }
             SessionEvent::Acked { sdp: Some(sdp) } => match leg.answered(&sdp) {
                 Ok(media) => {

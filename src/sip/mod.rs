@@ -15,6 +15,7 @@ pub mod sdes;
 pub mod sdp;
 pub mod text;
 pub mod uri;
+mod voicemail;
 
 pub mod alarm;
 pub mod dialog;

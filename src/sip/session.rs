@@ -79,6 +79,8 @@ pub enum SessionEvent {
         is_answer: bool,
         /// The far end's tag, the same as that of the provisional responses of this fork.
         fork: Text,
+        /// Whether it says that a mailbox has taken the call.
+        voicemail: bool,
     },
     /// The call we accepted, or the re-INVITE we answered, was acknowledged. `sdp` is the far end's answer when
     /// the offer was ours.

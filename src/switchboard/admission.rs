@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use sbc_config::{
-    Config, Dialled, Fallback, PersonId, PersonRole, Ringback, Route, Strategy, TenantId, TrunkId,
+    Config, Dialled, Fallback, OnVoicemail, PersonId, PersonRole, Ringback, Route, Strategy, TenantId,
+    TrunkId,
 };
 
 use crate::call::door::{Caller, Incoming, Order, Origin};
@@ -121,6 +122,7 @@ impl Switchboard {
                     transferring: None,
                     consult_card: None,
                     transfer_card: None,
+                    screening: None,
                     history: History::default(),
                     applied: 0,
                 };
@@ -130,7 +132,10 @@ impl Switchboard {
         }
     }
 
-    fn begin(&mut self, now: Instant, live: Live) {
+    fn begin(&mut self, now: Instant, mut live: Live) {
+        if self.config.load().voicemail.on_voicemail == OnVoicemail::Rollback {
+            live.call.screen_targets();
+        }
         let id = live.id;
         let first = live.legs.first().map(|leg| (leg.id, leg.trunk.clone()));
         metrics::counter!(names::CALLS_STARTED, "direction" => live.direction.label()).increment(1);
@@ -212,6 +217,7 @@ impl Switchboard {
             transferring: None,
             consult_card: None,
             transfer_card: None,
+            screening: None,
             history: History::default(),
             applied: 0,
         };
@@ -352,6 +358,7 @@ impl Switchboard {
             transferring: None,
             consult_card: None,
             transfer_card: None,
+            screening: None,
             history: History::default(),
             applied: 0,
         };

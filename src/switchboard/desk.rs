@@ -424,6 +424,8 @@ pub enum TransferOutcome {
     NoAnswer,
     /// No way led there.
     Unreachable,
+    /// Voicemail seems to have answered. By the configuration the transfer stands, or everybody is back where they were.
+    VoicemailSuspected,
     /// The transfer was called off before the target answered.
     RolledBack,
 }
@@ -434,6 +436,7 @@ impl From<Cause> for TransferOutcome {
             Cause::Declined => TransferOutcome::Declined,
             Cause::Busy => TransferOutcome::Busy,
             Cause::NoAnswer => TransferOutcome::NoAnswer,
+            Cause::Voicemail => TransferOutcome::VoicemailSuspected,
             Cause::Normal | Cause::Cancelled | Cause::Released | Cause::ShuttingDown => {
                 TransferOutcome::RolledBack
             }

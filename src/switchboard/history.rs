@@ -136,6 +136,19 @@ impl Live {
                     }
                 }
             }
+            CallEvent::VoicemailSuspected { leg, consult: Some(id), .. } => {
+                if let Some(way) = history.of_consult(*id).and_then(|step| step.way(*leg)) {
+                    way.outcome = Some("voicemail_suspected");
+                }
+            }
+            CallEvent::VoicemailSuspected { leg, consult: None, .. } => {
+                if let Some(step) = history.transfer() {
+                    step.over("voicemail_suspected", None);
+                    if let Some(way) = step.way(*leg) {
+                        way.outcome = Some("voicemail_suspected");
+                    }
+                }
+            }
             CallEvent::TransferStarted { transferor, target, .. } => {
                 let way = Way::of(*target, known(*target));
                 history.begin(begun("transfer", None, *transferor, vec![way]));
@@ -157,6 +170,7 @@ impl Live {
                         TransferOutcome::NoAnswer => "no_answer",
                         TransferOutcome::Unreachable => "unreachable",
                         TransferOutcome::RolledBack => "rolled_back",
+                        TransferOutcome::VoicemailSuspected => "voicemail_suspected",
                     };
                     step.over(outcome, Some(end.cause));
                     if let Some(way) = step.way(*target) {

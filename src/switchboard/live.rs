@@ -47,6 +47,8 @@ pub(super) struct Live {
     pub(super) consult_card: Option<Arc<Drawn>>,
     /// What the target of the transfer is told of the matter.
     pub(super) transfer_card: Option<Arc<Drawn>>,
+    /// The target of a transfer that is listened to.
+    pub(super) screening: Option<LegId>,
     /// Its consults and transfers, for the record.
     pub(super) history: History,
     /// The newest table known to govern the media.

@@ -21,6 +21,7 @@ mod doors;
 mod early;
 mod history;
 mod live;
+mod screen;
 mod standby;
 #[cfg(test)]
 mod stories;
@@ -283,7 +284,11 @@ impl Switchboard {
         if event == LegEvent::EarlyMedia && self.waits_for_sound(call, leg) {
             return;
         }
+        if event == LegEvent::Answered {
+            self.screen(call, leg);
+        }
         if matches!(event, LegEvent::Ended(_)) {
+            self.no_more_screened(call, leg);
             self.by_leg.remove(&leg);
             self.bridge.close(call, leg);
             self.note_toll(call, leg);
@@ -319,6 +324,7 @@ impl Switchboard {
             }
             BridgeEvent::CallFailed { call } => self.standby_failed(call),
             BridgeEvent::FirstMedia { call, leg } => self.first_media(now, call, leg),
+            BridgeEvent::Screened { call, leg, heard } => self.screened(now, call, leg, heard),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod card;
 mod cost;
+mod screen;
 mod teams;
 
 use std::sync::Mutex;
@@ -19,6 +20,7 @@ use super::*;
 use crate::bridge::{BridgeConfig, Music};
 use crate::call::door::{Caller, DoorName, Incoming, Origin};
 use crate::call::rights::{Actor, Denial, Principal};
+use crate::call::{Screening, VoicemailSign};
 use crate::observe::{AuditRecord, CallRecord, Event};
 
 const CONFIG: &str = r#"

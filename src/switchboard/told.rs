@@ -432,6 +432,14 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
         CallEvent::RoleChanged { id, from, to, by } => json!({
             "supervision": id, "from": coaching_label(*from), "to": coaching_label(*to), "by": by,
         }),
+        CallEvent::VoicemailSuspected { leg, sign, consult } => {
+            let mut data = who(leg);
+            data["sign"] = json!(sign);
+            if let Some(consult) = consult {
+                data["consult"] = json!(consult);
+            }
+            data
+        }
         CallEvent::TransferStarted { transferor, target, name, by } => json!({
             "transferor": who(transferor), "target": who(target), "to": name, "by": by,
         }),
@@ -499,6 +507,7 @@ fn told_outcome(cause: Cause) -> &'static str {
         Cause::Busy => "busy",
         Cause::Declined => "declined",
         Cause::NoAnswer => "no_answer",
+        Cause::Voicemail => "voicemail_suspected",
         Cause::Cancelled | Cause::Released => "cancelled",
         _ => "unreachable",
     }

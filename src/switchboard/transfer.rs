@@ -78,7 +78,11 @@ impl Switchboard {
 
     /// Answers whoever waits for what becomes of the call's transfer.
     pub(super) fn answer_transfer(&mut self, call: CallId, event: &CallEvent) {
+        if self.waits_for_screening(call, event) {
+            return;
+        }
         let outcome = match event {
+            CallEvent::VoicemailSuspected { consult: None, .. } => TransferOutcome::VoicemailSuspected,
             CallEvent::TransferCompleted { .. } => TransferOutcome::Connected,
             CallEvent::TransferFailed { end, .. } => TransferOutcome::from(end.cause),
             _ => return,

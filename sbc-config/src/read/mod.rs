@@ -23,6 +23,7 @@ mod table;
 mod tenant;
 mod trunk;
 mod unique;
+mod voicemail;
 mod webrtc;
 pub(crate) mod words;
 
@@ -92,6 +93,7 @@ fn read<'a>(
     let supervision = gateway::supervision(&section("supervision"));
 
     let emergency = emergency::emergency(&section("emergency"), &names);
+    let voicemail = voicemail::voicemail(&section("voicemail"));
 
     let mut ids = Unique::new(report);
     let certificates = each(report, &top, "certificate", |section| secure::certificate(section, &mut ids));
@@ -133,6 +135,7 @@ fn read<'a>(
         limits,
         supervision,
         emergency,
+        voicemail,
         certificates: certificates?,
         tenants: tenants?,
         teams: teams?,

@@ -16,6 +16,7 @@ use crate::call::LegId;
 use crate::call::door::AgreedMedia;
 
 use super::digits::SendingDigits;
+use super::listening::Listening;
 use super::mixing::Mixing;
 use super::protection::Protection;
 use super::{Latch, LegQuality};
@@ -42,6 +43,8 @@ pub(super) struct Leg {
     pub(super) opened: Instant,
     pub(super) timed_out: bool,
     pub(super) first_told: bool,
+    /// Whether a machine has answered is being found out.
+    pub(super) listening: Option<Box<Listening>>,
 }
 
 /// The newest audio packet of a leg. Relayed voices are not decoded; when one becomes part of a mix,

@@ -18,6 +18,7 @@
 
 mod digits;
 mod leg;
+mod listening;
 mod mixing;
 mod packets;
 mod plan;
@@ -26,6 +27,7 @@ mod protection;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sidetone_media::answer::Heard;
 use sidetone_media::codec::opus::Tuning;
 use sidetone_media::mix::Mouth;
 use sidetone_media::stream::event::Digits;
@@ -43,6 +45,7 @@ use super::latch::Latch;
 use super::{AudioReport, BridgeEvent, EarReport, LegQuality, MouthReport, Music, PlanKind};
 
 use leg::{Ear, LastAudio, Leg};
+pub use listening::Listen;
 use mixing::Playing;
 use protection::Protection;
 pub(super) use protection::SEALED_REPORT_BYTES;
@@ -115,6 +118,7 @@ impl Room {
             opened: now,
             timed_out: false,
             first_told: false,
+            listening: None,
         });
         self.place(fresh)
     }
@@ -282,6 +286,10 @@ impl Room {
             if expects && !leg.timed_out && now.saturating_duration_since(since) >= house.media_timeout {
                 leg.timed_out = true;
                 events.push(BridgeEvent::MediaTimeout { call: self.call, leg: leg.id });
+            }
+            if leg.listening.as_ref().is_some_and(|listening| listening.is_over(now)) {
+                leg.listening = None;
+                events.push(BridgeEvent::Screened { call: self.call, leg: leg.id, heard: Heard::Nothing });
             }
         }
     }

@@ -73,6 +73,15 @@ impl Room {
                 }
             }
         }
+        let heard = match (said, &mut leg.listening, &leg.mouth) {
+            (Some(said), Some(listening), Some(mouth)) => listening.hear(mouth, said),
+            _ => None,
+        };
+        if let Some(heard) = heard {
+            leg.listening = None;
+            events.push(BridgeEvent::Screened { call: self.call, leg: leg.id, heard });
+            self.plan_mouths(now); // who is relayed alone is decoded no longer
+        }
         let mut length = packet.len();
         if !header.is_plain(packet) {
             // Contributing sources and extensions are the sender's affair with us: the payload moves

@@ -207,12 +207,13 @@ impl Room {
     }
 
     /// Mouths are decoded while a mix listens to them, or soon will.
-    fn plan_mouths(&mut self, now: Instant) {
+    pub(super) fn plan_mouths(&mut self, now: Instant) {
         let mut wanted: Vec<u64> = self.hearing.warm().iter().map(|leg| leg.0).collect();
         for leg in self.legs.iter().flatten() {
             if let Ear::Mix(mixing) = &leg.ear {
                 wanted.extend(mixing.mix.mouths());
             }
+            wanted.extend(leg.listening.is_some().then_some(leg.id.0));
         }
         for at in 0..self.legs.len() {
             match self.legs[at].as_deref_mut() {

@@ -261,13 +261,14 @@ impl Outgoing {
             login: self.login.take(),
         };
         let cancelled = !matches!(self.cancel, Cancel::No);
+        let voicemail = crate::sip::voicemail::is_announced(headers);
         if self.dial.offer.is_none() && !cancelled {
             let mut established = Established::new(opening);
             established.owe_ack(self.cseq);
             established.start_timer(common, hub, now, headers, true);
             let sdp = sdp_of(headers, response.body()).unwrap_or_default();
             let fork = Text::from(&*tag);
-            common.tell(hub, SessionEvent::Answered { sdp, is_answer: false, fork });
+            common.tell(hub, SessionEvent::Answered { sdp, is_answer: false, fork, voicemail });
             return Next::Become(Box::new(State::Established(established)));
         }
         let to = opening.way.to(hub, now, &opening.dialog);
@@ -281,7 +282,7 @@ impl Outgoing {
         established.start_timer(common, hub, now, headers, true);
         let sdp = sdp_of(headers, response.body()).unwrap_or_default().filter(|_| !answered);
         let fork = Text::from(&*tag);
-        common.tell(hub, SessionEvent::Answered { sdp, is_answer: true, fork });
+        common.tell(hub, SessionEvent::Answered { sdp, is_answer: true, fork, voicemail });
         Next::Become(Box::new(State::Established(established)))
     }
 
