@@ -28,10 +28,8 @@ impl Path {
         let (route, acs) = match &target.address {
             Address::Person(person) => match config.person(person).map(|person| &person.reach) {
                 Some(Reach::Acs { resource, raw_id }) => (over_acs(raw_id), Some(resource.clone())),
-                // A browser is its person's telephone.
-                Some(Reach::Contact(_) | Reach::Register(_) | Reach::Browser) | None => {
-                    (PricedRoute::Phone, None)
-                }
+                Some(Reach::Browser) => (PricedRoute::Webrtc, None),
+                Some(Reach::Contact(_) | Reach::Register(_)) | None => (PricedRoute::Phone, None),
             },
             Address::Trunk { trunk, .. } | Address::Referred { trunk, .. } => {
                 (over_trunk(config.trunk(trunk).map(|trunk| trunk.dialect)), None)
@@ -45,7 +43,10 @@ impl Path {
     pub(super) fn of(config: &Config, incoming: &Incoming) -> Path {
         let (route, acs) = match &incoming.origin {
             Origin::Trunk(trunk) => (over_trunk(config.trunk(trunk).map(|trunk| trunk.dialect)), None),
-            Origin::Person(_) => (PricedRoute::Phone, None),
+            Origin::Person(person) => {
+                let browser = config.person(person).is_some_and(|known| known.reach == Reach::Browser);
+                (if browser { PricedRoute::Webrtc } else { PricedRoute::Phone }, None)
+            }
             Origin::Acs(resource) => {
                 // A number calls from a telephone, anything else is a client's name.
                 let phone = incoming.from.private || incoming.from.number.starts_with('+');
