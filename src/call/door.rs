@@ -93,6 +93,14 @@ pub enum Report {
     Leg(LegId, LegEvent),
     /// The leg's media is agreed, for the first time or anew.
     Agreed(LegId, Box<AgreedMedia>),
+    /// The telephone of one of our people wants another in its place. The door has said that it will be tried; what becomes
+    /// of it is told by [`LegAction::Refer`].
+    Refers {
+        /// The leg.
+        leg: LegId,
+        /// Whom, as it would be dialled.
+        to: String,
+    },
     /// By what the far end's support finds this leg.
     Correlated(LegId, Correlation),
     /// A trunk changed between reachable and not.

@@ -26,6 +26,7 @@ use super::flow::{ConnectionId, Destination, Peer};
 use super::header::Name;
 use super::identity;
 use super::leg::{Leg, end_of};
+use super::manners::Manners;
 use super::message::Request;
 use super::names::ask::Word;
 use super::names::met::Met;
@@ -556,7 +557,10 @@ impl Door {
             Origin::Trunk(trunk) => config.trunk(trunk),
             Origin::Person(_) | Origin::Acs(_) => None,
         };
-        let manners = self.manners(trunk, &Destination::from(incoming.peer), None);
+        let manners = match &origin {
+            Origin::Person(_) => Manners::of_our_people(),
+            Origin::Trunk(_) | Origin::Acs(_) => self.manners(trunk, &Destination::from(incoming.peer), None),
+        };
         let replaces = match self.replaced(&incoming.request, &origin, &manners) {
             Ok(replaces) => replaces,
             Err(refusal) => return self.refuse(now, incoming.session, &refusal),

@@ -13,7 +13,7 @@ use super::header::{Method, Name};
 use super::session::SessionTimers;
 use super::uri::Host;
 
-/// What a trunk may send that may transfer.
+/// What a peer may send that may transfer.
 const ALLOW_REFER: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, REFER, NOTIFY";
 
 /// The manners of a session. The default is plain RFC 3261 with PRACK.
@@ -69,6 +69,13 @@ impl Manners {
     pub fn referring() -> Manners {
         let supported = Some("100rel, timer, replaces");
         Manners { allow: ALLOW_REFER, supported, replaces: true, ..Manners::default() }
+    }
+
+    /// Those towards a telephone of our people: its button may transfer.
+    pub fn of_our_people() -> Arc<Manners> {
+        static OURS: LazyLock<Arc<Manners>> =
+            LazyLock::new(|| Arc::new(Manners { allow: ALLOW_REFER, ..Manners::default() }));
+        OURS.clone()
     }
 
     /// Whether the peer was told that it may send this.

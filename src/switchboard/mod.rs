@@ -21,6 +21,7 @@ mod doors;
 mod early;
 mod history;
 mod live;
+mod refer;
 mod screen;
 mod standby;
 #[cfg(test)]
@@ -252,6 +253,7 @@ impl Switchboard {
             Report::Leg(leg, event) => {
                 self.leg_event(now, leg, event);
             }
+            Report::Refers { leg, to } => self.refers(now, leg, &to),
             Report::Agreed(leg, media) => {
                 if let Some(call) = self.by_leg.get(&leg).copied() {
                     self.agreed(call, leg, &media);

@@ -5,6 +5,7 @@
 
 mod card;
 mod cost;
+mod refer;
 mod screen;
 mod teams;
 

@@ -20,18 +20,31 @@ use crate::sip::teams;
 use crate::sip::uri::Uri;
 
 impl Door {
-    /// The far end of a leg asks that a target take its place. Only a trunk may: its manners say so.
+    /// The far end of a leg asks that a target take its place: a trunk in its own words, a person as they would dial.
     pub(super) fn referred(&mut self, now: Instant, id: LegId, asked: &Asked) {
         let Some(leg) = self.legs.get(&id) else { return };
         let (session, trunk) = (leg.session, leg.trunk.clone());
         let uri = Uri::parse(asked.to.clone());
-        let (Some(trunk), Ok(uri)) = (trunk, uri) else {
-            // It was accepted, so it is told how it ended: the session reads URIs, and only trunks have these manners.
-            return self.tell_of_referral(now, id, session, 403);
+        let Ok(uri) = uri else {
+            // It was accepted, so it is told how it ended.
+            return self.tell_of_referral(now, id, session, 400);
         };
+        let Some(trunk) = trunk else { return self.person_refers(now, id, session, &uri) };
         let address = Address::Referred { trunk, by: id, to: Opaque(asked.packed()) };
         let target = Target { address, name: teams::target_name(&uri) };
         self.report(Report::Leg(id, LegEvent::Referred(target)));
+    }
+
+    /// A button of a telephone. Whose host the URI names does not matter: the number is dialled as its person would.
+    fn person_refers(&mut self, now: Instant, id: LegId, session: super::SessionId, uri: &Uri) {
+        if uri.headers().any(|(name, _)| name.eq_ignore_ascii_case("Replaces")) {
+            // To join two calls of the telephone's is not what we do; a consult is.
+            return self.tell_of_referral(now, id, session, 501);
+        }
+        match uri.user_unescaped().filter(|user| !user.is_empty()) {
+            Some(to) => self.report(Report::Refers { leg: id, to }),
+            None => self.tell_of_referral(now, id, session, 404),
+        }
     }
 
     /// Tells the one who asked what becomes of it.

@@ -92,7 +92,10 @@ impl Door {
         {
             headers.push((card.header().to_owned(), Bytes::from(line)));
         }
-        let manners = self.manners(way.over, &way.destination, Some(&caller.number));
+        let manners = match way.over {
+            Some(_) => self.manners(way.over, &way.destination, Some(&caller.number)),
+            None => Manners::of_our_people(),
+        };
         let mut leg = Leg::new(SessionId(0), self.random.bits(), way.codecs);
         leg.signalled_from = way.behind_nat.then_some(way.destination.remote.ip());
         leg.trunk = way.over.map(|trunk| trunk.id.clone());

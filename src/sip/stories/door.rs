@@ -1,5 +1,6 @@
 //! The door in virtual time: messages and orders in, messages and reports out. The peers speak by hand.
 
+mod refer;
 mod srtp;
 mod teams;
 
@@ -192,7 +193,10 @@ impl House {
             match report {
                 Report::Leg(_, event) => events.push(event),
                 Report::Agreed(_, media) => agreed.push(*media),
-                Report::Incoming(_) | Report::Trunk { .. } | Report::Correlated(..) => {}
+                Report::Incoming(_)
+                | Report::Trunk { .. }
+                | Report::Refers { .. }
+                | Report::Correlated(..) => {}
             }
         }
         (events, agreed)
