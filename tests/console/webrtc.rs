@@ -112,6 +112,25 @@ async fn an_agent_calls_out_and_declines() -> Outcome {
     let ear = stage.bob.phone.ear().await?;
     judge("Bob's", ear.listen(PACKETS).await?.level_of(WENDY_HZ), true);
     in_browser(&wendy, "Wendy's", &[(stage.bob.hz, true)]).await?;
+
+    // Her network changes: new credentials on both sides, and the call goes on.
+    let phone = "const done = arguments[0];
+        import(document.querySelector('script[type=module]').src.replace('main.js', 'phone.js'))
+          .then(({ phone }) => { window.phone = phone; done(true); });";
+    wendy.run_async(phone).await?;
+    let theirs = "phone.line.peer.remoteDescription.sdp.match(/ice-ufrag:(\\S+)/)[1]";
+    let before =
+        wendy.run(&format!("const now = {theirs}; dispatchEvent(new Event('online')); return now")).await?;
+    wendy
+        .until(
+            "new credentials",
+            &format!("{theirs} !== {before} && phone.line.peer.iceConnectionState !== 'failed'"),
+        )
+        .await?;
+    let ear = stage.bob.phone.ear().await?;
+    judge("Bob's", ear.listen(PACKETS).await?.level_of(WENDY_HZ), true);
+    in_browser(&wendy, "Wendy's", &[(stage.bob.hz, true)]).await?;
+    assert_eq!(wendy.run("return document.querySelectorAll('.note.bad').length").await?, 0);
     wendy.click("section.phone button.danger").await?;
     stage.bob.phone.over().await?;
     stage.until_no_call().await?;
