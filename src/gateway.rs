@@ -3,6 +3,7 @@
 mod certificates;
 mod prerequisites;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -492,6 +493,16 @@ pub fn music(config: &Config, beside: &Path) -> Result<Music, GatewayError> {
     }
 }
 
+/// The further recordings of a configuration whose file lies in `beside`.
+fn prompts(config: &Config, beside: &Path) -> Result<HashMap<Arc<str>, Music>, GatewayError> {
+    let read = |(name, path): (&Arc<str>, &PathBuf)| {
+        let path = beside.join(path);
+        let music = Music::from_wav(&path).map_err(|source| GatewayError::Music { path, source })?;
+        Ok((name.clone(), music))
+    };
+    config.media.prompts.iter().map(read).collect()
+}
+
 fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, GatewayError> {
     let media = &config.media;
     let music = music(config, beside)?;
@@ -506,6 +517,7 @@ fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, Gateway
             sbc_config::RingbackTone::Eu => RingbackTone::Eu,
         },
         music,
+        prompts: prompts(config, beside)?,
         behind_max: media.jitter_max,
         opus: Tuning {
             bitrate: media.opus_kbps * 1000,

@@ -184,6 +184,42 @@ impl HoldMusic {
     }
 }
 
+/// What tells a held party that the line is alive: a soft tone of [`HOLD_TONE_MS`] every [`HOLD_TONE_EVERY_MS`].
+#[derive(Debug, Clone)]
+pub struct HoldTone {
+    sine: Sine,
+    at: usize,
+    on: usize,
+    period: usize,
+}
+
+/// How long the tone on hold sounds.
+pub const HOLD_TONE_MS: u32 = 400;
+
+/// How often.
+pub const HOLD_TONE_EVERY_MS: u32 = 5_000;
+
+impl HoldTone {
+    /// Begins with the tone.
+    pub fn new(rate: SampleRate) -> Self {
+        let (on, period) = (rate.samples_in_ms(HOLD_TONE_MS), rate.samples_in_ms(HOLD_TONE_EVERY_MS));
+        Self { sine: Sine::new(rate, 440.0, -24.0), at: 0, on, period }
+    }
+}
+
+impl Generator for HoldTone {
+    fn fill(&mut self, out: &mut [i16]) {
+        self.sine.fill(out);
+        for sample in out {
+            // Up and down within a sixteenth of its time, so that it does not click.
+            let edge = (self.on / 16).max(1);
+            let near = self.at.min(self.on.saturating_sub(self.at));
+            *sample = (f32::from(*sample) * (near as f32 / edge as f32).min(1.0)).round() as i16;
+            self.at = (self.at + 1) % self.period.max(1);
+        }
+    }
+}
+
 /// A recording, for all who play it at once.
 #[derive(Debug, Clone)]
 pub struct Recording {

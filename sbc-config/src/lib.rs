@@ -88,7 +88,7 @@ pub use ipnet::IpNet;
 pub use microsoft::{NotACode, RESULT_CODES, ResultCode, explain};
 pub use number::{Dialled, E164, MAX_DIALLED_BYTES, MAX_E164_DIGITS, MIN_E164_DIGITS, NumberError};
 pub use numbering::{Direction, NumberPattern, NumberRule};
-pub use people::{Credentials, Password, Person, PersonRole, Reach, Team, Tenant};
+pub use people::{Credentials, HoldMedia, NotHoldMedia, Password, Person, PersonRole, Reach, Team, Tenant};
 pub use price::{Amount, NotAnAmount, Price, PricedRoute, price_of};
 pub use profile::{Profile, UnknownProfile};
 pub use route::{Fallback, Match, Route, RouteTable, Strategy, Target};
@@ -169,6 +169,12 @@ impl Config {
     #[must_use]
     pub fn tenant(&self, id: &TenantId) -> Option<&Tenant> {
         self.tenants.iter().find(|tenant| tenant.id == *id)
+    }
+
+    /// Whether there is what a held party would hear.
+    #[must_use]
+    pub fn can_hold_with(&self, media: &HoldMedia) -> bool {
+        !matches!(media, HoldMedia::Prompt(name) if !self.media.prompts.contains_key(name))
     }
 
     /// The person of this id.

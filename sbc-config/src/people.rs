@@ -17,6 +17,43 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its name for people to read.
     pub name: Arc<str>,
+    /// What its held parties hear, unless a request says otherwise.
+    pub hold_media: HoldMedia,
+}
+
+/// What a held party hears.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HoldMedia {
+    /// The music of `[media]`.
+    #[default]
+    Music,
+    /// A soft tone now and then: the line is alive, and nobody has to like it.
+    Tone,
+    /// Nothing.
+    Silence,
+    /// A recording of `[media] prompts`, by its name.
+    Prompt(Arc<str>),
+}
+
+/// The text is none of the words for what a held party hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this is not music, tone, silence or prompt:NAME")]
+pub struct NotHoldMedia;
+
+impl std::str::FromStr for HoldMedia {
+    type Err = NotHoldMedia;
+
+    fn from_str(text: &str) -> Result<HoldMedia, NotHoldMedia> {
+        match text {
+            "music" => Ok(HoldMedia::Music),
+            "tone" => Ok(HoldMedia::Tone),
+            "silence" => Ok(HoldMedia::Silence),
+            _ => match text.strip_prefix("prompt:") {
+                Some(name) if !name.is_empty() => Ok(HoldMedia::Prompt(name.into())),
+                _ => Err(NotHoldMedia),
+            },
+        }
+    }
 }
 
 /// `[[team]]`

@@ -47,6 +47,7 @@ impl Config {
             media.opus_complexity => "media.opus_complexity"
             media.timeout => "media.timeout_s"
             media.music_on_hold => "media.music_on_hold"
+            media.prompts => "media.prompts"
             media.ringback => "media.ringback"
             media.jitter_max => "media.jitter_ms_max"
             api.listen => "api.listen"

@@ -144,6 +144,8 @@ pub struct Media {
     pub timeout: Duration,
     /// A WAV file of 8 or 16 kHz, relative to the configuration file's directory; `None` is the built-in melody.
     pub music_on_hold: Option<PathBuf>,
+    /// Further recordings that held parties may hear, by name.
+    pub prompts: BTreeMap<Arc<str>, PathBuf>,
     /// The ringing tone that callers hear where the gateway makes it.
     pub ringback: RingbackTone,
     /// The most delay a jitter buffer may build up.

@@ -60,8 +60,16 @@ fn the_defaults_in_the_comments_are_the_defaults() {
         .contains(&section);
         let default =
             line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with("with"));
-        let not_a_default =
-            ["advertised", "user_agent", "shards", "music_on_hold", "password comes", "servers", "overrides"];
+        let not_a_default = [
+            "advertised",
+            "user_agent",
+            "shards",
+            "music_on_hold",
+            "prompts",
+            "password comes",
+            "servers",
+            "overrides",
+        ];
         let default = default.filter(|rest| !not_a_default.iter().any(|word| rest.starts_with(word)));
         text.push_str(default.filter(|_| settings).unwrap_or(line));
         text.push('\n');

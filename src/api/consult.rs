@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use sbc_config::{HoldMedia, NotHoldMedia};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -44,6 +45,10 @@ pub(super) struct NewConsult {
     /// How long each is rung, in seconds.
     #[schema(nullable = false, minimum = 1, maximum = 120)]
     pub ring_s: Option<u16>,
+    /// What the customer hears meanwhile: `music`, `tone`, `silence`, or `prompt:NAME` of a recording that the configuration
+    /// names. The tenant's when absent.
+    #[schema(nullable = false)]
+    pub hold_media: Option<String>,
     /// What the expert is told of the matter before they answer.
     #[schema(nullable = false)]
     pub card: Option<NewCard>,
@@ -138,6 +143,7 @@ pub(super) async fn begin(
         trunk: new.trunk.as_deref().map(|trunk| named("trunk", trunk)).transpose()?,
         ring,
         card: card::read(new.card),
+        hold_media: new.hold_media.as_deref().map(hold_media).transpose()?,
     });
     match state.ask(&caller, request).await? {
         Answer::Consult(view) => {
@@ -147,6 +153,11 @@ pub(super) async fn begin(
         }
         other => Err(state.puzzled(&other)),
     }
+}
+
+fn hold_media(text: &str) -> Result<HoldMedia, Problem> {
+    let wrong = |error: NotHoldMedia| Problem::invalid("body_invalid", format!("`hold_media`: {error}"));
+    text.parse().map_err(wrong)
 }
 
 /// Look at one consult.

@@ -26,6 +26,7 @@ mod shard;
 mod stories;
 mod wire;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -33,6 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sbc_config::HoldMedia;
 use sidetone_media::answer::Heard;
 use sidetone_media::codec::opus::Tuning;
 use sidetone_media::frame::SampleRate;
@@ -70,6 +72,8 @@ pub struct BridgeConfig {
     pub ringback: RingbackTone,
     /// What held parties hear.
     pub music: Music,
+    /// What they may hear instead, by name.
+    pub prompts: HashMap<Arc<str>, Music>,
     /// How far an ear may fall behind a mouth.
     pub behind_max: Duration,
     /// How our Opus is made.
@@ -83,6 +87,10 @@ pub enum Music {
     BuiltIn,
     /// A recording, over and over.
     Recording(Recording),
+    /// A soft tone now and then.
+    Tone,
+    /// Nothing.
+    Silence,
 }
 
 /// The longest recording: ten minutes at 16 kHz are 19 MB, and nobody should wait longer.
@@ -251,6 +259,7 @@ pub struct Bridge {
     ports: Ports,
     wires: Wires,
     advertised: IpAddr,
+    prompts: Arc<HashMap<Arc<str>, Music>>,
 }
 
 impl Bridge {
@@ -273,7 +282,8 @@ impl Bridge {
                 Shard::start(number, house.clone(), events.clone(), seed).map_err(StartError::Thread)
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(Bridge { shards: shards.into(), ports, wires: Wires::default(), advertised: config.advertised })
+        let (wires, prompts) = (Wires::default(), Arc::new(config.prompts));
+        Ok(Bridge { shards: shards.into(), ports, wires, advertised: config.advertised, prompts })
     }
 
     /// Lets the media threads see what was asked of them since the last time. Whoever gives orders
@@ -342,6 +352,18 @@ impl Bridge {
     /// Sends a digit to a leg, as telephone-events.
     pub fn send_digit(&self, call: CallId, leg: LegId, digit: char) {
         self.shard(call).queue(Command::Digit { call, leg, digit });
+    }
+
+    /// What those of a call hear who are held from now on. Whoever is held already goes on hearing what they hear.
+    pub fn hold_with(&self, call: CallId, media: &HoldMedia) {
+        let music = match media {
+            HoldMedia::Music => None,
+            HoldMedia::Tone => Some(Music::Tone),
+            HoldMedia::Silence => Some(Music::Silence),
+            // One that is new in the file is there after a restart, and until then the music is.
+            HoldMedia::Prompt(name) => self.prompts.get(name).cloned(),
+        };
+        self.shard(call).queue(Command::HoldWith { call, music });
     }
 
     /// Listens to a leg that has just answered, for a machine.

@@ -28,7 +28,7 @@ use crate::call::{CallId, Hearing, LegId};
 use super::ports::PortPair;
 use super::room::{Entering, House, Listen, Moving, Room, SEALED_REPORT_BYTES, Wire};
 use super::wire::WireEnd;
-use super::{AudioReport, BridgeEvent};
+use super::{AudioReport, BridgeEvent, Music};
 
 /// Ready sockets taken in one wake-up.
 const READY_MAX: usize = 256;
@@ -49,6 +49,7 @@ pub(super) enum Command {
     Agree { call: CallId, leg: LegId, agreed: Box<AgreedMedia>, consume_digits: bool },
     Hearing { call: CallId, generation: u64, hearing: Hearing },
     Digit { call: CallId, leg: LegId, digit: char },
+    HoldWith { call: CallId, music: Option<Music> },
     Listen { call: CallId, leg: LegId, how: Listen },
     Close { call: CallId, leg: LegId },
     CloseCall { call: CallId },
@@ -340,6 +341,7 @@ impl Shard {
             Command::Digit { call, leg, digit } => {
                 self.with_leg(now, call, leg, |room, slot, _, _| room.send_digit(now, slot, digit));
             }
+            Command::HoldWith { call, music } => self.entry(call).room.hold_with(music),
             Command::Listen { call, leg, how } => {
                 self.with_leg(now, call, leg, |room, slot, _, _| room.listen(now, slot, how));
             }

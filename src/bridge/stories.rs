@@ -20,6 +20,7 @@ use super::room::{Entering, House, Room, Wire};
 use super::{BridgeEvent, Music, PlanKind};
 
 mod delay;
+mod holding;
 mod listening;
 
 const CUSTOMER: usize = 0;

@@ -136,6 +136,7 @@ impl Switchboard {
         if self.config.load().voicemail.on_voicemail == OnVoicemail::Rollback {
             live.call.screen_targets();
         }
+        self.hold_as_usual(&live);
         let id = live.id;
         let first = live.legs.first().map(|leg| (leg.id, leg.trunk.clone()));
         metrics::counter!(names::CALLS_STARTED, "direction" => live.direction.label()).increment(1);
@@ -146,6 +147,14 @@ impl Switchboard {
             let _has_room = self.take_channel(id, leg, &trunk);
         }
         self.carry_out(now, id);
+    }
+
+    /// What held parties of a call hear when nobody has said anything else.
+    pub(super) fn hold_as_usual(&self, live: &Live) {
+        let config = self.config.load();
+        if let Some(tenant) = config.tenant(&live.tenant) {
+            self.bridge.hold_with(live.id, &tenant.hold_media);
+        }
     }
 
     fn over_limit(

@@ -36,6 +36,16 @@ impl Switchboard {
             }
             _ => wanted.by,
         };
+        if wanted.hold_media.as_ref().is_some_and(|media| !config.can_hold_with(media)) {
+            return Err(Refusal::Invalid {
+                code: "no_such_prompt",
+                detail: "`hold_media` names no recording of [media] prompts".into(),
+            });
+        }
+        let running = self.calls.get(&call).is_some_and(|live| live.call.consult().is_some());
+        if let (Some(media), false) = (&wanted.hold_media, running) {
+            self.bridge.hold_with(call, media);
+        }
         let card = card::drawn(&config, &tenant, wanted.card.as_ref())?;
         let id = ConsultId(random());
         self.by_consult.insert(id, call);
@@ -43,6 +53,9 @@ impl Switchboard {
         let done = self.command(now, call, Command::Consult(AskExpert { id, by, ways }));
         if let (Err(_), Some(live), Some(before)) = (&done, self.calls.get_mut(&call), before) {
             live.consult_card = before; // that of the consult that goes on
+        }
+        if let (Err(_), false, Some(live)) = (&done, running, self.calls.get(&call)) {
+            self.hold_as_usual(live);
         }
         self.settle_consult(who, &tenant, id, "consult", done)?;
         self.view_of_consult(id).map(Answer::Consult).ok_or_else(|| Refusal::Conflict {

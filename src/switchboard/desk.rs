@@ -5,7 +5,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use sbc_config::{PersonId, TenantId, TrunkId};
+use sbc_config::{HoldMedia, PersonId, TenantId, TrunkId};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -139,6 +139,8 @@ pub struct ConsultRequest {
     pub ring: Duration,
     /// What the expert is told of the matter.
     pub card: Option<Matter>,
+    /// What the customer hears meanwhile; the tenant's when absent.
+    pub hold_media: Option<HoldMedia>,
 }
 
 /// The most targets one consult may try: the customer waits meanwhile.

@@ -5,6 +5,7 @@
 
 mod card;
 mod cost;
+mod hold_media;
 mod refer;
 mod screen;
 mod teams;
@@ -191,6 +192,7 @@ impl House {
                 media_timeout: Duration::from_secs(3600),
                 ringback: RingbackTone::Us,
                 music: Music::BuiltIn,
+                prompts: HashMap::new(),
                 behind_max: Duration::from_millis(200),
                 opus: sidetone_media::codec::opus::Tuning::DEFAULT,
             },

@@ -52,6 +52,9 @@ impl Switchboard {
         if let Some(live) = self.calls.get_mut(&id) {
             live.remember(event);
         }
+        if let (CallEvent::ConsultOver { .. }, Some(live)) = (event, self.calls.get(&id)) {
+            self.hold_as_usual(live);
+        }
         self.tell_card(id, event);
         match event {
             CallEvent::Bridged => self.followers_join(now, id),

@@ -1,5 +1,6 @@
 //! Reads `[server]`, `[sip]`, `[media]`, `[api]`, `[limits]` and `[supervision]`.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ const ROLES: &[(&str, SupervisionRole)] = &[
     ("barge", SupervisionRole::Barge),
     ("takeover", SupervisionRole::Takeover),
 ];
+
+/// Recordings besides the music: each may be ten minutes, which stay in memory.
+const MAX_PROMPTS: usize = 32;
 
 pub(super) fn server(section: &Section<'_>, source: &dyn SecretSource) -> Server {
     let server = Server {
@@ -217,6 +221,7 @@ pub(super) fn media(section: &Section<'_>, sip: &Sip) -> Media {
         opus_complexity: section.number("opus_complexity", 0..=10, 5),
         timeout: section.seconds("timeout_s", 5..=3_600, 30),
         music_on_hold: section.field("music_on_hold").and_then(|field| field.text()).map(PathBuf::from),
+        prompts: prompts(section),
         ringback: section.choice(
             "ringback",
             &[("us", RingbackTone::Us), ("eu", RingbackTone::Eu)],
@@ -226,6 +231,15 @@ pub(super) fn media(section: &Section<'_>, sip: &Sip) -> Media {
     };
     section.finish();
     media
+}
+
+/// Recordings by name.
+fn prompts(section: &Section<'_>) -> BTreeMap<Arc<str>, PathBuf> {
+    let Some(table) = section.field("prompts").and_then(|field| field.section()) else {
+        return BTreeMap::new();
+    };
+    let entries = table.entries(MAX_PROMPTS).into_iter();
+    entries.filter_map(|(name, field)| Some((name.into(), PathBuf::from(field.text()?)))).collect()
 }
 
 /// A list of hashes, best first.

@@ -98,7 +98,7 @@ fn read<'a>(
     let mut ids = Unique::new(report);
     let certificates = each(report, &top, "certificate", |section| secure::certificate(section, &mut ids));
     let mut ids = Unique::new(report);
-    let tenants = each(report, &top, "tenant", |section| tenant::tenant(section, &mut ids));
+    let tenants = each(report, &top, "tenant", |section| tenant::tenant(section, &media, &mut ids));
     let mut ids = Unique::new(report);
     let teams = each(report, &top, "team", |section| tenant::team(section, &names, &mut ids));
     let mut reader = person::People::new(report);

@@ -1,11 +1,12 @@
 //! Reads `[[tenant]]` and `[[team]]`, and what every section of a tenant has: an id and teams.
 
 use super::names::Names;
-use super::table::{Field, Section};
+use super::table::{Field, Section, shown};
 use super::unique::Unique;
 use crate::finding::Code;
 use crate::id::{IdError, TeamId, TenantId};
-use crate::people::{Team, Tenant};
+use crate::people::{HoldMedia, Team, Tenant};
+use crate::settings::Media;
 
 /// Teams of one person, or of one token's scope.
 const MAX_TEAMS: usize = 64;
@@ -24,11 +25,25 @@ pub(super) fn id<'a, T>(
     Some(id)
 }
 
-pub(super) fn tenant<'a>(section: &Section<'a>, ids: &mut Unique<'a, String>) -> Option<Tenant> {
+pub(super) fn tenant<'a>(
+    section: &Section<'a>,
+    media: &Media,
+    ids: &mut Unique<'a, String>,
+) -> Option<Tenant> {
     let id = id(section, ids, TenantId::new);
     let name = section.name("name", id.as_ref().map_or("", TenantId::as_str));
+    let field = section.field("hold_media");
+    let remedy = "write \"music\", \"tone\", \"silence\" or \"prompt:NAME\"";
+    let hold_media =
+        field.as_ref().map(|field| field.parsed(Code::BadValue, remedy, str::parse::<HoldMedia>));
+    if let (Some(field), Some(Some(HoldMedia::Prompt(name)))) = (&field, &hold_media)
+        && !media.prompts.contains_key(name)
+    {
+        let message = format!("there is no prompt `{}`", shown(name));
+        field.fail(Code::UnknownReference, message, "name its file in [media] prompts");
+    }
     section.finish();
-    Some(Tenant { id: id?, name })
+    Some(Tenant { id: id?, name, hold_media: hold_media.unwrap_or(Some(HoldMedia::Music))? })
 }
 
 pub(super) fn team<'a>(

@@ -84,13 +84,27 @@ pub(super) struct Room {
     legs: Vec<Option<Box<Leg>>>,
     hearing: Hearing,
     generation: u64,
+    /// What is heard on hold in place of the house's music.
+    music: Option<Music>,
     /// An ear mixes or digits are being sent: there are times to keep.
     has_timers: bool,
 }
 
 impl Room {
     pub(super) fn new(call: CallId) -> Room {
-        Room { call, legs: Vec::new(), hearing: Hearing::default(), generation: 0, has_timers: false }
+        Room {
+            call,
+            legs: Vec::new(),
+            hearing: Hearing::default(),
+            generation: 0,
+            music: None,
+            has_timers: false,
+        }
+    }
+
+    /// What those hear who are held from now on; the house's music where nothing is said.
+    pub(super) fn hold_with(&mut self, music: Option<Music>) {
+        self.music = music;
     }
 
     pub(super) fn is_empty(&self) -> bool {

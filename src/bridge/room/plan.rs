@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sidetone_media::frame::SampleRate;
 use sidetone_media::mix::{Generator, Mix, Mouth, Tap};
-use sidetone_media::tone::{HoldMusic, Loop, Ringback};
+use sidetone_media::tone::{HoldMusic, HoldTone, Loop, Ringback};
 
 use crate::call::door::AgreedMedia;
 use crate::call::hearing::Hears;
@@ -173,7 +173,7 @@ impl Room {
         }
         if mixing.playing != playing {
             mixing.playing = playing;
-            mixing.mix.play(generator(playing, house, agreed.codec.sample_rate()));
+            mixing.mix.play(generator(playing, house, self.music.as_ref(), agreed.codec.sample_rate()));
         }
     }
 
@@ -238,13 +238,20 @@ impl Room {
     }
 }
 
-fn generator(playing: Playing, house: &House, rate: SampleRate) -> Option<Box<dyn Generator>> {
+fn generator(
+    playing: Playing,
+    house: &House,
+    music: Option<&Music>,
+    rate: SampleRate,
+) -> Option<Box<dyn Generator>> {
     match playing {
         Playing::Nothing | Playing::Quiet => None,
         Playing::Ringback => Some(Box::new(Ringback::new(rate, house.ringback))),
-        Playing::Music => Some(match &house.music {
-            Music::BuiltIn => Box::new(HoldMusic::new(rate)),
-            Music::Recording(recording) => Box::new(Loop::new(rate, recording)),
-        }),
+        Playing::Music => match music.unwrap_or(&house.music) {
+            Music::BuiltIn => Some(Box::new(HoldMusic::new(rate))),
+            Music::Recording(recording) => Some(Box::new(Loop::new(rate, recording))),
+            Music::Tone => Some(Box::new(HoldTone::new(rate))),
+            Music::Silence => None,
+        },
     }
 }

@@ -37,6 +37,7 @@ impl House {
             trunk: None,
             ring: Duration::from_secs(20),
             card,
+            hold_media: None,
         };
         self.asked(&software("acme"), Request::Consult(request))
     }

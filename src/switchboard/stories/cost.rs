@@ -24,6 +24,7 @@ async fn a_record_has_the_ways_to_the_expert_and_the_price_of_each_leg() {
         trunk: None,
         ring: Duration::from_secs(20),
         card: None,
+        hold_media: None,
     };
     house.asked(&software("acme"), Request::Consult(request)).unwrap();
     let bob = house.obey()[0].0;

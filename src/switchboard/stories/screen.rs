@@ -125,6 +125,7 @@ async fn a_consult_is_marked_and_goes_on() {
         trunk: None,
         ring: Duration::from_secs(20),
         card: None,
+        hold_media: None,
     };
     house.asked(&software("acme"), Request::Consult(request)).unwrap();
     let bob = house.obey()[0].0;
