@@ -46,6 +46,37 @@ fn a_customer_and_an_agent_on_softphones_hear_each_other() {
 }
 
 #[test]
+fn an_agents_transfer_button_gives_the_customer_to_another() {
+    if program("baresip", "baresip-core").is_none() {
+        return;
+    }
+    let house = House::new()
+        .person_registers("alice", "agent")
+        .person_registers("bob", "agent")
+        .person_registers("sam", "supervisor")
+        .person_registers("carol", "customer")
+        .number("main", NUMBER, &["alice"], "")
+        .number("second", SECOND_NUMBER, &["bob"], "");
+    let gateway = Gateway::start(&house);
+    let rest = gateway.holdings();
+    let alice = Baresip::register("alice", ALICE_HZ, gateway.sip, WhenCalled::Answers);
+    let bob = Baresip::register("bob", BOB_HZ, gateway.sip, WhenCalled::Answers);
+    let carol = Baresip::register("carol", CAROL_HZ, gateway.sip, WhenCalled::Rings);
+    carol.dial(NUMBER);
+    carol.wait_until_talking();
+    alice.wait_until_talking();
+
+    alice.transfer(&format!("sip:{SECOND_NUMBER}@{}", gateway.sip));
+    bob.wait_until_talking();
+    alice.wait_until_silent();
+    let at_carol = carol.listen(2);
+    assert!((at_carol.level(BOB_HZ) - VOICE_DBFS).abs() < AS_SPOKEN_DB, "{}", at_carol.level(BOB_HZ));
+    carol.hang_up();
+    bob.wait_until_silent();
+    gateway.comes_to_rest(rest);
+}
+
+#[test]
 fn softphones_with_srtp_over_tls_call_and_are_called_and_talk_to_one_in_clear() {
     if program("baresip", "baresip-core").is_none() {
         return;

@@ -133,6 +133,11 @@ impl Baresip {
         self.tell("sndcode", &key.to_string());
     }
 
+    /// Presses the button that gives the call to another (REFER).
+    pub(crate) fn transfer(&self, to: &str) {
+        self.tell("transfer", to);
+    }
+
     /// Hangs up.
     pub(crate) fn hang_up(&self) {
         self.tell("hangup", "");
