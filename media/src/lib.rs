@@ -16,12 +16,13 @@
 //! [`frame`] and [`time`] are the vocabulary. [`stream`] reads, counts and numbers packets. [`codec`]
 //! turns octets to PCM and back. [`mix`] decides *when* a packet is played and to whom, and sums it
 //! for each ear. [`srtp`] opens and seals them on the way. [`resample`] joins the two rates, [`resample24`] a third
-//! from outside, [`tone`] makes and measures sound, [`answer`] listens for machines.
+//! from outside, [`tone`] makes and measures sound, [`answer`] listens for machines, [`mos`] says how a line sounds.
 
 pub mod answer;
 pub mod codec;
 pub mod frame;
 pub mod mix;
+pub mod mos;
 pub mod resample;
 pub mod resample24;
 pub mod srtp;

@@ -172,6 +172,15 @@ pub enum BridgeEvent {
         /// Which table.
         generation: u64,
     },
+    /// A leg sounds clearly worse, or better again, than was told last.
+    Quality {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// What it has been like so far; its `mos` is that of the last seconds alone.
+        quality: LegQuality,
+    },
     /// A leg's media is closed, its ports are free.
     Closed {
         /// The call.

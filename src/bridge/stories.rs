@@ -22,6 +22,7 @@ use super::{BridgeEvent, Music, PlanKind};
 mod delay;
 mod holding;
 mod listening;
+mod sounding;
 
 const CUSTOMER: usize = 0;
 const AGENT: usize = 1;

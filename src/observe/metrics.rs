@@ -31,6 +31,14 @@ pub const SUPERVISIONS_LIVE: &str = "sidetone_supervisions_live";
 pub const MEDIA_LEGS: &str = "sidetone_media_legs";
 /// Protected packets that were not opened. Label `reason`.
 pub const SRTP_REFUSED: &str = "sidetone_media_srtp_refused_total";
+/// How ended legs sounded here, as mean opinion scores.
+pub const LEG_MOS: &str = "sidetone_leg_mos";
+/// Share of packets that ended legs lost on the way to us.
+pub const LEG_LOSS: &str = "sidetone_leg_loss_ratio";
+/// Jitter of ended legs.
+pub const LEG_JITTER_SECONDS: &str = "sidetone_leg_jitter_seconds";
+/// Round trip of ended legs.
+pub const LEG_ROUND_TRIP_SECONDS: &str = "sidetone_leg_round_trip_seconds";
 /// Events of the media threads that nobody took in time.
 pub const MEDIA_EVENTS_LOST: &str = "sidetone_media_events_lost_total";
 /// Requests answered. Labels `method`, `route`, `status`.
@@ -74,6 +82,12 @@ pub const SECRET_EXPIRES: &str = "sidetone_integration_secret_expires_timestamp_
 const BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// Mean opinions: 4.3 satisfies, 3.6 does not, below 2.6 nobody stays (G.107 annex B).
+const OPINIONS: &[f64] = &[1.5, 2.0, 2.58, 3.1, 3.6, 4.03, 4.34];
+
+/// Shares of lost packets: concealment hides a hundredth, a twentieth is heard.
+const LOSSES: &[f64] = &[0.0, 0.001, 0.003, 0.01, 0.03, 0.05, 0.1, 0.3];
+
 /// Installs the recorder for the process, once, and returns the handle that renders it. Whoever
 /// holds the handle calls its `run_upkeep` now and then; [`crate::api::serve`] does.
 ///
@@ -87,6 +101,8 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?
+        .set_buckets_for_metric(Matcher::Full(LEG_MOS.into()), OPINIONS)?
+        .set_buckets_for_metric(Matcher::Full(LEG_LOSS.into()), LOSSES)?
         .install_recorder()?;
     describe();
     Ok(installed.insert(handle).clone())
@@ -105,6 +121,10 @@ fn describe() {
     gauge!(SUPERVISIONS_LIVE, "Supervisors now on the line");
     gauge!(MEDIA_LEGS, "Legs with media open, by media thread");
     counter!(SRTP_REFUSED, "Protected media packets that were not opened, by reason");
+    histogram!(LEG_MOS, "Mean opinion score of ended legs, estimated from loss, jitter and round trip");
+    histogram!(LEG_LOSS, "Share of packets lost on the way to us, of ended legs");
+    histogram!(LEG_JITTER_SECONDS, Unit::Seconds, "Jitter of arrival, of ended legs");
+    histogram!(LEG_ROUND_TRIP_SECONDS, Unit::Seconds, "Round trip, of ended legs whose far end reports");
     counter!(MEDIA_EVENTS_LOST, "Events of the media threads that nobody took in time");
     counter!(API_REQUESTS, "API requests answered, by method, route and status");
     histogram!(API_SECONDS, Unit::Seconds, "Time to the head of the API's response, by route");

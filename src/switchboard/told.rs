@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::{Instant, SystemTime};
 
-use sbc_config::{PersonId, TenantId, TrunkId};
+use sbc_config::{Config, PersonId, TenantId, TrunkId};
 use serde_json::{Value, json};
 use sidetone_media::codec::Codec;
 
@@ -234,6 +234,13 @@ impl Switchboard {
         });
     }
 
+    /// A leg of a live call sounds worse, or better again.
+    pub(super) fn sounds(&mut self, call: CallId, leg: LegId, quality: &LegQuality) {
+        let config = self.config.load_full();
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        self.journal.event(quality_event(live, &config, leg, quality, false));
+    }
+
     /// Media figures of a leg whose media is closed. The last of an ended call completes its record.
     pub(super) fn quality(&mut self, call: CallId, leg: LegId, quality: LegQuality) {
         let config = self.config.load_full();
@@ -244,18 +251,8 @@ impl Switchboard {
                 None => return,
             },
         };
-        let mut audience = live.audience(&config);
-        if live.leg_mut(leg).is_some_and(|known| known.role == "supervisor") {
-            audience.people.clear();
-        }
-        self.journal.event(Event {
-            kind: "leg.quality",
-            tenant: live.tenant.clone(),
-            call: Some(call),
-            audience,
-            at: SystemTime::now(),
-            data: quality_data(leg, &quality),
-        });
+        measure(&quality);
+        self.journal.event(quality_event(live, &config, leg, &quality, true));
         if let Some(known) = live.leg_mut(leg) {
             known.quality = Some(quality);
         }
@@ -481,10 +478,35 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
     }
 }
 
-fn quality_data(leg: LegId, quality: &LegQuality) -> Value {
+/// Media figures of a leg as an event. Nobody but supervisors is told of a supervisor's.
+fn quality_event(live: &mut Live, config: &Config, leg: LegId, quality: &LegQuality, over: bool) -> Event {
+    let mut audience = live.audience(config);
+    if live.leg_mut(leg).is_some_and(|known| known.role == "supervisor") {
+        audience.people.clear();
+    }
     let mut data = quality_fields(quality);
     data["leg"] = json!(leg);
-    data
+    data["final"] = json!(over);
+    Event {
+        kind: "leg.quality",
+        tenant: live.tenant.clone(),
+        call: Some(live.id),
+        audience,
+        at: SystemTime::now(),
+        data,
+    }
+}
+
+/// Counts an ended leg's figures.
+fn measure(quality: &LegQuality) {
+    let Some(mos) = quality.mos else { return };
+    metrics::histogram!(names::LEG_MOS).record(f64::from(mos));
+    let sent = quality.packets_received + quality.lost;
+    metrics::histogram!(names::LEG_LOSS).record(quality.lost as f64 / sent.max(1) as f64);
+    metrics::histogram!(names::LEG_JITTER_SECONDS).record(f64::from(quality.jitter_ms) / 1000.0);
+    if let Some(round_trip_ms) = quality.round_trip_ms {
+        metrics::histogram!(names::LEG_ROUND_TRIP_SECONDS).record(f64::from(round_trip_ms) / 1000.0);
+    }
 }
 
 fn quality_fields(quality: &LegQuality) -> Value {
@@ -501,6 +523,8 @@ fn quality_fields(quality: &LegQuality) -> Value {
         "remote_lost": quality.remote_lost,
         "remote_jitter_ms": quality.remote_jitter_ms,
         "concealed_ms": quality.concealed_ms,
+        "mos": quality.mos,
+        "remote_mos": quality.remote_mos,
     })
 }
 

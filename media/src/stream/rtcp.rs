@@ -25,6 +25,7 @@ use rtc_rtcp::source_description::{
 use super::line::SendLine;
 use super::receive::{Receive, ReportBlock};
 use super::rtp::MAX_PACKET_BYTES;
+use crate::mos;
 
 /// The longest CNAME sent; the length field of the item has eight bits (RFC 3550 section 6.5).
 pub const MAX_CNAME_BYTES: usize = 255;
@@ -35,6 +36,9 @@ pub const MAX_REPORT_BYTES: usize = 336;
 /// Mean time between reports. RFC 3550 section 6.2 has it as the least for any session; with two
 /// members the share of bandwidth would allow more, and more would say nothing new.
 pub const MEAN_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How much sound a packet holds, which must be spoken before it can be sent: nearly everybody's.
+const PACKET_MS: f32 = 20.0;
 
 /// A round trip longer than this is a clock that was set, or a lie.
 const MAX_ROUND_TRIP: Duration = Duration::from_secs(10);
@@ -129,12 +133,55 @@ pub struct Quality {
     pub remote_jitter_ms: Option<f32>,
     /// Sound we had to make up, in milliseconds.
     pub concealed_ms: u64,
+    /// How what they send sounds here, as a mean opinion score of 1 to 4.5 (see [`mos`]). `None` until something came.
+    pub mos: Option<f32>,
+    /// How what we send sounds there, by their reports.
+    pub remote_mos: Option<f32>,
+}
+
+/// What is lost, of how many packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Packets that came.
+    pub received: u64,
+    /// Packets that never came.
+    pub lost: u64,
+}
+
+impl Tally {
+    /// What was added since `earlier`.
+    pub fn since(self, earlier: Tally) -> Tally {
+        Tally {
+            received: self.received.saturating_sub(earlier.received),
+            lost: self.lost.saturating_sub(earlier.lost),
+        }
+    }
+
+    /// The mean opinion of this much of a stream. `None` if nothing came: whoever is silent is not heard badly.
+    pub fn mos(self, jitter_ms: f32, round_trip_ms: Option<f32>) -> Option<f32> {
+        let sent = self.received + self.lost;
+        (self.received > 0)
+            .then(|| mos::estimate(self.lost as f32 / sent as f32, delay_ms(jitter_ms, round_trip_ms)))
+    }
+}
+
+/// From mouth to ear: a packet's own length, half a round trip, and twice the jitter, which is about what a buffer
+/// waits. An unknown round trip counts as none.
+fn delay_ms(jitter_ms: f32, round_trip_ms: Option<f32>) -> f32 {
+    PACKET_MS + round_trip_ms.unwrap_or(0.0) / 2.0 + 2.0 * jitter_ms
 }
 
 impl Quality {
     /// The quality of a leg, from both directions and the newest `remote` heard.
     pub fn of(line: &SendLine, receive: &Receive, remote: Option<Remote>, concealed_ms: u64) -> Quality {
         let (packets, octets) = line.sent();
+        let round_trip_ms =
+            remote.and_then(|remote| remote.round_trip).map(|time| time.as_secs_f32() * 1000.0);
+        let received = Tally { received: receive.received(), lost: receive.lost() };
+        let remote_mos = remote.and_then(|remote| {
+            let lost = u64::try_from(remote.lost).unwrap_or(0).min(packets.into());
+            Tally { received: u64::from(packets) - lost, lost }.mos(remote.jitter_ms, round_trip_ms)
+        });
         Quality {
             packets_sent: packets.into(),
             octets_sent: octets.into(),
@@ -143,13 +190,13 @@ impl Quality {
             late: receive.late(),
             duplicate: receive.duplicate(),
             jitter_ms: receive.jitter_ms(),
-            round_trip_ms: remote
-                .and_then(|remote| remote.round_trip)
-                .map(|time| time.as_secs_f32() * 1000.0),
+            round_trip_ms,
             remote_fraction_lost: remote.map(|remote| remote.fraction_lost),
             remote_lost: remote.map(|remote| remote.lost),
             remote_jitter_ms: remote.map(|remote| remote.jitter_ms),
             concealed_ms,
+            mos: received.mos(receive.jitter_ms(), round_trip_ms),
+            remote_mos,
         }
     }
 }
@@ -596,6 +643,9 @@ mod tests {
                 remote_lost: Some(7),
                 remote_jitter_ms: Some(10.0),
                 concealed_ms: 40,
+                mos: Some(mos::estimate(0.2, 20.0 + 31.25)),
+                // They say that they lost more than we sent: of what never came nobody has an opinion.
+                remote_mos: None,
             }
         );
     }

@@ -1,15 +1,16 @@
 //! One leg in a room: its line out, what it receives, and what its ear does with the others.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sidetone_media::codec::MAX_PAYLOAD;
 use sidetone_media::frame::Ptime;
 use sidetone_media::mix::Mouth;
+use sidetone_media::mos;
 use sidetone_media::stream::event::Digits;
 use sidetone_media::stream::line::SendLine;
 use sidetone_media::stream::passing::Passing;
 use sidetone_media::stream::receive::Receive;
-use sidetone_media::stream::rtcp::Remote;
+use sidetone_media::stream::rtcp::{Remote, Tally};
 use sidetone_media::stream::rtp::Header;
 
 use crate::call::LegId;
@@ -20,6 +21,12 @@ use super::listening::Listening;
 use super::mixing::Mixing;
 use super::protection::Protection;
 use super::{Latch, LegQuality};
+
+/// How long a span is measured before it is judged: as long as people take to find that something is wrong.
+const SCORE_EVERY: Duration = Duration::from_secs(5);
+
+/// By how much the mean opinion must differ from the one told last: a third of what divides satisfied from annoyed.
+const TELLING_STEP: f32 = 0.3;
 
 pub(super) struct Leg {
     pub(super) id: LegId,
@@ -45,6 +52,24 @@ pub(super) struct Leg {
     pub(super) first_told: bool,
     /// Whether a machine has answered is being found out.
     pub(super) listening: Option<Box<Listening>>,
+    pub(super) score: Score,
+}
+
+/// How a leg has sounded lately.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Score {
+    /// When the present span of measuring began.
+    since: Instant,
+    /// What had come by then.
+    before: Tally,
+    /// The score that was told last: a line is good until it is heard to be bad.
+    told: f32,
+}
+
+impl Score {
+    pub(super) fn new(now: Instant) -> Score {
+        Score { since: now, before: Tally::default(), told: mos::BEST }
+    }
 }
 
 /// The newest audio packet of a leg. Relayed voices are not decoded; when one becomes part of a mix,
@@ -109,6 +134,23 @@ impl Leg {
             Ear::Mix(mixing) => Some(mixing),
             Ear::Off | Ear::Relay(_) => None,
         }
+    }
+
+    /// Measures the span that is over. The quality, if it is clearly another than was told last.
+    pub(super) fn score(&mut self, now: Instant) -> Option<LegQuality> {
+        if now.saturating_duration_since(self.score.since) < SCORE_EVERY {
+            return None;
+        }
+        let all = Tally { received: self.receive.received(), lost: self.receive.lost() };
+        let span = all.since(self.score.before);
+        (self.score.since, self.score.before) = (now, all);
+        let quality = self.quality();
+        let mos = span.mos(quality.jitter_ms, quality.round_trip_ms)?;
+        if (mos - self.score.told).abs() < TELLING_STEP {
+            return None;
+        }
+        self.score.told = mos;
+        Some(LegQuality { mos: Some(mos), ..quality })
     }
 
     pub(super) fn quality(&self) -> LegQuality {

@@ -44,7 +44,7 @@ use crate::call::{CallId, Hearing, LegId};
 use super::latch::Latch;
 use super::{AudioReport, BridgeEvent, EarReport, LegQuality, MouthReport, Music, PlanKind};
 
-use leg::{Ear, LastAudio, Leg};
+use leg::{Ear, LastAudio, Leg, Score};
 pub use listening::Listen;
 use mixing::Playing;
 use protection::Protection;
@@ -133,6 +133,7 @@ impl Room {
             timed_out: false,
             first_told: false,
             listening: None,
+            score: Score::new(now),
         });
         self.place(fresh)
     }
@@ -292,7 +293,7 @@ impl Room {
             self.legs.iter().flatten().any(|leg| leg.sending.is_some() || matches!(leg.ear, Ear::Mix(_)));
     }
 
-    /// Once a second: whose media has stopped?
+    /// Once a second: whose media has stopped, and whose sounds other than it did?
     pub(super) fn sweep(&mut self, now: Instant, house: &House, events: &mut Vec<BridgeEvent>) {
         for leg in self.legs.iter_mut().flatten() {
             let expects = leg.agreed.as_ref().is_some_and(|agreed| agreed.receives);
@@ -300,6 +301,9 @@ impl Room {
             if expects && !leg.timed_out && now.saturating_duration_since(since) >= house.media_timeout {
                 leg.timed_out = true;
                 events.push(BridgeEvent::MediaTimeout { call: self.call, leg: leg.id });
+            }
+            if let Some(quality) = leg.score(now) {
+                events.push(BridgeEvent::Quality { call: self.call, leg: leg.id, quality });
             }
             if leg.listening.as_ref().is_some_and(|listening| listening.is_over(now)) {
                 leg.listening = None;
