@@ -62,7 +62,7 @@ target/acs-sdk/.$(ACS_SDK):
 
 # The foreign peers of tests/foreign and the browser of tests/console: without them the stories that need them are skipped, except in CI.
 foreign:
-	@for pair in sipp:sip-tester baresip:baresip-core; do \
+	@for pair in sipp:sip-tester baresip:baresip-core linphonec:linphone-cli; do \
 	  command -v $${pair%%:*} >/dev/null || \
 	    echo "SKIPPING the stories of tests/foreign that need $${pair%%:*}: apt-get install $${pair##*:}"; \
 	done

@@ -3,6 +3,7 @@
 use super::support::baresip::{Baresip, WhenCalled};
 use super::support::gateway::Gateway;
 use super::support::house::House;
+use super::support::linphone::Linphone;
 use super::support::program;
 use super::support::wav::VOICE_DBFS;
 
@@ -73,6 +74,40 @@ fn an_agents_transfer_button_gives_the_customer_to_another() {
     assert!((at_carol.level(BOB_HZ) - VOICE_DBFS).abs() < AS_SPOKEN_DB, "{}", at_carol.level(BOB_HZ));
     carol.hang_up();
     bob.wait_until_silent();
+    gateway.comes_to_rest(rest);
+}
+
+#[test]
+fn a_linphone_calls_another_and_both_hear_each_other() {
+    if program("linphonec", "linphone-cli").is_none() {
+        return;
+    }
+    let house = House::new()
+        .person_registers("alice", "agent")
+        .person_registers("sam", "supervisor")
+        .person_registers("carol", "customer")
+        .number("main", NUMBER, &["alice"], "");
+    let gateway = Gateway::start(&house);
+    let rest = gateway.holdings();
+    let alice = Linphone::register("alice", ALICE_HZ, gateway.sip);
+    let carol = Linphone::register("carol", CAROL_HZ, gateway.sip);
+
+    carol.dial(NUMBER);
+    carol.wait_until_talking();
+    alice.wait_until_talking();
+
+    let at_carol = carol.listen(2);
+    let at_alice = alice.listen(2);
+    for (who, heard, other, own) in
+        [("carol", &at_carol, ALICE_HZ, CAROL_HZ), ("alice", &at_alice, CAROL_HZ, ALICE_HZ)]
+    {
+        let level = heard.level(other);
+        assert!((level - VOICE_DBFS).abs() < AS_SPOKEN_DB, "{who} hears the other at {level:.1} dBFS");
+        assert!(heard.level(own) < level - 40.0, "{who} hears herself: {:.1} dBFS", heard.level(own));
+    }
+
+    carol.hang_up();
+    alice.wait_until_silent();
     gateway.comes_to_rest(rest);
 }
 

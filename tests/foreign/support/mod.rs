@@ -5,6 +5,7 @@ pub(crate) mod capture;
 pub(crate) mod gateway;
 pub(crate) mod house;
 pub(crate) mod http;
+pub(crate) mod linphone;
 pub(crate) mod patience;
 pub(crate) mod ports;
 pub(crate) mod sipp;

@@ -6,6 +6,9 @@ use std::path::Path;
 /// Samples a second of all files here.
 pub(crate) const RATE: u32 = 8_000;
 
+/// A plain header, of which some write the octets last.
+const HEADER_BYTES: usize = 44;
+
 /// How loud a voice is, in dB under full scale.
 pub(crate) const VOICE_DBFS: f64 = -15.0;
 
@@ -32,11 +35,11 @@ pub(crate) struct Heard {
 }
 
 impl Heard {
-    /// Reads a WAV file. One that is still being written has no length in its header yet; what follows the header
-    /// is taken as it is.
+    /// Reads a WAV file. One that is still being written has no length in its header yet, or only room for a header;
+    /// what follows is taken as it is.
     pub(crate) fn read(file: &Path) -> Heard {
         let raw = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let data = raw.windows(4).position(|four| four == b"data").map_or(raw.len(), |at| at + 8);
+        let data = raw.windows(4).position(|four| four == b"data").map_or(HEADER_BYTES, |at| at + 8);
         let samples = raw.get(data..).unwrap_or_default().chunks_exact(2);
         Heard {
             samples: samples.map(|two| f64::from(i16::from_le_bytes([two[0], two[1]])) / 32_768.0).collect(),
