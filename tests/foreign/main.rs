@@ -11,6 +11,7 @@ mod endings;
 mod full_disk;
 mod keys;
 mod methods;
+mod onward;
 mod supervisor;
 mod support;
 mod telephones;

@@ -80,7 +80,7 @@ impl Gateway {
         let database = dir.path().join("records.sqlite3");
         let config =
             house.toml(sip, sip_tls, api, (media, media + MEDIA_PORTS - 1), &database.to_string_lossy());
-        for person in ["alice", "bob", "sam", "carol"] {
+        for person in ["alice", "bob", "sam", "carol", "beyond"] {
             fs::write(dir.path().join(format!("{person}.txt")), format!("{person}-trial-password"))
                 .expect("a secret is written");
         }

@@ -75,6 +75,18 @@ impl House {
         self
     }
 
+    /// A trunk over which calls go out, `beyond`, with the password `beyond-trial-password` at hand. It is the peer of
+    /// nobody who calls.
+    pub(crate) fn trunk_beyond(mut self, settings: &str) -> House {
+        let routes = &mut self.routes;
+        writeln!(
+            routes,
+            "[[trunk]]\nid = \"beyond\"\ntenant = \"demo\"\nsources = [\"127.0.0.9/32\"]\n{settings}\n"
+        )
+        .expect("text grows");
+        self
+    }
+
     /// Whether the trunk uses RFC 3262.
     pub(crate) fn prack(mut self, prack: &'static str) -> House {
         self.prack = Some(prack);
