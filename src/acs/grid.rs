@@ -290,7 +290,13 @@ impl Gate {
 /// Who calls, for people: the number, or the raw id of one who has none; nobody, if they withhold it.
 pub fn caller(call: &IncomingCall) -> Caller {
     if call.is_anonymous {
-        return Caller { number: ANONYMOUS.to_owned(), name: None, asserted: None, private: true };
+        return Caller {
+            number: ANONYMOUS.to_owned(),
+            name: None,
+            asserted: None,
+            private: true,
+            attestation: None,
+        };
     }
     let number = match (call.from.kind(), call.from.number()) {
         (Kind::Phone, Some(number)) => number.to_owned(),

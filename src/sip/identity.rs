@@ -8,6 +8,7 @@ use sbc_config::{CallerIdentity, Direction, NumberRule, Privacy, Trunk};
 
 use super::header::{Name, NameAddr};
 use super::message::{Headers, Request};
+use super::passport;
 use super::uri::{Host, Uri};
 use crate::call::door::Caller;
 
@@ -27,10 +28,11 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
     let from = headers.from().ok();
     let vouched = vouched(headers, trunk.caller_identity);
     let asserted = vouched.as_ref().and_then(|said| said.uri.user_unescaped()).map(ours);
+    let attestation = passport::attestation(headers);
     let from_number = from.as_ref().and_then(|from| from.uri.user_unescaped());
     if is_withheld(headers, from.as_ref(), vouched.as_ref()) {
         let asserted = asserted.or(from_number.filter(|n| !n.eq_ignore_ascii_case(ANONYMOUS)).map(ours));
-        return Caller { number: ANONYMOUS.to_owned(), name: None, asserted, private: true };
+        return Caller { number: ANONYMOUS.to_owned(), name: None, asserted, private: true, attestation };
     }
     let name = |said: &Option<NameAddr>| Some(said.as_ref()?.display_name()?.to_string());
     let number = asserted.clone().or(from_number.map(ours));
@@ -39,6 +41,7 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
         name: name(&vouched).or_else(|| name(&from)),
         asserted,
         private: false,
+        attestation,
     }
 }
 

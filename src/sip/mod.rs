@@ -29,6 +29,7 @@ mod leg;
 pub mod login;
 pub mod manners;
 pub mod names;
+mod passport;
 mod people;
 pub mod refer;
 pub mod register;

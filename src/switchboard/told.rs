@@ -276,6 +276,7 @@ impl Switchboard {
             .legs
             .iter()
             .map(|leg| {
+                let first = live.legs.first().is_some_and(|first| first.id == leg.id);
                 let mut told = json!({
                     "leg": leg.id,
                     "role": leg.role,
@@ -291,6 +292,7 @@ impl Switchboard {
                     "peer_key": leg.correlation.as_ref().and_then(|known| known.peer_key.clone()),
                     "media": leg.quality.as_ref().map(quality_fields),
                     "ended_call": by == Some(leg.id),
+                    "attestation": attestation(&live).filter(|_| first),
                 });
                 if let (Value::Object(told), Value::Object(bill)) = (&mut told, leg.bill(&config, ended_at)) {
                     told.extend(bill);
@@ -408,6 +410,7 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
     match event {
         CallEvent::Initiated => json!({
             "direction": live.direction, "from": live.from.number, "to": live.to, "trunk": live.trunk,
+            "attestation": attestation(live),
         }),
         CallEvent::Ringing { leg } | CallEvent::Answered { leg } => who(leg),
         CallEvent::Bridged => json!({}),
@@ -507,6 +510,11 @@ fn measure(quality: &LegQuality) {
     if let Some(round_trip_ms) = quality.round_trip_ms {
         metrics::histogram!(names::LEG_ROUND_TRIP_SECONDS).record(f64::from(round_trip_ms) / 1000.0);
     }
+}
+
+/// What the caller's network attests, and that nobody has checked it.
+fn attestation(live: &Live) -> Option<Value> {
+    live.from.attestation.map(|level| json!({ "level": level, "verified": false }))
 }
 
 fn quality_fields(quality: &LegQuality) -> Value {

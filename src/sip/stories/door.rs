@@ -1,5 +1,6 @@
 //! The door in virtual time: messages and orders in, messages and reports out. The peers speak by hand.
 
+mod attested;
 mod fax;
 mod refer;
 mod srtp;

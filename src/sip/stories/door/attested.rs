@@ -1,0 +1,27 @@
+//! Calls that come with a PASSporT (RFC 8224): what it attests is told, and nothing is decided by it.
+
+use super::*;
+use crate::call::door::Attestation;
+
+/// `{"alg":"ES256","ppt":"shaken"}` and `{"attest":"B"}`, and what would be a signature.
+const PARTIAL: &str =
+    "eyJhbGciOiJFUzI1NiIsInBwdCI6InNoYWtlbiJ9.eyJhdHRlc3QiOiJCIn0.c2ln;info=<https://c.example/p>;ppt=shaken";
+
+fn attested(headers: &str) -> Option<Attestation> {
+    let mut house = House::new();
+    house.hears(udp(CARRIER), &invite("a", headers, &offer("0", "")));
+    house.came().from.attestation
+}
+
+#[test]
+fn what_a_carrier_hands_on_is_told() {
+    assert_eq!(attested(&format!("Identity: {PARTIAL}\n")), Some(Attestation::Partial));
+    assert_eq!(attested(&format!("y: {PARTIAL}\n")), Some(Attestation::Partial), "its compact form");
+    assert_eq!(attested(&format!("Identity: nonsense\nIdentity: {PARTIAL}\n")), Some(Attestation::Partial));
+}
+
+#[test]
+fn a_call_with_nonsense_or_nothing_comes_in_all_the_same() {
+    assert_eq!(attested(""), None);
+    assert_eq!(attested("Identity: ..;;,\n"), None);
+}
