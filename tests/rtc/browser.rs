@@ -35,6 +35,8 @@ enum Do {
     Press(char),
     /// Its translator gives it another address.
     Move(UdpSocket),
+    /// Somebody in its network sends this from its address.
+    Forge(Vec<u8>, SocketAddr),
     /// Closes the connection.
     Close,
 }
@@ -194,6 +196,9 @@ impl Life {
                 doing = does.recv() => match doing {
                     Some(Do::Press(key)) => self.mouth.pressing = Some((event_of(key), 0)),
                     Some(Do::Move(socket)) => self.socket = socket,
+                    Some(Do::Forge(octets, to)) => {
+                        let _lost = self.socket.try_send_to(&octets, to);
+                    }
                     Some(Do::Close) => drop(self.rtc.close()),
                     None => return,
                 },
@@ -384,6 +389,11 @@ impl Browser {
         let at = socket.local_addr()?;
         let _over = self.todo.send(Do::Move(socket));
         Ok(at)
+    }
+
+    /// Somebody who shares its address sends something of their own to `to`.
+    pub(crate) fn forges(&self, octets: Vec<u8>, to: SocketAddr) {
+        let _over = self.todo.send(Do::Forge(octets, to));
     }
 
     pub(crate) fn close(&self) {

@@ -9,10 +9,10 @@ use sidetone_media::codec::Codec;
 use crate::Story;
 use crate::browser::{Browser, Offering, Options, Window, ask};
 
-const WENDY: f64 = 1047.0;
-const MEASURED: usize = 40;
+pub(crate) const WENDY: f64 = 1047.0;
+pub(crate) const MEASURED: usize = 40;
 
-async fn stage() -> Result<Stage, Box<dyn std::error::Error>> {
+pub(crate) async fn stage() -> Result<Stage, Box<dyn std::error::Error>> {
     Ok(Stage::start(Setting { browsers: true, ..Setting::default() }).await?)
 }
 

@@ -6,6 +6,7 @@
 
 mod browser;
 mod calls;
+mod strangers;
 
 /// What a story returns: anything that went wrong, as its own error says it.
 type Story = Result<(), Box<dyn std::error::Error>>;
