@@ -44,11 +44,18 @@ pub const fn linear_to_ulaw(sample: i16) -> u8 {
     // The law works on 14 bits of magnitude, in one's complement: the two halves are mirror images.
     let magnitude = ((if sample < 0 { !sample } else { sample }) >> 2) as u16 + ULAW_BIAS;
     let magnitude = if magnitude > 0x1FFF { 0x1FFF } else { magnitude };
-    // With the bias in, the highest set bit (5 to 12) names the segment.
-    let segment = 15 - magnitude.leading_zeros() as u16 - 5;
-    let step = (magnitude >> (segment + 1)) & 0x0F;
-    let code = !((segment << 4 | step) as u8) & 0x7F;
+    // With the bias in, the highest set bit (5 to 12) names the segment, and the four after it the step.
+    let code = !((float_code(magnitude) - (5 << 4)) as u8) & 0x7F;
     if sample < 0 { code } else { code | 0x80 }
+}
+
+/// The place of a number's highest bit and the four bits after it, side by side: what both laws are made of, and what a
+/// floating-point number begins with. Compilers turn this into instructions for many samples at once, as they cannot
+/// with a shift by as much as each sample wants. The number is not zero, and exact as a float.
+const fn float_code(magnitude: u16) -> u32 {
+    /// What the exponent of 1.0 is stored as, and four bits for the step.
+    const ONE: u32 = 127 << 4;
+    ((magnitude as f32).to_bits() >> (23 - 4)) - ONE
 }
 
 /// One mu-law octet to a sample, the middle of its step.
@@ -67,8 +74,8 @@ pub const fn linear_to_alaw(sample: i16) -> u8 {
         // Segments 0 and 1 have the same step, so the code is the magnitude itself.
         magnitude as u8
     } else {
-        let segment = 15 - magnitude.leading_zeros() as u16 - 3;
-        (segment << 4 | ((magnitude >> (segment - 1)) & 0x0F)) as u8
+        // From there on as with mu-law, one segment to each power of two.
+        (float_code(magnitude) - (3 << 4)) as u8
     };
     // Even bits are inverted on the line, so that silence is not a run of zeros.
     (if sample < 0 { code } else { code | 0x80 }) ^ 0x55

@@ -6,13 +6,17 @@ use crate::frame::{Ptime, SampleRate};
 use crate::resample::Resampler;
 
 use super::mouth::{Mouth, Said};
-use super::tap::{RAMP_MS, Tap, smooth, toward};
+use super::tap::{RAMP_MS, RAMP_SAMPLES, Tap, smooth, toward};
 
 /// Above this the sum is bent instead of cut: two voices at full level fit under the ceiling.
-const KNEE: f32 = 24_000.0;
+const KNEE: i32 = 24_000;
 
 /// The ceiling of 16-bit samples.
-const CEILING: f32 = 32_767.0;
+const CEILING: i32 = 32_767;
+
+/// Samples of a usual packet: 20 ms at the highest rate. To clear buffers for the longest packet there may be takes
+/// longer than to mix a usual one, so there are two sizes.
+const USUAL_SAMPLES: usize = SampleRate::Hz16000.samples_per_tick();
 
 /// A sound of our own making: music on hold, ringback. It is made for one ear, at that ear's rate.
 pub trait Generator: Send {
@@ -26,17 +30,13 @@ const LEAD_MS: u32 = 60;
 /// The same in samples at the highest rate.
 const LEAD_SAMPLES: usize = SampleRate::Hz16000.samples_in_ms(LEAD_MS);
 
-/// Samples of a ramp at the highest rate.
-const RAMP_SAMPLES: usize = SampleRate::Hz16000.samples_in_ms(RAMP_MS);
-
 /// Everything one ear hears, as one stream.
 pub struct Mix {
     encoder: Encoder,
     taps: Vec<Heard>,
     generators: Vec<Made>,
-    sum: Box<[f32; MAX_PACKET_SAMPLES]>,
     /// The last sound of mouths that are gone, to be heard yet.
-    farewell: [f32; RAMP_SAMPLES],
+    farewell: [i32; RAMP_SAMPLES],
     takes_leave: bool,
     /// Samples that are summed and not yet a whole packet of this ear's ptime.
     left: Vec<i16>,
@@ -68,8 +68,7 @@ impl Mix {
             encoder: Encoder::tuned(codec, tuning),
             taps: Vec::with_capacity(4),
             generators: Vec::new(),
-            sum: Box::new([0.0; MAX_PACKET_SAMPLES]),
-            farewell: [0.0; RAMP_SAMPLES],
+            farewell: [0; RAMP_SAMPLES],
             takes_leave: false,
             left: Vec::new(),
             leads_in: false,
@@ -170,10 +169,10 @@ impl Mix {
         let mut ours = [0; RAMP_SAMPLES];
         let voice = heard.at_rate(mouth.rate(), rate, theirs, &mut ours);
         if !self.takes_leave {
-            self.farewell.fill(0.0);
+            self.farewell.fill(0);
         }
         self.takes_leave = true;
-        self.farewell.iter_mut().zip(voice).for_each(|(sum, sample)| *sum += f32::from(*sample));
+        add(&mut self.farewell, voice);
     }
 
     /// One packet, in step with what `main` just said, or of `ms` milliseconds by the tick. The
@@ -185,8 +184,47 @@ impl Mix {
         mouth: impl Fn(u64) -> Option<&'a Mouth>,
         out: &mut [u8; MAX_PAYLOAD],
     ) -> usize {
-        let mut pcm = [0; MAX_PACKET_SAMPLES];
-        let samples = self.mixed(main, ms, &mouth, &mut pcm);
+        if self.is_usual(main, ms, &mouth) {
+            self.packet_within::<USUAL_SAMPLES>(main, ms, &mouth, out)
+        } else {
+            self.packet_within::<MAX_PACKET_SAMPLES>(main, ms, &mouth, out)
+        }
+    }
+
+    /// Whether the next packet fits buffers of [`USUAL_SAMPLES`], at whatever rate the voices come.
+    fn is_usual<'a>(
+        &self,
+        main: Option<(u64, Said)>,
+        ms: u32,
+        mouth: &impl Fn(u64) -> Option<&'a Mouth>,
+    ) -> bool {
+        let rate = self.codec().sample_rate();
+        self.samples(main, ms, mouth) <= rate.samples_per_tick()
+    }
+
+    /// How many samples the next packet has.
+    fn samples<'a>(
+        &self,
+        main: Option<(u64, Said)>,
+        ms: u32,
+        mouth: &impl Fn(u64) -> Option<&'a Mouth>,
+    ) -> usize {
+        let rate = self.codec().sample_rate();
+        match main.and_then(|(who, said)| Some((said, mouth(who)?))) {
+            Some((said, mouth)) => said.samples * rate.hz() as usize / mouth.rate().hz() as usize,
+            None => rate.samples_in_ms(ms),
+        }
+    }
+
+    fn packet_within<'a, const ROOM: usize>(
+        &mut self,
+        main: Option<(u64, Said)>,
+        ms: u32,
+        mouth: &impl Fn(u64) -> Option<&'a Mouth>,
+        out: &mut [u8; MAX_PAYLOAD],
+    ) -> usize {
+        let mut pcm = [0; ROOM];
+        let samples = self.mixed(main, ms, mouth, &mut pcm);
         let pcm = &mut pcm[..samples];
         if !self.left.is_empty() {
             self.pass_over_left(pcm);
@@ -268,55 +306,62 @@ impl Mix {
         self.left.clear();
     }
 
-    /// The sum, before it is encoded.
-    pub(super) fn mixed<'a>(
+    /// The sum, before it is encoded, as far as there is room for it.
+    pub(super) fn mixed<'a, const ROOM: usize>(
         &mut self,
         main: Option<(u64, Said)>,
         ms: u32,
         mouth: &impl Fn(u64) -> Option<&'a Mouth>,
-        pcm: &mut [i16; MAX_PACKET_SAMPLES],
+        pcm: &mut [i16; ROOM],
     ) -> usize {
         let rate = self.codec().sample_rate();
-        let main_mouth = main.and_then(|(who, said)| Some((said, mouth(who)?)));
-        let samples = match main_mouth {
-            Some((said, mouth)) => said.samples * rate.hz() as usize / mouth.rate().hz() as usize,
-            None => rate.samples_in_ms(ms),
-        };
-        let samples = samples.min(MAX_PACKET_SAMPLES);
-        self.sum[..samples].fill(0.0);
-        let mut theirs = [0; MAX_PACKET_SAMPLES];
-        let mut ours = [0; MAX_PACKET_SAMPLES];
+        let samples = self.samples(main, ms, mouth).min(ROOM);
+        let mut sum = [0; ROOM];
+        let sum = &mut sum[..samples];
+        let mut theirs = [0; ROOM];
+        let mut ours = [0; ROOM];
         let mut voices = self.generators.len() + usize::from(self.takes_leave);
         for heard in &mut self.taps {
             let Some(mouth) = mouth(heard.who) else { continue };
             let length = samples * mouth.rate().hz() as usize / rate.hz() as usize;
-            let theirs = &mut theirs[..length.min(MAX_PACKET_SAMPLES)];
+            let theirs = &mut theirs[..length.min(ROOM)];
             match main {
                 Some((who, said)) if who == heard.who => heard.tap.read_packet(mouth, said, theirs),
                 _ if heard.tap.read(mouth, theirs) => {}
                 _ => continue,
             }
             voices += 1;
-            let voice = heard.at_rate(mouth.rate(), rate, theirs, &mut ours);
-            self.sum[..samples].iter_mut().zip(voice).for_each(|(sum, sample)| *sum += f32::from(*sample));
+            add(sum, heard.at_rate(mouth.rate(), rate, theirs, &mut ours));
         }
         for made in &mut self.generators {
-            made.generator.fill(&mut ours[..samples]);
-            let step = 1.0 / rate.samples_in_ms(RAMP_MS) as f32;
-            for (sum, sample) in self.sum.iter_mut().zip(&ours[..samples]) {
-                made.gain = toward(made.gain, made.target, step);
-                *sum += f32::from(*sample) * smooth(made.gain);
+            let ours = &mut ours[..samples];
+            made.generator.fill(ours);
+            if made.gain < 1.0 || made.target < 1.0 {
+                let step = 1.0 / rate.samples_in_ms(RAMP_MS) as f32;
+                for sample in ours.iter_mut() {
+                    made.gain = toward(made.gain, made.target, step);
+                    *sample = (f32::from(*sample) * smooth(made.gain)).round() as i16;
+                }
             }
+            add(sum, ours);
         }
         if std::mem::take(&mut self.takes_leave) {
-            self.sum[..samples].iter_mut().zip(&self.farewell).for_each(|(sum, last)| *sum += last);
+            sum.iter_mut().zip(&self.farewell).for_each(|(sum, last)| *sum += last);
         }
-        for (sample, sum) in pcm.iter_mut().zip(&self.sum[..samples]) {
-            // One voice alone fits as it is, however loud, and reaches the ear unchanged.
-            *sample = if voices == 1 { sum.round() as i16 } else { limited(*sum) };
+        // One voice alone fits as it is, however loud, and reaches the ear unchanged.
+        let bends = voices != 1 && sum.iter().fold(false, |bends, sum| bends | (sum.abs() > KNEE));
+        for (sample, sum) in pcm.iter_mut().zip(&*sum) {
+            *sample = (*sum).clamp(i16::MIN.into(), i16::MAX.into()) as i16;
+        }
+        if bends {
+            pcm.iter_mut().zip(&*sum).for_each(|(sample, sum)| *sample = limited(*sum));
         }
         samples
     }
+}
+
+fn add(sum: &mut [i32], voice: &[i16]) {
+    sum.iter_mut().zip(voice).for_each(|(sum, sample)| *sum += i32::from(*sample));
 }
 
 impl Heard {
@@ -338,15 +383,14 @@ impl Heard {
 }
 
 /// Exact below the knee, bent towards the ceiling above it.
-fn limited(sum: f32) -> i16 {
-    let size = sum.abs();
-    if size <= KNEE {
-        return sum.round() as i16;
+fn limited(sum: i32) -> i16 {
+    let (room, over) = (CEILING - KNEE, sum.saturating_abs() - KNEE);
+    if over <= 0 {
+        return sum as i16;
     }
-    let room = CEILING - KNEE;
-    let over = size - KNEE;
-    let bent = KNEE + room * over / (over + room);
-    bent.copysign(sum).round() as i16
+    let (room, over) = (room as f32, over as f32);
+    let bent = KNEE as f32 + room * over / (over + room);
+    bent.copysign(sum as f32).round() as i16
 }
 
 #[cfg(test)]
@@ -355,14 +399,14 @@ mod tests {
 
     #[test]
     fn the_limiter_is_exact_below_the_knee_and_never_reaches_over_the_ceiling() {
-        for sample in [0.0, 1.0, -1.0, 12_345.0, -24_000.0] {
-            assert_eq!(f32::from(limited(sample)), sample);
+        for sample in [0, 1, -1, 12_345, -24_000] {
+            assert_eq!(i32::from(limited(sample)), sample);
         }
         let mut last = 0;
         for sum in (0..200_000).step_by(500) {
-            let out = limited(sum as f32);
+            let out = limited(sum);
             assert!(out >= last, "louder in, softer out at {sum}");
-            assert_eq!(limited(-(sum as f32)), -out);
+            assert_eq!(limited(-sum), -out);
             last = out;
         }
     }

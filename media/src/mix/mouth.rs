@@ -133,17 +133,38 @@ impl Mouth {
         self.period = Duration::from_micros(u64::from(units) * 1000 / u64::from(units_per_ms));
         self.arrived = Some(now);
         self.comfort = None;
+        let (start, from) = (self.written, self.place_of(self.written));
+        let room = from + self.codec().samples_in(payload);
+        let samples = match self.ring.get_mut(from..room) {
+            // Straight into its place: a buffer in between would have to be cleared for the longest packet there is.
+            Some(place) => {
+                let samples = self.decoder.decode(payload, place);
+                let pcm = &mut place[..samples];
+                join(&mut self.concealer, pcm);
+                self.power = power_after(self.power, pcm);
+                self.written += samples as i64;
+                samples
+            }
+            None => self.hear_around_the_end(payload),
+        };
+        Some(Said { start, samples })
+    }
+
+    /// A packet whose place lies around the end of the ring.
+    #[cold]
+    fn hear_around_the_end(&mut self, payload: &[u8]) -> usize {
         let mut pcm = [0; MAX_PACKET_SAMPLES];
         let samples = self.decoder.decode(payload, &mut pcm);
-        if let Some(concealer) = &mut self.concealer
-            && concealer.is_concealing()
-        {
-            concealer.heard(&mut pcm[..samples]);
-        }
-        let start = self.written;
-        self.write(&pcm[..samples]);
-        self.measure(&pcm[..samples]);
-        Some(Said { start, samples })
+        let pcm = &mut pcm[..samples];
+        join(&mut self.concealer, pcm);
+        self.power = power_after(self.power, pcm);
+        self.write(pcm);
+        samples
+    }
+
+    /// Where in the ring a sample lies.
+    fn place_of(&self, position: i64) -> usize {
+        (position as u64 % self.ring.len() as u64) as usize
     }
 
     /// The sender pauses and says how loud its silence is (RFC 3389): so it sounds until it speaks
@@ -178,6 +199,11 @@ impl Mouth {
         if self.power <= 0.0 { SILENCE_DBFS } else { (10.0 * self.power.log10()).max(SILENCE_DBFS) }
     }
 
+    /// How loud it has been over the last tenth of a second, as power of full scale.
+    pub(super) fn power(&self) -> f32 {
+        self.power
+    }
+
     /// Copies samples from `start` on; silence where nothing was said or it is forgotten.
     pub fn read(&self, start: i64, out: &mut [i16]) {
         let length = self.ring.len();
@@ -189,7 +215,7 @@ impl Mouth {
             }
             return;
         }
-        let from = (start as u64 % length as u64) as usize;
+        let from = self.place_of(start);
         let first = out.len().min(length - from);
         let (head, tail) = out.split_at_mut(first);
         head.copy_from_slice(&self.ring[from..from + first]);
@@ -201,12 +227,12 @@ impl Mouth {
         if position < 0 || position >= self.written || position < self.written - self.ring.len() as i64 {
             return 0;
         }
-        self.ring[(position as u64 % self.ring.len() as u64) as usize]
+        self.ring[self.place_of(position)]
     }
 
     pub(super) fn write(&mut self, pcm: &[i16]) {
         let length = self.ring.len();
-        let from = (self.written as u64 % length as u64) as usize;
+        let from = self.place_of(self.written);
         let first = pcm.len().min(length - from);
         self.ring[from..from + first].copy_from_slice(&pcm[..first]);
         self.ring[..pcm.len() - first].copy_from_slice(&pcm[first..]);
@@ -254,7 +280,7 @@ impl Mouth {
             let position = start + n as i64;
             let made = f32::from(self.at(position));
             let weight = (samples - n) as f32 / blend as f32;
-            let place = (position as u64 % self.ring.len() as u64) as usize;
+            let place = self.place_of(position);
             self.ring[place] = (made + (f32::from(*sample) - made) * weight.min(1.0)).round() as i16;
         }
         self.filled_samples = self.filled_samples.saturating_sub(samples as u64);
@@ -263,13 +289,27 @@ impl Mouth {
     fn samples_of(&self, units: u32) -> usize {
         (u64::from(units) * u64::from(self.rate.hz()) / u64::from(self.codec().rtp_clock())) as usize
     }
+}
 
-    fn measure(&mut self, pcm: &[i16]) {
-        if pcm.is_empty() {
-            return;
-        }
-        let sum: i64 = pcm.iter().map(|&sample| i64::from(sample) * i64::from(sample)).sum();
-        let power = sum as f32 / pcm.len() as f32 / (32_768.0 * 32_768.0);
-        self.power += LEVEL_WEIGHT * (power - self.power);
+/// What was made up goes over into what was said after it.
+fn join(concealer: &mut Option<Box<Concealer>>, pcm: &mut [i16]) {
+    if let Some(concealer) = concealer
+        && concealer.is_concealing()
+    {
+        concealer.heard(pcm);
     }
+}
+
+/// The mean power of late once this has been said, too.
+fn power_after(before: f32, pcm: &[i16]) -> f32 {
+    if pcm.is_empty() {
+        return before;
+    }
+    let square = |sample: i16| (i32::from(sample) * i32::from(sample)) as u32;
+    // In pairs, which is what processors multiply and add at once.
+    let (pairs, rest) = pcm.as_chunks();
+    let sum: u64 = pairs.iter().map(|[one, other]| u64::from(square(*one) + square(*other))).sum();
+    let sum = sum + rest.iter().map(|sample| u64::from(square(*sample))).sum::<u64>();
+    let power = sum as f32 / pcm.len() as f32 / (32_768.0 * 32_768.0);
+    before + LEVEL_WEIGHT * (power - before)
 }

@@ -16,9 +16,13 @@ use super::mouth::{HISTORY_MS, Mouth, Said};
 use crate::codec::MAX_PACKET_SAMPLES;
 use crate::codec::comfort_noise::WhiteNoise;
 use crate::codec::conceal::{self, Concealer};
+use crate::frame::SampleRate;
 
 /// Gain moves from silence to full and back in this time: no click, and still at once to the ear.
 pub const RAMP_MS: u32 = 8;
+
+/// Samples of a ramp at the highest rate.
+pub(super) const RAMP_SAMPLES: usize = SampleRate::Hz16000.samples_in_ms(RAMP_MS);
 
 /// The farthest an ear may be allowed to fall behind: the history less the longest packet on its way
 /// in, 120 ms, and the longest on its way out, 60 ms.
@@ -27,8 +31,8 @@ pub const BEHIND_MS_MAX: u32 = HISTORY_MS - 180;
 /// What was never needed for this long is not needed.
 const PATIENCE_MS: u32 = 1000;
 
-/// A mouth softer than this pauses: to pass over some of its pause is not heard.
-const PAUSE_DBFS: f32 = -50.0;
+/// A mouth softer than this, -50 dB under full scale, pauses: to pass over some of its pause is not heard.
+const PAUSE_POWER: f32 = 1e-5;
 
 /// In a pause it is enough to have watched for this part of the patience.
 const PAUSE_PATIENCE_PART: u32 = 5;
@@ -183,7 +187,7 @@ impl Tap {
             return spare;
         }
         let read_ms = length as u32 * 1000 / mouth.rate().hz();
-        self.watch.surplus(spare, read_ms, in_ms(SURPLUS_MS_MIN), mouth.level_dbfs() < PAUSE_DBFS)
+        self.watch.surplus(spare, read_ms, in_ms(SURPLUS_MS_MIN), mouth.power() < PAUSE_POWER)
     }
 
     /// Packets are late: what is there, and for the rest a continuation of it that fades away.
@@ -226,7 +230,7 @@ impl Tap {
         if start == self.cursor {
             return;
         }
-        let mut old = [0; MAX_PACKET_SAMPLES];
+        let mut old = [0; RAMP_SAMPLES];
         let ramp = mouth.rate().samples_in_ms(RAMP_MS).min(out.len());
         mouth.read(self.cursor, &mut old[..ramp]);
         for (n, (sample, old)) in out.iter_mut().zip(&old[..ramp]).enumerate() {
