@@ -27,9 +27,9 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
     let ours = |number: String| NumberRule::apply_all(&trunk.numbers_in, Direction::In, &number);
     let from = headers.from().ok();
     let vouched = vouched(headers, trunk.caller_identity);
-    let asserted = vouched.as_ref().and_then(|said| said.uri.user_unescaped()).map(ours);
+    let asserted = vouched.as_ref().and_then(|said| number_in(&said.uri)).map(ours);
     let attestation = passport::attestation(headers);
-    let from_number = from.as_ref().and_then(|from| from.uri.user_unescaped());
+    let from_number = from.as_ref().and_then(|from| number_in(&from.uri));
     if is_withheld(headers, from.as_ref(), vouched.as_ref()) {
         let asserted = asserted.or(from_number.filter(|n| !n.eq_ignore_ascii_case(ANONYMOUS)).map(ours));
         return Caller { number: ANONYMOUS.to_owned(), name: None, asserted, private: true, attestation };
@@ -48,10 +48,26 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
 /// What was dialled over a trunk, in our numbers. `registered` is the name that calls come to where we register: behind it,
 /// the number that was dialled stands in To.
 pub(super) fn dialled(request: &Request, trunk: &Trunk, registered: Option<&str>) -> String {
-    let named = request.uri().user_unescaped().unwrap_or_default();
-    let to = request.headers().to().ok().and_then(|to| to.uri.user_unescaped());
+    let named = number_in(request.uri()).unwrap_or_default();
+    let to = request.headers().to().ok().and_then(|to| number_in(&to.uri));
     let number = if registered == Some(&named) { to.unwrap_or(named) } else { named };
     NumberRule::apply_all(&trunk.numbers_in, Direction::In, &number)
+}
+
+/// The user part, and of a telephone's number the number alone: networks write what they know of it behind a semicolon
+/// (RFC 3261 section 19.1.6: `;verstat=`, `;npdi`, `;cpc=`).
+fn number_in(uri: &Uri) -> Option<String> {
+    let user = uri.user_unescaped()?;
+    match user.split_once(';') {
+        Some((number, _)) if is_dialled(number) => Some(number.to_owned()),
+        _ => Some(user),
+    }
+}
+
+/// Digits as people dial them, with what they may stand between (RFC 3966 section 3).
+fn is_dialled(text: &str) -> bool {
+    text.bytes().any(|octet| octet.is_ascii_digit())
+        && text.bytes().all(|octet| octet.is_ascii_digit() || b"+*#-.()".contains(&octet))
 }
 
 fn vouched(headers: &Headers, identity: CallerIdentity) -> Option<NameAddr> {

@@ -25,3 +25,17 @@ fn a_call_with_nonsense_or_nothing_comes_in_all_the_same() {
     assert_eq!(attested(""), None);
     assert_eq!(attested("Identity: ..;;,\n"), None);
 }
+
+#[test]
+fn what_networks_write_behind_a_number_is_not_part_of_it() {
+    let marked = invite("a", "", &offer("0", ""))
+        .replace(
+            "<sip:+15550001@192.0.2.1>",
+            "<sip:+15550001;verstat=TN-Validation-Passed@192.0.2.1;user=phone>",
+        )
+        .replace("INVITE sip:+15550100@", "INVITE sip:+15550100;npdi;rn=+15550000@");
+    let mut house = House::new();
+    house.hears(udp(CARRIER), &marked);
+    let came = house.came();
+    assert_eq!((came.from.number.as_str(), came.to.as_str()), ("+15550001", "+15550100"));
+}
