@@ -43,6 +43,14 @@ const PROFILES: [(SrtpProtectionProfile, Suite); 2] = [
 /// Octets of an AES-128 key.
 const KEY_BYTES: usize = 16;
 
+/// Octets of handshake that one far end may send: a dozen times what a browser's takes, repetitions and all. `rtc` keeps
+/// every fragment, however short, and walks a chain of them by recursion: some ten thousand of twelve octets each would
+/// overflow the stack of a thread, and take the process with it.
+const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
+
+/// Octets of a record's header (RFC 6347 section 4.1).
+const RECORD_HEADER_BYTES: usize = 13;
+
 /// A certificate's fingerprint, as descriptions carry it (RFC 8122).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fingerprint {
@@ -171,6 +179,8 @@ pub struct Association {
     /// What we begin with; none once we have.
     begins_with: Option<Arc<HandshakeConfig>>,
     keys: Option<MediaKeys>,
+    /// Octets of handshake that may still come.
+    handshake_left: usize,
 }
 
 impl Association {
@@ -206,7 +216,7 @@ impl Association {
             Role::Passive => (Some(config), None),
         };
         let endpoint = Endpoint::new(FAR_END, TransportProtocol::UDP, serves);
-        Ok(Association { endpoint, begins_with, keys: None })
+        Ok(Association { endpoint, begins_with, keys: None, handshake_left: HANDSHAKE_BYTES_MAX })
     }
 
     /// There is an address: the handshake begins, if it is ours to begin and has not yet.
@@ -226,7 +236,11 @@ impl Association {
         if self.begins_with.is_some() {
             return Ok(false); // it is for us to begin
         }
-        let events = match self.endpoint.read(now, FAR_END, None, BytesMut::from(octets)) {
+        let records = self.admitted(octets);
+        if records.is_empty() {
+            return Ok(false);
+        }
+        let events = match self.endpoint.read(now, FAR_END, None, records) {
             Ok(events) => events,
             Err(_) if self.keys.is_some() => return Ok(false),
             Err(error) => return Err(DtlsError::Handshake(error)),
@@ -241,6 +255,32 @@ impl Association {
             }
         }
         Ok(closed)
+    }
+
+    /// The records that are looked at. The others are dropped without a word (RFC 6347 section 4.1.2.7).
+    fn admitted(&mut self, octets: &[u8]) -> BytesMut {
+        const HANDSHAKE: u8 = 22;
+        let mut admitted = BytesMut::with_capacity(octets.len());
+        let mut rest = octets;
+        while let Some([kind, _, _, e0, e1, .., l0, l1]) = rest.first_chunk::<RECORD_HEADER_BYTES>() {
+            let length = RECORD_HEADER_BYTES + usize::from(u16::from_be_bytes([*l0, *l1]));
+            let Some((record, after)) = rest.split_at_checked(length) else { break };
+            rest = after;
+            // Once there are keys, what needs none is anybody's: of a last flight that is sent again, its Finished is
+            // enough to be answered.
+            let sealed = [*e0, *e1] != [0, 0];
+            let spoken = matches!(kind, 20..=HANDSHAKE) && length > RECORD_HEADER_BYTES;
+            if !spoken || (self.keys.is_some() && !sealed) {
+                continue;
+            }
+            // Before there are keys, `rtc` keeps whatever is sealed for later.
+            if self.keys.is_none() || *kind == HANDSHAKE {
+                let Some(left) = self.handshake_left.checked_sub(length) else { continue };
+                self.handshake_left = left;
+            }
+            admitted.extend_from_slice(record);
+        }
+        admitted
     }
 
     /// The keys, once agreed.
@@ -366,5 +406,115 @@ mod tests {
         for bad in ["", "sha-256", "sha-256 AB:CD", "sha-1 00:00", "sha-256 zz", &text[..text.len() - 3]] {
             assert!(Fingerprint::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    /// A record of epoch 0: nobody needs a key for it.
+    fn record(kind: u8, epoch: u16, number: u64, content: &[u8]) -> Vec<u8> {
+        let mut octets = vec![kind, 0xfe, 0xfd];
+        octets.extend(epoch.to_be_bytes());
+        octets.extend(number.to_be_bytes()[2..].iter());
+        octets.extend((content.len() as u16).to_be_bytes());
+        octets.extend(content);
+        octets
+    }
+
+    /// Fragments of a message that never ends, one octet each as they say, many in a record.
+    fn endless(message: u16, from: u32, count: u32) -> Vec<u8> {
+        let one = |offset: u32| {
+            let mut octets = vec![14, 0, 0, 0];
+            octets.extend(message.to_be_bytes());
+            octets.extend(&offset.to_be_bytes()[1..]);
+            octets.extend([0, 0, 1]);
+            octets
+        };
+        (from..from + count).flat_map(one).collect()
+    }
+
+    /// Enough to overflow a stack: each fragment is one more call. The first comes last, and then all are walked.
+    fn fragments(message: u16, epoch: u16) -> Vec<Vec<u8>> {
+        const DEEP: u32 = 40_000;
+        let middle = (1..DEEP).step_by(150).map(|from| endless(message, from, 150));
+        let all = middle.chain([endless(message, 0, 1)]);
+        all.zip(1000..).map(|(content, number)| record(22, epoch, number, &content)).collect()
+    }
+
+    #[test]
+    fn fragments_without_end_do_not_end_us() {
+        let now = Instant::now();
+        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
+        let mut active = Association::new(&us, Role::Active, them.fingerprint().clone()).unwrap();
+        let mut passive = Association::new(&them, Role::Passive, us.fingerprint().clone()).unwrap();
+        active.begin(now).unwrap();
+        // In the middle of a handshake, to whoever serves: the first message is next. It need not survive that, we do.
+        let mut worn = Association::new(&them, Role::Passive, us.fingerprint().clone()).unwrap();
+        for datagram in fragments(0, 0) {
+            let _refused = worn.receive(now, &datagram);
+        }
+        assert!(worn.handshake_left < 2000);
+
+        talk(&mut active, &mut passive, now).unwrap();
+        for end in [&mut active, &mut passive] {
+            let left = end.handshake_left;
+            assert!(left > HANDSHAKE_BYTES_MAX * 3 / 4, "a whole handshake takes little of it: {left}");
+            for datagram in (0..12).flat_map(|message| fragments(message, 0)) {
+                assert!(!end.receive(now, &datagram).unwrap());
+            }
+            assert_eq!(end.handshake_left, left, "nothing of it was looked at");
+            assert!(end.poll_transmit().is_none());
+        }
+        // Sealed by nobody: the limit is used up, and no harm done.
+        for datagram in fragments(7, 1) {
+            assert!(!active.receive(now, &datagram).unwrap());
+        }
+        active.close(now);
+        let farewell = active.poll_transmit().unwrap();
+        assert!(passive.receive(now, &farewell).unwrap(), "who has the keys may end it");
+    }
+
+    #[test]
+    fn what_needs_no_key_neither_ends_nor_repeats_anything_once_there_are_keys() {
+        let now = Instant::now();
+        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
+        let mut active = Association::new(&us, Role::Active, them.fingerprint().clone()).unwrap();
+        let mut passive = Association::new(&them, Role::Passive, us.fingerprint().clone()).unwrap();
+        active.begin(now).unwrap();
+        talk(&mut active, &mut passive, now).unwrap();
+        let mut number = 1000;
+        for end in [&mut active, &mut passive] {
+            // close_notify, a fatal alert, a change of cipher, nothing, a ClientHello, and a kind that nobody knows.
+            let hello: &[u8] = &[1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0xfe, 0xfd];
+            let forged: [(u8, &[u8]); 6] =
+                [(21, &[1, 0]), (21, &[2, 40]), (20, &[1]), (21, &[]), (22, hello), (60, &[9; 40])];
+            for ((kind, content), epoch) in forged.into_iter().flat_map(|one| [(one, 0), (one, 1), (one, 7)])
+            {
+                number += 1;
+                assert!(!end.receive(now, &record(kind, epoch, number, content)).unwrap());
+            }
+            assert!(!end.receive(now, &[22; 40]).unwrap());
+            assert!(end.poll_transmit().is_none() && end.keys().is_some());
+        }
+    }
+
+    #[test]
+    fn a_last_flight_that_was_lost_is_sent_again() {
+        let mut now = Instant::now();
+        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
+        let mut active = Association::new(&us, Role::Active, them.fingerprint().clone()).unwrap();
+        let mut passive = Association::new(&them, Role::Passive, us.fingerprint().clone()).unwrap();
+        active.begin(now).unwrap();
+        while passive.keys().is_none() {
+            while let Some(datagram) = passive.poll_transmit() {
+                active.receive(now, &datagram).unwrap();
+            }
+            while let Some(datagram) = active.poll_transmit() {
+                passive.receive(now, &datagram).unwrap();
+            }
+        }
+        while passive.poll_transmit().is_some() {} // lost
+        assert!(active.keys().is_none());
+        now = active.poll_timeout().unwrap();
+        active.handle_timeout(now).unwrap();
+        talk(&mut active, &mut passive, now).unwrap();
+        assert!(active.keys().is_some());
     }
 }
