@@ -1,4 +1,4 @@
-//! Every reader of the SIP door against octets gone wrong: no panic, bounded work, and what was read writes back.
+//! Every reader of the SIP door, and those of browsers' descriptions, against octets gone wrong: no panic, bounded work, and what was read writes back.
 //!
 //! Seeded and repeatable. A failure prints the round; the same round gives the same octets again.
 
@@ -6,6 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use sidetone::rtc::dtls::Identity;
+use sidetone::rtc::ice::{Credentials, PATHS_MAX};
+use sidetone::rtc::sdp::{Answer, Fragment, OFFER_BYTES_MAX, Offer, SOURCES_MAX};
 use sidetone::sip::build::ResponseBuilder;
 use sidetone::sip::digest::{Algorithm, Challenge, Ha1, Server};
 use sidetone::sip::frame::{Framed, Framer};
@@ -193,6 +196,45 @@ fn keys_gone_wrong_are_refused_or_a_key_of_the_right_length() {
             assert!(crypto.key.keying()[..16].iter().any(|octet| *octet != 0));
         }
     });
+}
+
+#[test]
+fn offers_of_browsers_gone_wrong_are_refused_or_answered() {
+    let identity = Identity::new().unwrap();
+    let fingerprint = identity.fingerprint();
+    let ice = Credentials { ufrag: "wxyz".into(), pwd: "0123456789012345678901".into() };
+    let at = ["203.0.113.7:7000".parse().unwrap()];
+    let seeds = texts(&[
+        &format!(
+            "v=0\r\no=- 4611 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
+             m=audio 61000 UDP/TLS/RTP/SAVPF 111 9 0 110\r\nc=IN IP4 192.0.2.5\r\n\
+             a=candidate:1 1 udp 2122260223 192.0.2.5 61000 typ host\r\na=ice-ufrag:abcd\r\n\
+             a=ice-pwd:abcdefghijklmnopqrstuvwx\r\na=fingerprint:{fingerprint}\r\na=setup:actpass\r\na=mid:0\r\n\
+             a=sendrecv\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\na=fmtp:111 minptime=10;useinbandfec=1\r\n\
+             a=rtpmap:110 telephone-event/48000\r\na=ssrc:2345678901 cname:xyz\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\n"
+        ),
+        "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\nm=audio 9 UDP/TLS/RTP/SAVPF 0\r\na=mid:0\r\n\
+         a=candidate:1 1 udp 1 2001:db8::9 4000 typ host\r\na=end-of-candidates\r\n",
+    ]);
+    assert!(Offer::read(std::str::from_utf8(&seeds[0]).unwrap()).is_ok());
+    let mut read = 0;
+    each_round(&seeds, |raw| {
+        let text = String::from_utf8_lossy(raw);
+        if let Some(fragment) = Fragment::read(&text) {
+            assert!(fragment.candidates.len() <= PATHS_MAX);
+        }
+        let Ok(offer) = Offer::read(&text) else { return };
+        read += 1;
+        assert!(offer.candidates.len() <= PATHS_MAX && offer.sources.len() <= SOURCES_MAX);
+        let formats = &offer.formats;
+        let answer =
+            Answer { ice: &ice, at: &at, fingerprint, formats, ptime_ms: 20, session: 7 }.write(&offer);
+        let sections = text.split('\n').filter(|line| line.starts_with("m=")).count();
+        assert_eq!(answer.split("\r\n").filter(|line| line.starts_with("m=")).count(), sections, "{text}");
+        assert!(answer.len() <= 2 * OFFER_BYTES_MAX);
+    });
+    assert!(read > 1000, "the mutations reach what is behind the first line: {read}");
 }
 
 #[test]

@@ -22,7 +22,8 @@ use std::time::{Duration, Instant};
 use ::rtc::crypto::RTCCryptoProvider;
 use ::rtc::crypto::providers::AwsLcRsProvider;
 use ::rtc::stun::attributes::{
-    ATTR_FINGERPRINT, ATTR_ICE_CONTROLLED, ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME, AttrType,
+    ATTR_FINGERPRINT, ATTR_ICE_CONTROLLED, ATTR_MESSAGE_INTEGRITY, ATTR_PRIORITY, ATTR_USE_CANDIDATE,
+    ATTR_USERNAME, AttrType,
 };
 use ::rtc::stun::error_code::CODE_ROLE_CONFLICT;
 use ::rtc::stun::fingerprint::FINGERPRINT;
@@ -277,6 +278,10 @@ impl Agent {
         }
         MessageIntegrity::check(message, self.local.pwd.as_bytes(), self.crypto.crypto())
             .map_err(|_| Refused::NotAuthentic)?;
+        // What stands behind the integrity is not covered by it, and says nothing (RFC 8489 section 14.5).
+        let proved =
+            message.attributes.0.iter().position(|attribute| attribute.typ == ATTR_MESSAGE_INTEGRITY);
+        message.attributes.0.truncate(proved.unwrap_or_default());
         if message.contains(ATTR_ICE_CONTROLLED) {
             // RFC 8445 section 7.3.1.1: one of two controlled sides gives way, and it is never the one that was called.
             self.answer(from, message.transaction_id, BINDING_ERROR, Box::new(CODE_ROLE_CONFLICT));
