@@ -534,7 +534,7 @@ impl Endpoint {
     // --- requests
 
     fn on_request(&mut self, now: Instant, peer: Peer, request: Request) {
-        let Some(keys) = Keys::of(&request) else { return };
+        let Some(keys) = Keys::of(&request, &peer) else { return };
         if *request.method() == Method::Ack {
             return self.on_ack(now, &keys, &request, &peer);
         }
@@ -905,7 +905,9 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(request: &Request) -> Option<Keys> {
+    /// A transaction that came over TLS has another key than one in clear: whoever has read a branch elsewhere can neither
+    /// cancel nor acknowledge what was private, nor stand in the way of whoever may.
+    fn of(request: &Request, peer: &Peer) -> Option<Keys> {
         let headers = request.headers();
         let via = headers.top_via().ok()?;
         let cseq = headers.cseq().ok()?;
@@ -913,11 +915,13 @@ impl Keys {
         let call_id = headers.get(Name::CallId)?;
         let from_tag = headers.from().ok()?.tag().unwrap_or_default();
         let sent_by = format!("{}:{}", via.host, via.port.unwrap_or(5060)).to_ascii_lowercase();
+        let secure: &[u8] = if peer.transport.is_secure() { b"private" } else { b"clear" };
         let key = |method: &str| -> Box<[u8]> {
             match via.transaction_branch() {
-                Some(branch) => joined(&[method.as_bytes(), branch.as_bytes(), sent_by.as_bytes()]),
+                Some(branch) => joined(&[secure, method.as_bytes(), branch.as_bytes(), sent_by.as_bytes()]),
                 // RFC 2543 peers: everything that stays the same between copies.
                 None => joined(&[
+                    secure,
                     method.as_bytes(),
                     request.uri().as_str().as_bytes(),
                     from_tag.as_bytes(),

@@ -224,6 +224,30 @@ fn whoever_asks_in_clear_for_a_call_over_tls_finds_none() {
 }
 
 #[test]
+fn a_cancel_in_clear_cancels_nothing_that_came_over_tls() {
+    let mut solo = Solo::new();
+    solo.peer = tls(1, "192.0.2.1:40001");
+    let private = solo.peer;
+    solo.hears(&over_tls(&an_invite("i", "")));
+    let id = solo.incoming[0].session;
+    let cancel = over_tls(&a_request("CANCEL", "i", "", 1, ""));
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let connection = transport.is_reliable().then_some(ConnectionId(9));
+        solo.peer = Peer { transport, connection, tls: None, ..private };
+        let answers = solo.hears(&cancel);
+        assert_eq!(answers.len(), 1, "{answers:?}");
+        assert!(answers[0].line().starts_with("SIP/2.0 481 "), "{answers:?}");
+        assert!(solo.ended(id).is_none());
+    }
+    // Over another connection that is as good, it counts.
+    solo.peer = Peer { connection: Some(ConnectionId(5)), ..private };
+    let answers = solo.hears(&cancel);
+    assert!(answers.iter().any(|said| said.line() == "SIP/2.0 200 OK"), "{answers:?}");
+    assert!(answers.iter().any(|said| said.line().starts_with("SIP/2.0 487 ")), "{answers:?}");
+    assert!(solo.ended(id).is_some());
+}
+
+#[test]
 fn an_ack_in_clear_acknowledges_nothing_that_was_said_over_tls() {
     let mut solo = Solo::new();
     solo.peer = tls(1, "192.0.2.1:40001");
