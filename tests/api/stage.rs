@@ -128,7 +128,15 @@ impl Stage {
 
     pub async fn send(&self, method: Method, path: &str, token: &str, body: Value) -> Told {
         let request = self.request(method, path, token);
-        told(if body.is_null() { request } else { request.json(&body) }).await
+        told(match body {
+            Value::Null => request,
+            // The one body of the API that is not JSON (RFC 8840).
+            Value::String(fragment) => {
+                request.header("content-type", "application/trickle-ice-sdpfrag").body(fragment)
+            }
+            body => request.json(&body),
+        })
+        .await
     }
 
     /// Publishes an event about the stage's call, for Alice and the support team.
