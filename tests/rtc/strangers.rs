@@ -2,6 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use rtc::crypto::RTCCryptoProvider as _;
+use rtc::crypto::providers::AwsLcRsProvider;
+use rtc::stun::attributes::{ATTR_PRIORITY, ATTR_USE_CANDIDATE, ATTR_USERNAME};
+use rtc::stun::fingerprint::FINGERPRINT;
+use rtc::stun::integrity::MessageIntegrity;
+use rtc::stun::message::{BINDING_REQUEST, Message, Setter as _, TransactionId};
 use serde_json::json;
 use sidetone::sim::stage::levels::{HEARD_DBFS, UNHEARD_DBFS};
 use sidetone::sim::stage::{TokenOf, WENDYS_NUMBER, at};
@@ -14,24 +20,34 @@ use crate::calls::{MEASURED, WENDY, stage};
 /// Rounds of a spray: every kind of datagram each time, and between them the call has its turn.
 const ROUNDS: u32 = 100;
 
-/// The beginning of a ClientHello of DTLS 1.2 (RFC 6347 section 4.2.1): to whom it may concern.
-const CLIENT_HELLO: [u8; 27] =
-    [22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 14, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0xfe, 0xfd];
-
-/// A check (RFC 8489) for `user`, signed with nothing that anybody knows, or not at all.
-fn check(user: &str, number: u32, signed: bool) -> Vec<u8> {
-    let mut attributes = vec![0, 6, 0, user.len() as u8];
-    attributes.extend(user.as_bytes());
-    attributes.resize(attributes.len().next_multiple_of(4), 0);
-    if signed {
-        attributes.extend([0, 8, 0, 20]);
-        attributes.extend([0x5a; 20]);
-    }
-    let mut octets = vec![0, 1, 0, attributes.len() as u8, 0x21, 0x12, 0xa4, 0x42];
-    octets.extend([0; 8]);
+/// The beginning of a ClientHello of DTLS 1.2 (RFC 6347 section 4.2.1): to whom it may concern. Each has a number of its
+/// own, so that none is dropped as a repetition.
+fn client_hello(number: u32) -> Vec<u8> {
+    let mut octets = vec![22, 0xfe, 0xff, 0, 0, 0, 1];
     octets.extend(number.to_be_bytes());
-    octets.extend(attributes);
+    octets.extend([0, 14, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0xfe, 0xfd]);
     octets
+}
+
+/// A check (RFC 8489) for `user` that says it is one, signed with a password that is wrong, or not at all.
+fn check(user: &str, number: u32, signed: bool) -> Result<Vec<u8>, rtc::shared::error::Error> {
+    let mut message = Message::new();
+    message.write_header();
+    BINDING_REQUEST.add_to(&mut message)?;
+    let mut id = [0; 12];
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    TransactionId(id).add_to(&mut message)?;
+    message.add(ATTR_USERNAME, user.as_bytes());
+    message.add(ATTR_PRIORITY, &u32::MAX.to_be_bytes());
+    message.add(ATTR_USE_CANDIDATE, &[]);
+    if signed {
+        let crypto = AwsLcRsProvider::new();
+        let password = "a password that is wrong".to_owned();
+        MessageIntegrity::new_short_term_integrity_with_provider(password, crypto.crypto())
+            .add_to(&mut message)?;
+    }
+    FINGERPRINT.add_to(&mut message)?;
+    Ok(message.raw)
 }
 
 /// A packet of sound from `ssrc`, sealed with nothing.
@@ -64,10 +80,10 @@ async fn strangers_and_forgers_change_nothing_and_hear_nothing() -> Story {
     let stranger = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     for round in 0..ROUNDS {
         for datagram in [
-            CLIENT_HELLO.to_vec(),
-            check(&format!("{name}:them"), round, true),
-            check(&format!("{name}:them"), round, false),
-            check("nobody:them", round, true),
+            client_hello(round),
+            check(&format!("{name}:them"), round, true)?,
+            check(&format!("{name}:them"), round, false)?,
+            check("nobody:them", round, true)?,
             sound(round.wrapping_mul(2_654_435_761), round),
             vec![(round % 256) as u8; 40],
             Vec::new(),
@@ -76,7 +92,7 @@ async fn strangers_and_forgers_change_nothing_and_hear_nothing() -> Story {
         }
         // From where the browser has proved itself, but without its keys: a new source each time.
         wendy.forges(sound(round.wrapping_mul(2_246_822_519), round), port);
-        wendy.forges(CLIENT_HELLO.to_vec(), port);
+        wendy.forges(client_hello(ROUNDS + round), port);
         tokio::task::yield_now().await;
     }
 
