@@ -1,7 +1,8 @@
 //! Calls that go on over a trunk to another carrier, which SIPp plays: it wants a password, is full, or is registered at.
 
 use super::support::gateway::Gateway;
-use super::support::house::{CARRIER_IP, House};
+use super::support::house::{ADMIN, CARRIER_IP, House};
+use super::support::patience::until_true;
 use super::support::sipp::{ONCE, Over, PHONE_IP, Sipp};
 use super::support::{ports, program};
 
@@ -79,8 +80,14 @@ fn a_registrar_that_wants_a_password_is_registered_at() {
     // The registrar must listen before it is asked, so its log lies in a directory of its own.
     let dir = tempfile::TempDir::new().expect("a temporary directory");
     let registrar = Sipp::telephone(dir.path(), "registrar_wants_a_password", port, 1, Over::Udp);
-    let _gateway = Gateway::start(&house(&format!(
+    let gateway = Gateway::start(&house(&format!(
         "destination = \"{PHONE_IP}:{port};transport=udp\"\nauth = {{ username = \"sidetone\", password_file = \"beyond.txt\", realm = \"beyond.example\" }}\nregister = {{ registrar = \"{PHONE_IP}:{port};transport=udp\", address_of_record = \"sip:sidetone@beyond.example\" }}"
     )));
     registrar.went_well();
+    // The registrar has said yes; the trunk is up when that has been heard.
+    until_true("the trunk is up", || {
+        let seen = gateway.ask(ADMIN, "GET", "/v1/overview", None).json();
+        let trunks = seen["trunks"].as_array().cloned().unwrap_or_default();
+        trunks.iter().any(|trunk| trunk["id"] == "beyond" && trunk["up"] == true)
+    });
 }

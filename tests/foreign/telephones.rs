@@ -16,17 +16,21 @@ const ALICE_HZ: f64 = 700.0;
 /// G.711 and a jitter buffer cost next to nothing of a level.
 const AS_SPOKEN_DB: f64 = 3.0;
 
+/// Alice's number, which Carol calls.
+fn alices_and_carols() -> House {
+    House::new()
+        .person_registers("alice", "agent")
+        .person_registers("sam", "supervisor")
+        .person_registers("carol", "customer")
+        .number("main", NUMBER, &["alice"], "")
+}
+
 #[test]
 fn a_customer_and_an_agent_on_softphones_hear_each_other() {
     if program("baresip", "baresip-core").is_none() {
         return;
     }
-    let house = House::new()
-        .person_registers("alice", "agent")
-        .person_registers("sam", "supervisor")
-        .person_registers("carol", "customer")
-        .number("main", NUMBER, &["alice"], "");
-    let gateway = Gateway::start(&house);
+    let gateway = Gateway::start(&alices_and_carols());
     let rest = gateway.holdings();
     let alice = Baresip::register("alice", ALICE_HZ, gateway.sip, WhenCalled::Answers);
     let carol = Baresip::register("carol", CAROL_HZ, gateway.sip, WhenCalled::Rings);
@@ -82,12 +86,7 @@ fn a_linphone_calls_another_and_both_hear_each_other() {
     if program("linphonec", "linphone-cli").is_none() {
         return;
     }
-    let house = House::new()
-        .person_registers("alice", "agent")
-        .person_registers("sam", "supervisor")
-        .person_registers("carol", "customer")
-        .number("main", NUMBER, &["alice"], "");
-    let gateway = Gateway::start(&house);
+    let gateway = Gateway::start(&alices_and_carols());
     let rest = gateway.holdings();
     let alice = Linphone::register("alice", ALICE_HZ, gateway.sip);
     let carol = Linphone::register("carol", CAROL_HZ, gateway.sip);
