@@ -14,7 +14,7 @@
 //! | 5 | ACK to the Contact's port 443, or its parameters gone | `pitfall_5_requests_in_the_dialog_name_the_contact_byte_for_byte_and_go_to_the_route` | `a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp` |
 //! | 6 | no certificate shown when we connect | | `we_show_our_certificate_and_believe_only_the_right_server` |
 //! | 7 | a chain with gaps, the wrong certificate | `a_chain_is_complete_and_in_order_or_it_is_told` | `the_name_asked_for_chooses_the_certificate_shown` |
-//! | 8 | a firewall with a few addresses | `requests_of_a_dialog_come_from_other_addresses_and_are_found` | `a_firewall_gets_the_ports_as_a_table_or_as_json` |
+//! | 8 | a firewall with a few addresses | `requests_of_a_dialog_come_from_other_addresses_and_are_found` | `what_belongs_to_a_call_comes_from_anywhere_on_any_connection` |
 //! | 9 | pinned addresses | `a_broken_connection_moves_a_call_on_and_the_name_is_asked_for_anew` | `a_fallen_site_costs_a_call_nothing` |
 //! | 10 | REFER sent on to the carrier, or to "null" | `pitfall_10_a_referred_target_is_called_at_microsoft_in_the_very_words` | `pitfall_10_a_referral_to_a_user_without_a_user_part_comes_back_as_an_invite_with_the_very_bytes` |
 //! | 11 | Refer-To, Referred-By altered | `pitfall_11_refer_to_and_referred_by_are_kept_byte_for_byte` | `a_referral_to_a_number_goes_back_to_microsoft_as_well` |
@@ -24,7 +24,7 @@
 //! | 15 | crypto with MKI, of 32 bits, GCM | `an_offer_as_microsoft_makes_it_is_answered_with_its_own_tag_and_a_reinvite_keeps_our_key` | `a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp` |
 //! | 16 | WebRTC's leftovers in an offer | `each_rule_is_refused_with_its_status` | `pitfall_16_a_carriers_call_to_a_teams_user_is_offered_early_and_secured_and_breaks_no_rule` |
 //! | 17 | Replaces sent to Microsoft | `pitfall_17_replaces_is_matched_before_any_route_and_never_sent` | `an_invite_with_replaces_takes_the_place_of_a_call_and_rings_nobody` |
-//! | 18 | a silent 183, many 18x | `each_fork_rings_under_its_tag_and_the_one_that_answers_has_the_call` | `pitfall_18_two_devices_ring_and_a_third_tag_answers_and_the_caller_is_told_once` |
+//! | 18 | a silent 183, many 18x | `each_fork_rings_under_its_tag_and_the_one_that_answers_has_the_call` | `pitfall_18_two_devices_ring_and_a_third_tag_answers_and_the_caller_is_told_once`, `a_silent_183_is_covered_by_our_ringing_at_the_callers_ear_until_sound_truly_comes` |
 //! | 19 | busy and declined tried elsewhere | `a_gateway_timeout_moves_on_and_a_refusal_never_does` | `pitfall_19_busy_and_declined_reach_the_caller_and_are_tried_nowhere_else` |
 //! | 20 | an old certificate kept | | `a_certificate_is_renewed_while_a_call_over_tls_goes_on` |
 //! | | refresh by UPDATE | `our_refresh_is_a_reinvite_with_the_very_description_of_before` | |
@@ -32,6 +32,7 @@
 //! | | a second SSRC for digits | | `holds_and_new_keys_go_on_in_one_line_that_nobody_else_can_open` |
 
 mod calls;
+mod connections;
 mod garbage;
 mod options;
 mod outbound;
@@ -40,7 +41,7 @@ mod transfer;
 mod whisper;
 
 use sidetone::sim::ear::Ear;
-use sidetone::sim::teams::{CallId, House, NUMBER, Stage, USER};
+use sidetone::sim::teams::{CUSTOMER_HZ, CallId, House, NUMBER, Stage, USER};
 
 type Test = Result<(), Box<dyn std::error::Error>>;
 
@@ -74,6 +75,20 @@ async fn customer_reaches_teams(house: &House) -> Result<CallId, Box<dyn std::er
     until_up(house, 0).await?;
     house.customer.talking().await?;
     Ok(0)
+}
+
+/// Customer and Teams user hear each other, and not themselves.
+async fn they_talk(house: &House, call: CallId) -> Test {
+    let (teams, customer) = (house.proxy.ear(call).await?.ok_or("an ear")?, house.customer.ear().await?);
+    until_heard(&customer, TEAMS_HZ).await?;
+    until_heard(&teams, CUSTOMER_HZ).await?;
+    let (at_teams, at_customer) = (teams.listen(A_WHILE).await?, customer.listen(A_WHILE).await?);
+    assert!(at_teams.level_of(CUSTOMER_HZ) > HEARD_DBFS, "{}", at_teams.level_of(CUSTOMER_HZ));
+    assert!(at_customer.level_of(TEAMS_HZ) > HEARD_DBFS, "{}", at_customer.level_of(TEAMS_HZ));
+    assert!(
+        at_teams.level_of(TEAMS_HZ) < NOT_HEARD_DBFS && at_customer.level_of(CUSTOMER_HZ) < NOT_HEARD_DBFS
+    );
+    Ok(())
 }
 
 /// Waits until the proxy sees this call as up.

@@ -205,7 +205,7 @@ pub struct End {
     pub by: Side,
     /// The status that ended it before it was answered; none for a BYE.
     pub status: Option<StatusCode>,
-    /// The Reason header of the BYE or CANCEL, as it came (RFC 3326).
+    /// The Reason header of the BYE, CANCEL or refusal, as it came (RFC 3326).
     pub reason: Option<String>,
 }
 

@@ -10,7 +10,7 @@ use super::{End, Line, Manner, PhoneError, Reliable, Side};
 use crate::sim::random_token;
 use crate::sip::build::ResponseBuilder;
 use crate::sip::header::NameAddr;
-use crate::sip::message::{Method, Name, Request, StatusCode};
+use crate::sip::message::{Headers, Method, Name, Request, StatusCode};
 use crate::sip::uri::Uri;
 
 /// Answers kept for copies of their requests: many more than one call has open at a time.
@@ -208,12 +208,12 @@ impl Ua {
         let status = StatusCode::REQUEST_TERMINATED;
         let extra = Extra { contact: None, ..self.dialog_extra() };
         self.respond_dialog(&invite, invited_from, status, extra);
-        self.end(End { by: Side::Them, status: Some(status), reason: reason_of(cancel) });
+        self.end(End { by: Side::Them, status: Some(status), reason: reason_of(cancel.headers()) });
     }
 
     fn bid_farewell(&mut self, bye: &Request, from: SocketAddr) {
         self.respond(bye, from, StatusCode::OK, Extra::default());
-        self.end(End { by: Side::Them, status: None, reason: reason_of(bye) });
+        self.end(End { by: Side::Them, status: None, reason: reason_of(bye.headers()) });
     }
 
     fn acked(&mut self, ack: &Request) {
@@ -319,6 +319,6 @@ impl Answered {
     }
 }
 
-fn reason_of(request: &Request) -> Option<String> {
-    request.headers().text(Name::Reason).map(|reason| reason.to_string())
+pub(super) fn reason_of(headers: &Headers) -> Option<String> {
+    headers.text(Name::Reason).map(|reason| reason.to_string())
 }

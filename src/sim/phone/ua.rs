@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use super::dialog::{Call, Description, Draft, Reinvite, Stage, Unacked, address_of, sdp_of, tell};
-use super::ring::Answered;
+use super::ring::{Answered, reason_of};
 use super::talk::{Mouth, Talk};
 use super::{Command, Done, End, Line, Manner, Options, PhoneError, Registration, Reliable, Side, Status};
 use crate::sim::ear::Ear;
@@ -551,7 +551,10 @@ impl Ua {
             Purpose::Register(asked) => self.registered(client, asked, response),
             Purpose::Invite => match response {
                 Some(response) if status.is_success() => self.call_answered(response),
-                Some(_) => self.end(End { by: Side::Them, status: Some(status), reason: None }),
+                Some(response) => {
+                    let reason = reason_of(response.headers());
+                    self.end(End { by: Side::Them, status: Some(status), reason })
+                }
                 None => self.end(End { by: Side::Nobody, status: Some(status), reason: None }),
             },
             Purpose::Reinvite(kind) => self.reinvite_answered(client, kind, response),

@@ -121,6 +121,8 @@ pub struct Seen {
     pub broken: Vec<Broken>,
     /// Answers to what we sent: method and status.
     pub answers: Vec<(String, u16)>,
+    /// The connection that each of these came over.
+    pub answered_over: Vec<Connection>,
     /// First line of each NOTIFY's body, and its Subscription-State.
     pub notified: Vec<(String, String)>,
     /// Which site each call from the gateway came to, in order.
@@ -190,6 +192,8 @@ struct Call {
     refused: bool,
     /// The transfer that is under way on this call.
     goodbye: Option<Goodbye>,
+    /// Each request of ours comes from another site than the last, on a connection of its own.
+    roams: bool,
 }
 
 impl Machine {
@@ -240,7 +244,7 @@ impl Machine {
     pub fn receive(&mut self, site: Site, connection: Connection, message: Message) {
         match message {
             Message::Request(request) => self.request(site, connection, request),
-            Message::Response(response) => self.response(&response),
+            Message::Response(response) => self.response(connection, &response),
         }
     }
 
@@ -273,6 +277,7 @@ impl Machine {
             invite: None,
             refused: false,
             goodbye: None,
+            roams: false,
         });
         let id = self.calls.len() - 1;
         let more = [
@@ -344,6 +349,22 @@ impl Machine {
     pub fn answer(&mut self, id: CallId) {
         let answer = self.answer_text(id);
         self.respond(id, 200, None, &answer, &[]);
+    }
+
+    /// Lets a call speak that was answered 183 and not yet 200: what the 183 promised.
+    pub fn speak_early(&mut self, id: CallId) {
+        let offer = self.calls.get(id).and_then(|call| Theirs::read(call.invite.as_ref()?.1.body()));
+        if let Some(offer) = offer {
+            self.media_changed(id, &offer);
+        }
+    }
+
+    /// From now on each request within a call comes from another site than the last, on a new connection: any machine of
+    /// any datacenter speaks for a call.
+    pub fn roam(&mut self, id: CallId) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.roams = true;
+        }
     }
 
     /// Holds (`inactive`) or resumes (`sendrecv`) by a re-INVITE, the only way Microsoft does.

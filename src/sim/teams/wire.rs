@@ -77,6 +77,8 @@ pub struct State {
     pub stages: Vec<Option<Stage>>,
     /// Connections the gateway opened to us.
     pub accepted: u32,
+    /// Connections that the gateway has closed, of its own accord or because we did.
+    pub closed: u32,
     /// Why the last connection of ours to the gateway, or of it to us, came to nothing.
     pub refused: Option<String>,
 }
@@ -99,6 +101,7 @@ enum Command {
     Pair(SocketAddr),
     Voice(Voice),
     Fall(Site),
+    Part(Site, oneshot::Sender<u32>),
     Say(Site, Bytes),
 }
 
@@ -211,6 +214,21 @@ impl Proxy {
         self.commands.send(Command::Fall(site)).await.map_err(|_| ProxyError::Gone)
     }
 
+    /// Every connection with a site is closed, by us; it listens, and may open new ones. Returns when the gateway has
+    /// seen that they are closed.
+    ///
+    /// # Errors
+    /// [`ProxyError`]
+    pub async fn part(&self, site: Site) -> Result<(), ProxyError> {
+        let (told, heard) = oneshot::channel();
+        let before = self.state().closed;
+        self.commands.send(Command::Part(site, told)).await.map_err(|_| ProxyError::Gone)?;
+        let parted = heard.await.map_err(|_| ProxyError::Gone)?;
+        self.until("the gateway sees its connections closed", |state| state.closed >= before + parted)
+            .await?;
+        Ok(())
+    }
+
     /// Says octets of any kind to the gateway, on a new connection from a site.
     ///
     /// # Errors
@@ -249,6 +267,22 @@ impl Proxy {
     /// [`ProxyError::Gone`]
     pub async fn answer(&self, call: CallId) -> Result<(), ProxyError> {
         self.act(move |machine| machine.answer(call)).await
+    }
+
+    /// Lets a call speak that was answered 183, before its 200.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn speak_early(&self, call: CallId) -> Result<(), ProxyError> {
+        self.act(move |machine| machine.speak_early(call)).await
+    }
+
+    /// From now on each request within a call comes from another site, on a new connection.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn roam(&self, call: CallId) -> Result<(), ProxyError> {
+        self.act(move |machine| machine.roam(call)).await
     }
 
     /// Holds or resumes a call.
@@ -349,6 +383,7 @@ impl Actor {
             Event::Closed(connection) => {
                 self.connections.remove(&connection);
                 self.usual.retain(|_, usual| *usual != connection);
+                self.state.send_modify(|state| state.closed += 1);
             }
             Event::Failed(why) => self.state.send_modify(|state| state.refused = Some(why)),
         }
@@ -380,6 +415,15 @@ impl Actor {
                 }
                 self.connections.retain(|_, (at, _)| *at != site);
                 self.usual.remove(&site);
+            }
+            Command::Part(site, told) => {
+                let before = self.connections.len();
+                // What is said on them is at its end; they are read until the gateway closes them, too.
+                self.connections.retain(|_, (at, _)| *at != site);
+                self.usual.remove(&site);
+                let parted = u32::try_from(before - self.connections.len()).unwrap_or(u32::MAX);
+                // Who asked may have stopped waiting.
+                let _ = told.send(parted);
             }
             Command::Say(site, octets) => self.send(site, Along::Fresh, octets).await,
             Command::Ear(call, told) => {

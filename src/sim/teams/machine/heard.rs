@@ -75,6 +75,7 @@ impl Machine {
             invite: Some((connection, request)),
             refused: false,
             goodbye: None,
+            roams: false,
         });
         let id = self.calls.len() - 1;
         self.respond(id, 100, None, "", &[]);
@@ -149,7 +150,7 @@ impl Machine {
         self.respond(id, 200, None, &answer, &[]);
     }
 
-    pub(super) fn response(&mut self, response: &Response) {
+    pub(super) fn response(&mut self, connection: Connection, response: &Response) {
         let status = response.status().as_u16();
         let method =
             response.headers().cseq().map(|cseq| cseq.method.as_str().to_owned()).unwrap_or_default();
@@ -159,6 +160,7 @@ impl Machine {
         }
         if status > 100 {
             self.seen.answers.push((method.clone(), status));
+            self.seen.answered_over.push(connection);
         }
         let Some(id) = self.dialog_of(response.headers()) else { return };
         match (method.as_str(), status) {

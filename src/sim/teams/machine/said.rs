@@ -43,6 +43,14 @@ impl Machine {
         more: &[(&str, String)],
         body: &str,
     ) {
+        let Some(call) = self.calls.get_mut(id) else { return };
+        let along = match along {
+            Along::Usual if call.roams => {
+                call.site = (call.site + 1) % SITES.len();
+                Along::Fresh
+            }
+            along => along,
+        };
         let Some(call) = self.calls.get(id) else { return };
         let (host, port) = (self.host(call.site), self.ports[call.site]);
         let cseq = if method == "ACK" { call.invite_cseq } else { call.cseq };
