@@ -27,9 +27,11 @@ use super::account;
 use super::check::{About, Check, Route};
 use super::evidence::{Evidence, Source, Subject, Verdict, best};
 use super::graph::Graph;
+use super::outcome::{self, Outcome};
 use super::read::{self, Answer, Phone};
 use super::rule::{Facts, Policy};
 use super::token::{self, TokenSource};
+use super::{Judgement, judge};
 
 /// Things remembered at one time, over all tenants. Beyond it what was asked for least lately is forgotten.
 const FLIGHTS_MAX: usize = 20_000;
@@ -180,22 +182,28 @@ impl Engine {
         }
     }
 
-    /// What a real call to somebody over VOIP proved. `code` is what ACS said when it was refused.
-    pub fn call_outcome(&self, tenant: &TenantId, person: &str, answered: bool, code: &str, at: SystemTime) {
-        let subject = Subject::person(person);
-        let say = |check: Check, subject: &Subject, verdict, word: &'static str| {
-            Evidence::new(check, subject.clone(), verdict, word, Source::CallOutcome, at).saying(code)
-        };
-        let evidence = if answered {
-            let tenant = [Check::Federation, Check::ResourceAllowed, Check::AcsReachable]
-                .map(|check| say(check, &Subject::Tenant, Verdict::Pass, "answered"));
-            let person = [Check::ExternalAccess, Check::Licence, Check::EnterpriseVoice]
-                .map(|check| say(check, &subject, Verdict::Pass, "answered"));
-            tenant.into_iter().chain(person).collect::<Vec<_>>()
-        } else {
-            vec![say(Check::Federation, &Subject::Tenant, Verdict::Fail, "call_refused")]
-        };
-        self.note(tenant, evidence);
+    /// What a real call to somebody proved.
+    pub fn call_outcome(
+        &self,
+        tenant: &TenantId,
+        person: &Subject,
+        route: Route,
+        outcome: &Outcome,
+        at: SystemTime,
+    ) {
+        self.note(tenant, outcome::evidence(route, person, outcome, at));
+    }
+
+    /// What the checks of several routes to somebody come to, asked for together: what they share is read once.
+    pub async fn judge(
+        &self,
+        tenant: &TenantId,
+        target: &Subject,
+        routes: &[Route],
+        asker: Option<&Subject>,
+    ) -> Vec<Judgement> {
+        let each = routes.iter().map(|route| self.facts(tenant, target, *route, asker));
+        join_all(each).await.iter().map(judge).collect()
     }
 
     /// Everything known about reaching `target` over `route`. Waits for what is not fresh for the account's budget at

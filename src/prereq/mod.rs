@@ -4,7 +4,8 @@
 //! has a licence, the number begins with a plus. Each is a [`Check`]. Sources say what is so as [`Evidence`]: Graph and
 //! Azure ([`gather`]), a file an administrator collected ([`collect`]), an operator's word, a real call. [`rule`] turns
 //! all of it into [`Finding`]s, purely; each carries who can mend it and the exact command. Only when nothing refuses
-//! does [`clear`] make a [`Clearance`], which nobody else can. Dialling does not demand one yet; preflights show it:
+//! does [`clear`] make a [`Clearance`], which nobody else can. Without one there is no address of a Teams user that could
+//! be dialled ([`TeamsAddress`](crate::call::TeamsAddress)):
 //!
 //! ```compile_fail
 //! use std::time::SystemTime;
@@ -31,6 +32,7 @@ pub mod gather;
 pub mod graph;
 mod http;
 pub mod number;
+pub mod outcome;
 pub mod presence;
 pub mod read;
 pub mod rule;
@@ -42,6 +44,7 @@ pub use check::{About, Check, Class, Need, Route};
 pub use evidence::{Evidence, Source, Subject, Verdict};
 pub use finding::{Finding, Remedy, Weight, Who};
 pub use gather::Engine;
+pub use outcome::{Outcome, Refused};
 pub use rule::{Address, Facts, Policy, assess};
 
 /// A clearance is for the ring that follows it. Longer, and it would be evidence of its own.
@@ -79,22 +82,52 @@ impl Clearance {
         self.at
     }
 
+    /// How long it may be used, from when it was given.
+    pub fn life(&self) -> Duration {
+        self.until.duration_since(self.at).unwrap_or_default()
+    }
+
     /// Whether it may still be used.
     pub fn good_at(&self, now: SystemTime) -> bool {
         self.at <= now && now < self.until
     }
 }
 
-/// Decides whether somebody may be rung. The only maker of a [`Clearance`].
+/// What the checks of one route came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judgement {
+    /// The route.
+    pub route: Route,
+    /// Every finding, in the order of the checks.
+    pub findings: Vec<Finding>,
+    /// Proof that it may be taken; none when it may not.
+    pub clearance: Option<Clearance>,
+}
+
+/// Decides whether somebody may be rung, and says why.
+#[must_use]
+pub fn judge(facts: &Facts) -> Judgement {
+    let findings = assess(facts);
+    Judgement { route: facts.route, clearance: cleared(facts, &findings), findings }
+}
+
+/// Decides whether somebody may be rung.
 ///
 /// # Errors
 /// All findings of the route, when one of them refuses it.
 pub fn clear(facts: &Facts) -> Result<Clearance, Vec<Finding>> {
-    let findings = assess(facts);
-    let refused = findings.iter().any(|finding| finding.weight == Weight::Refuses);
+    let Judgement { findings, clearance, .. } = judge(facts);
+    clearance.ok_or(findings)
+}
+
+/// The only maker of a [`Clearance`].
+fn cleared(facts: &Facts, findings: &[Finding]) -> Option<Clearance> {
+    if findings.iter().any(|finding| finding.weight == Weight::Refuses) {
+        return None;
+    }
     // A policy may allow the unknown, but nobody can dial what is not known.
-    let Some(address) = facts.address().filter(|_| !refused) else { return Err(findings) };
+    let address = facts.address()?;
     let until = facts.now + CLEARANCE_LIFE;
-    let until = finding::earliest_end(&findings).map_or(until, |end| until.min(end));
-    Ok(Clearance { subject: facts.target.clone(), route: facts.route, address, at: facts.now, until })
+    let until = finding::earliest_end(findings).map_or(until, |end| until.min(end));
+    Some(Clearance { subject: facts.target.clone(), route: facts.route, address, at: facts.now, until })
 }

@@ -1,7 +1,7 @@
 //! People of every kind, read from the simulated directory.
 
 use serde_json::json;
-use sidetone::prereq::{Check, Route, Verdict};
+use sidetone::prereq::{Check, Outcome, Refused, Route, Verdict};
 use sidetone::sim::graph::Person;
 
 use crate::stage::{ADELE, Stage};
@@ -104,15 +104,26 @@ async fn a_missing_permission_is_not_the_persons_fault() {
 async fn a_call_that_was_answered_proves_the_federation() {
     let stage = Stage::new().await;
     let engine = stage.hurried();
-    engine.call_outcome(&stage.tenant, ADELE, false, "403/7505", std::time::SystemTime::now());
     let target = sidetone::prereq::rule::target(ADELE).unwrap();
+    let refused = Outcome::Refused { why: Refused::Forbidden, said: "ACS 403/7505".into() };
+    engine.call_outcome(&stage.tenant, &target, Route::Voip, &refused, std::time::SystemTime::now());
     let federation = async |engine: &sidetone::prereq::Engine| {
         let facts = engine.facts(&stage.tenant, &target, Route::Voip, None).await;
         let all = sidetone::prereq::assess(&facts);
         let one = all.into_iter().find(|finding| finding.check == Check::Federation).unwrap();
         (one.verdict, one.evidence.unwrap().detail)
     };
-    assert_eq!(federation(&engine).await, (Verdict::Fail, "403/7505".into()), "the code is shown as it came");
-    engine.call_outcome(&stage.tenant, ADELE, true, "", std::time::SystemTime::now());
+    assert_eq!(
+        federation(&engine).await,
+        (Verdict::Fail, "ACS 403/7505".into()),
+        "the code is shown as it came"
+    );
+    engine.call_outcome(
+        &stage.tenant,
+        &target,
+        Route::Voip,
+        &Outcome::Answered,
+        std::time::SystemTime::now(),
+    );
     assert_eq!(federation(&engine).await.0, Verdict::Pass);
 }
