@@ -36,6 +36,7 @@ use crate::sip::names::{Names, wanted};
 use crate::sip::transport::{BindError, Limits, Listen, Wires};
 use crate::sip::uri::Host;
 use crate::switchboard::desk::{Answer, Desk, Request};
+use crate::switchboard::gate::{self, Gate, QUESTIONS_MAX};
 use crate::switchboard::{self, BRIDGE_EVENTS_MAX, DoorOrders, Lines, ORDERS_MAX, REPORTS_MAX};
 use crate::tls::{Tls, files};
 
@@ -253,8 +254,13 @@ impl Gateway {
             tasks.spawn(taking_calls("the WebRTC door", readiness.clone(), rtc.run()));
             doors.insert(DoorName::Rtc, orders_in);
         }
+        let (gate, words_to_engine) = Gate::new();
+        let (rulings_in, rulings) = mpsc::channel(QUESTIONS_MAX);
+        tasks.spawn(gate::stand(engine.clone(), words_to_engine, rulings_in));
         let lines = Lines {
             reports,
+            gate,
+            rulings,
             doors,
             draining: drains,
             asked,

@@ -829,7 +829,7 @@ fn referred() -> (World, LegId, LegId) {
     let (mut world, alice) = talking(Takeover::ReleasesAgent);
     world.leg(alice, LegEvent::Held);
     assert_eq!(hears(&world, CALLER), Hears::Music);
-    let said = world.leg(alice, LegEvent::Referred(world::target("tina")));
+    let said = world.leg(alice, LegEvent::Referred(Box::new(world::target("tina"))));
     let tina = world.leg_of("tina");
     let started = CallEvent::TransferStarted {
         transferor: alice,
@@ -946,7 +946,7 @@ fn a_caller_who_hangs_up_while_the_target_rings_stops_it() {
 #[test]
 fn supervisors_stay_through_a_transfer_and_their_subject_follows() {
     let (mut world, alice, carol) = supervised_call(Coaching::Whisper, Takeover::ReleasesAgent);
-    world.leg(alice, LegEvent::Referred(world::target("tina")));
+    world.leg(alice, LegEvent::Referred(Box::new(world::target("tina"))));
     let tina = world.leg_of("tina");
     assert_eq!(mouths(&world, alice), [CALLER, carol], "until the target answers nothing is taken away");
     world.leg(tina, LegEvent::Answered);
@@ -962,7 +962,7 @@ fn a_caller_may_be_the_transferor_as_well() {
     // An agent beyond a trunk has called out: to us they are the caller.
     let (mut world, alice) = talking(Takeover::ReleasesAgent);
     world.leg(CALLER, LegEvent::Held);
-    world.leg(CALLER, LegEvent::Referred(world::target("tina")));
+    world.leg(CALLER, LegEvent::Referred(Box::new(world::target("tina"))));
     let tina = world.leg_of("tina");
     assert_eq!(hears(&world, alice), Hears::Ringback);
     world.leg(CALLER, ended(Cause::Normal));
@@ -974,10 +974,10 @@ fn a_caller_may_be_the_transferor_as_well() {
 fn one_transfer_of_a_call_at_a_time_and_only_by_those_who_have_a_place() {
     let (mut world, alice, carol) = supervised_call(Coaching::Barge, Takeover::ReleasesAgent);
     let failed = |leg, cause| vec![Output::Leg(leg, LegAction::Refer(Referral::Failed(cause)))];
-    let said = world.leg(carol, LegEvent::Referred(world::target("tina")));
+    let said = world.leg(carol, LegEvent::Referred(Box::new(world::target("tina"))));
     assert_eq!(said, failed(carol, Cause::Forbidden), "who listens in has no place to give");
-    world.leg(alice, LegEvent::Referred(world::target("tina")));
-    let said = world.leg(alice, LegEvent::Referred(world::target("tom")));
+    world.leg(alice, LegEvent::Referred(Box::new(world::target("tina"))));
+    let said = world.leg(alice, LegEvent::Referred(Box::new(world::target("tom"))));
     assert_eq!(said, failed(alice, Cause::Congestion));
     let refused = world.command(Command::Transfer(CALLER, world::target("tom")));
     assert_eq!(refused, Err(CommandError::Transferring));
@@ -987,7 +987,7 @@ fn one_transfer_of_a_call_at_a_time_and_only_by_those_who_have_a_place() {
 fn a_target_may_transfer_on_before_the_first_transferor_has_gone() {
     let (mut world, alice, tina) = referred();
     world.leg(tina, LegEvent::Answered);
-    world.leg(tina, LegEvent::Referred(world::target("tom")));
+    world.leg(tina, LegEvent::Referred(Box::new(world::target("tom"))));
     let tom = world.leg_of("tom");
     world.leg(tom, LegEvent::Answered);
     assert_eq!(mouths(&world, CALLER), [tom]);

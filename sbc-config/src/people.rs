@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::address::Contact;
 use crate::id::{AcsId, PersonId, TeamId, TenantId};
+use crate::integration::RouteName;
 use crate::secret::Secret;
 use crate::secure::SrtpPolicy;
 
@@ -123,6 +124,13 @@ pub enum Reach {
         resource: AcsId,
         /// `8:acs:…`, or `4:+1…` for a telephone.
         raw_id: Arc<str>,
+    },
+    /// At Microsoft Teams: rung when the prerequisites of a way allow it, and not otherwise.
+    Teams {
+        /// User principal name or Entra object id, in lower case.
+        user: Arc<str>,
+        /// The ways that may be taken. Never empty.
+        routes: Vec<RouteName>,
     },
     /// In a browser, over WebRTC, while one listens for this person.
     Browser,

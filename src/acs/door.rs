@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Config, Reach};
+use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Cloud, Config, Reach};
 use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 
@@ -27,7 +27,7 @@ use crate::call::card::Card;
 use crate::call::door::{
     AgreedMedia, Caller, Correlation, DoorName, IN_PROCESS, Incoming, Order, Origin, Report,
 };
-use crate::call::{Address, Cause, LegAction, LegEnd, LegEvent, LegId, Target};
+use crate::call::{Address, Carrier, Cause, LegAction, LegEnd, LegEvent, LegId, Target, TeamsAddress};
 
 use super::grid::{self, IncomingCall, IncomingContext};
 use super::identifier::{Kind, RawId};
@@ -299,6 +299,7 @@ impl Door {
         let config = self.config.load_full();
         let (resource, raw_id) = match &target.address {
             Address::Acs { resource, number } => (resource.clone(), format!("4:{number}")),
+            Address::Teams(teams) => teams_user(&config, teams)?,
             Address::Person(person) => match config.person(person).map(|known| &known.reach) {
                 Some(Reach::Acs { resource, raw_id }) => (resource.clone(), raw_id.to_string()),
                 _ => return Err(not_there("the person has no ACS identity")),
@@ -551,6 +552,25 @@ fn agreed() -> AgreedMedia {
         nat_host: None,
         keys: None,
     }
+}
+
+/// The resource and the raw id of a Teams user, or of their telephone, as the prerequisites cleared them.
+fn teams_user(config: &Config, teams: &TeamsAddress) -> Result<(AcsId, String), LegEnd> {
+    let Carrier::Acs(resource) = teams.carrier() else {
+        return Err(not_there("this is no address of ACS"));
+    };
+    let tenant = config.acs(resource).map(|acs| &acs.tenant);
+    let account = config.integrations.iter().find(|account| Some(&account.tenant) == tenant);
+    if let Some(number) = teams.number() {
+        return Ok((resource.clone(), format!("4:{number}")));
+    }
+    let id = teams.object_id().ok_or_else(|| not_there("nothing was cleared to be dialled"))?;
+    let raw_id = match account.map(|account| account.cloud) {
+        Some(Cloud::Dod) => format!("8:dod:{id}"),
+        Some(Cloud::GccHigh) => format!("8:gcch:{id}"),
+        Some(Cloud::Global | Cloud::China) | None => format!("8:orgid:{id}"),
+    };
+    Ok((resource.clone(), raw_id))
 }
 
 fn not_there(detail: &str) -> LegEnd {

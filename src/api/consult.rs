@@ -14,27 +14,35 @@ use super::ApiState;
 use super::auth::Caller;
 use super::card::{self, CardNames, NewCard};
 use super::extract::{Body, id, named};
+use super::integration::Via;
+use super::preview::{NewFallback, PreviewView, wishes};
 use super::problem::Problem;
 use crate::call::SpeakTo;
+use crate::prereq::Subject;
 use crate::switchboard::desk::{
     Answer, CONSULT_RING, CONSULT_RING_MAX, CONSULT_TARGETS_MAX, ConsultRequest, ConsultView, Request,
 };
 
-/// The longest target: a person's id or a number, with room for prefixes.
-const TARGET_BYTES_MAX: usize = 64;
-
 /// A consult to begin.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"target": "erin", "fallback": ["+15550142"], "ring_s": 20}))]
+#[schema(example = json!({"target": "erin@example.com", "via": "auto", "fallback": [{"via": "pstn"}, "bob"], "ring_s": 20}))]
 pub(super) struct NewConsult {
-    /// Whom to ask: the id of one of your people, or a number.
-    #[schema(min_length = 1, max_length = 64)]
+    /// Whom to ask: the id of one of your people, a Teams user by user principal name or object id, or a number.
+    #[schema(min_length = 1, max_length = 256)]
     pub target: String,
-    /// Whom or what to ring next, in this order, when the one before does not come.
+    /// Over what, when they are at Teams. `auto` takes the cheapest way that will work, and the others when it turns out
+    /// that it does not.
+    #[serde(default)]
+    pub via: Via,
+    /// Whom or what to ring next, in this order, when the one before does not come: somebody else, or another way, as
+    /// `{"via": "pstn"}`.
     #[serde(default)]
     #[schema(max_items = 3)]
-    pub fallback: Vec<String>,
+    pub fallback: Vec<NewFallback>,
+    /// Only say which ways there are, what stands in each, what it costs and which would be taken. Nobody is rung.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The trunk that numbers are dialled over; the route table decides when absent.
     #[schema(nullable = false)]
     pub trunk: Option<String>,
@@ -99,6 +107,10 @@ pub(super) struct Consult {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub speak_to: Option<&'static str>,
+    /// The ways that are tried, in the answer to the request that began it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub preview: Option<PreviewView>,
     /// What became of the fields of its card, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -112,7 +124,10 @@ pub(super) struct Consult {
 #[utoipa::path(post, path = "/v1/calls/{id}/consults", operation_id = "consult", tag = "consult",
     params(("id" = String, Path, description = "The call")),
     request_body = NewConsult,
-    responses((status = 201, description = "The expert is being rung", body = Consult,
+    responses((status = 200, description = "What would be done, when `dry_run` asked for that", body = PreviewView),
+        (status = 409, description = "It cannot be done now. With the code `not_cleared` nobody at Teams may be rung, and the ways say why",
+            body = super::problem::ProblemDocument, content_type = "application/problem+json"),
+        (status = 201, description = "The expert is being rung", body = Consult,
         headers(("Location" = String, description = "Where to look at the consult")))))]
 pub(super) async fn begin(
     State(state): State<ApiState>,
@@ -125,12 +140,7 @@ pub(super) async fn begin(
         let detail = format!("`fallback` names at most {} others", CONSULT_TARGETS_MAX - 1);
         return Err(Problem::invalid("body_invalid", detail));
     }
-    let targets: Vec<String> = std::iter::once(new.target).chain(new.fallback).collect();
-    if targets.iter().any(|target| target.is_empty() || target.len() > TARGET_BYTES_MAX) {
-        let detail =
-            format!("`target` and `fallback` are ids or numbers of 1 to {TARGET_BYTES_MAX} characters");
-        return Err(Problem::invalid("body_invalid", detail));
-    }
+    let wishes = wishes(new.target, new.via, new.fallback)?;
     let ring = new.ring_s.map_or(CONSULT_RING, |ring| Duration::from_secs(ring.into()));
     if ring.is_zero() || ring > CONSULT_RING_MAX {
         let detail = format!("`ring_s` is 1 to {}", CONSULT_RING_MAX.as_secs());
@@ -139,13 +149,16 @@ pub(super) async fn begin(
     let request = Request::Consult(ConsultRequest {
         call,
         by: new.by_leg.as_deref().map(|leg| named("by_leg", leg)).transpose()?,
-        targets,
+        wishes,
+        dry_run: new.dry_run,
+        asker: caller.entra_id().map(Subject::person),
         trunk: new.trunk.as_deref().map(|trunk| named("trunk", trunk)).transpose()?,
         ring,
         card: card::read(new.card),
         hold_media: new.hold_media.as_deref().map(hold_media).transpose()?,
     });
     match state.ask(&caller, request).await? {
+        Answer::Preview(preview) => Ok(Json(PreviewView::from(preview)).into_response()),
         Answer::Consult(view) => {
             let location = format!("/v1/consults/{}", view.id);
             Ok((StatusCode::CREATED, [(header::LOCATION, location)], Json(Consult::from(view)))
@@ -246,6 +259,7 @@ impl From<ConsultView> for Consult {
         Consult {
             id: view.id.to_string(),
             call: view.call.to_string(),
+            preview: view.preview.map(PreviewView::from),
             by_leg: view.by.to_string(),
             state: if view.talking.is_some() { "talking" } else { "ringing" },
             expert_leg: view.talking.map(|(leg, _)| leg.to_string()),

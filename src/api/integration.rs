@@ -212,7 +212,7 @@ pub(super) struct RouteReport {
 }
 
 /// One check.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct FindingView {
     /// `T07`, `U03`.
     pub check: &'static str,
@@ -237,7 +237,7 @@ pub(super) struct FindingView {
 }
 
 /// Evidence.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct EvidenceView {
     /// `graph`, `arm`, `entra`, `acs`, `sip`, `import`, `attested`, `call_outcome` or `config`.
     pub source: &'static str,
@@ -253,7 +253,7 @@ pub(super) struct EvidenceView {
 }
 
 /// What would mend a finding.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct RemedyView {
     /// Who can: `teams_administrator`, `operator` and others.
     #[schema(value_type = String)]

@@ -23,6 +23,7 @@ mod integration;
 mod legs;
 mod openapi;
 mod overview;
+mod preview;
 mod problem;
 mod records;
 mod service;

@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::preview::PreviewView;
 use crate::call::rights::Denial;
 use crate::observe::StoreError;
 use crate::switchboard::desk::Refusal;
@@ -29,6 +30,8 @@ pub(super) struct Problem {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
+    /// What is shown besides: the ways and their findings.
+    ways: Option<Box<PreviewView>>,
 }
 
 impl Problem {
@@ -38,7 +41,7 @@ impl Problem {
         code: impl Into<Cow<'static, str>>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Problem {
-        Problem { status, code: code.into(), detail: detail.into() }
+        Problem { status, code: code.into(), detail: detail.into(), ways: None }
     }
 
     /// No such thing, or another tenant's.
@@ -98,6 +101,7 @@ impl Problem {
             code: self.code.to_string(),
             detail: self.detail.to_string(),
             instance: instance.to_owned(),
+            preview: self.ways.clone(),
         }
     }
 }
@@ -144,6 +148,10 @@ impl From<Refusal> for Problem {
             Refusal::Denied(denial) => denial.into(),
             Refusal::Conflict { code, .. } => Problem::new(StatusCode::CONFLICT, code, detail),
             Refusal::Invalid { code, .. } => Problem::invalid(code, detail),
+            Refusal::NotCleared(preview) => {
+                let ways = Some(Box::new(PreviewView::from(*preview)));
+                Problem { ways, ..Problem::new(StatusCode::CONFLICT, "not_cleared", detail) }
+            }
             Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
             Refusal::Unavailable { code, .. } => Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail),
         }
@@ -192,6 +200,10 @@ pub(super) struct ProblemDocument {
     pub detail: String,
     /// The path of the request.
     pub instance: String,
+    /// The ways that were looked at, when none of them is clear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<PreviewView>)]
+    pub preview: Option<Box<PreviewView>>,
 }
 
 /// The outermost layer: writes the document of every failed response.

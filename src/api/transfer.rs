@@ -13,8 +13,11 @@ use super::ApiState;
 use super::auth::Caller;
 use super::card::{self, NewCard};
 use super::extract::{Body, id, named};
+use super::integration::Via;
+use super::preview::{PreviewView, wishes};
 use super::problem::Problem;
 use crate::call::{CallId, ConsultId, RINGS_MAX, SCREENED_MAX};
+use crate::prereq::Subject;
 use crate::switchboard::desk::{Answer, Request, TransferOutcome, TransferRequest};
 
 /// The one path whose answer may wait for a telephone.
@@ -23,9 +26,6 @@ pub(super) const PATH: &str = "/v1/calls/{id}/transfers";
 /// How long that may take: a target is given its time once for the way to it, and anew when it rings.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(2 * RINGS_MAX.as_secs() + SCREENED_MAX.as_secs());
 
-/// The longest target: a person's id or a number, with room for prefixes.
-const TARGET_BYTES_MAX: usize = 64;
-
 /// A transfer.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -33,9 +33,15 @@ const TARGET_BYTES_MAX: usize = 64;
 pub(super) struct NewTransfer {
     /// `blind`, or `attended` after a consult.
     pub mode: Mode,
-    /// To whom, when `blind`: the id of one of your people, or a number.
-    #[schema(nullable = false, min_length = 1, max_length = 64)]
+    /// To whom, when `blind`: the id of one of your people, a Teams user by user principal name or object id, or a number.
+    #[schema(nullable = false, min_length = 1, max_length = 256)]
     pub target: Option<String>,
+    /// Over what, when they are at Teams: `auto` takes the cheapest way that is clear at the moment.
+    #[serde(default)]
+    pub via: Via,
+    /// Only say which ways there are, what stands in each, what it costs and which would be taken. Nobody is rung.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The consult whose expert gets the call, when `attended`.
     #[schema(nullable = false)]
     pub consult_id: Option<String>,
@@ -74,6 +80,16 @@ pub(super) struct Transferred {
     pub outcome: Option<TransferOutcome>,
 }
 
+/// What became of a transfer, or what would.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Decided {
+    /// It was made.
+    Transferred(Transferred),
+    /// It would be.
+    Preview(PreviewView),
+}
+
 /// Transfer a call.
 ///
 /// The target is rung while the transferor stays; the transferee hears it ring and then hears the target. Whatever goes
@@ -82,7 +98,9 @@ pub(super) struct Transferred {
 #[utoipa::path(post, path = "/v1/calls/{id}/transfers", operation_id = "transfer", tag = "transfer",
     params(("id" = String, Path, description = "The call")),
     request_body = NewTransfer,
-    responses((status = 200, description = "It is decided", body = Transferred),
+    responses((status = 200, description = "It is decided; or what would be done, when `dry_run` asked for that", body = Decided),
+        (status = 409, description = "It cannot be done now. With the code `not_cleared` nobody at Teams may be rung, and the ways say why",
+            body = super::problem::ProblemDocument, content_type = "application/problem+json"),
         (status = 202, description = "The target is being rung", body = Transferred)))]
 pub(super) async fn begin(
     State(state): State<ApiState>,
@@ -93,20 +111,23 @@ pub(super) async fn begin(
     let call: CallId = id("call", &call)?;
     match (new.mode, &new.target, &new.consult_id) {
         (Mode::Blind, Some(target), None) => {
-            if target.is_empty() || target.len() > TARGET_BYTES_MAX {
-                let detail = format!("`target` is an id or a number of 1 to {TARGET_BYTES_MAX} characters");
-                return Err(Problem::invalid("body_invalid", detail));
-            }
+            let [wish] = <[_; 1]>::try_from(wishes(target.clone(), new.via, Vec::new())?)
+                .map_err(|_| Problem::internal())?;
             let request = Request::Transfer(TransferRequest {
                 call,
                 by: new.by_leg.as_deref().map(|leg| named("by_leg", leg)).transpose()?,
-                target: target.clone(),
+                wish,
+                dry_run: new.dry_run,
+                asker: caller.entra_id().map(Subject::person),
                 trunk: new.trunk.as_deref().map(|trunk| named("trunk", trunk)).transpose()?,
                 wait: new.wait,
                 card: card::read(new.card),
             });
             match state.ask(&caller, request).await? {
                 Answer::Transfer(outcome) => Ok(transferred(outcome)),
+                Answer::Preview(preview) => {
+                    Ok(Json(Decided::Preview(PreviewView::from(preview))).into_response())
+                }
                 other => Err(state.puzzled(&other)),
             }
         }
@@ -134,5 +155,5 @@ pub(super) async fn begin(
 
 fn transferred(outcome: Option<TransferOutcome>) -> Response {
     let status = if outcome.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (status, Json(Transferred { outcome })).into_response()
+    (status, Json(Decided::Transferred(Transferred { outcome }))).into_response()
 }

@@ -27,6 +27,8 @@ pub enum Cause {
     Forbidden,
     /// A machine seems to have answered in somebody's place, and that is not wanted.
     Voicemail,
+    /// A Teams user who may not be rung: a prerequisite is not met, or could not be known. The findings say which.
+    NotCleared,
     /// A limit of ours is reached: calls, rate, media ports, channels of a trunk.
     Congestion,
     /// No media arrived for the configured time.
@@ -49,7 +51,9 @@ impl Cause {
             Cause::Normal | Cause::Released => (480, "Temporarily Unavailable"),
             Cause::Cancelled => (487, "Request Terminated"),
             Cause::Busy => (486, "Busy Here"),
-            Cause::NoAnswer | Cause::Unreachable | Cause::Voicemail => (480, "Temporarily Unavailable"),
+            Cause::NoAnswer | Cause::Unreachable | Cause::NotCleared | Cause::Voicemail => {
+                (480, "Temporarily Unavailable")
+            }
             Cause::Declined => (603, "Decline"),
             Cause::NotFound => (404, "Not Found"),
             Cause::NotAcceptable => (488, "Not Acceptable Here"),
@@ -69,7 +73,7 @@ impl Cause {
             Cause::NoAnswer | Cause::Voicemail => 19,
             Cause::Declined | Cause::Forbidden => 21,
             Cause::NotFound => 1,
-            Cause::Unreachable => 20,
+            Cause::Unreachable | Cause::NotCleared => 20,
             Cause::NotAcceptable => 88,
             Cause::Congestion => 42,
             Cause::MediaTimeout => 31,

@@ -82,6 +82,13 @@ impl Consult {
         }
     }
 
+    pub(super) fn hunt_mut(&mut self) -> Option<&mut Hunt> {
+        match &mut self.stage {
+            Stage::Ringing(hunt) => Some(hunt),
+            Stage::Talking(..) => None,
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.stage {
             Stage::Ringing(hunt) => hunt.deadline(),

@@ -4,13 +4,14 @@
 //!   attempts ──> ring one attempt ──answered──> done: the others are released
 //!      ^               │ busy, declined, absent, or its time is up
 //!      └───── next ────┘
+//!   an attempt for when nobody was reached is left out when somebody was
 //!   none left: the caller is told the kindest true reason
 //! ```
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Cause, LegId, Target};
+use super::{Callee, Cause, LegId};
 
 /// The most attempts one route may make: a caller who heard sixteen telephones ring has left.
 pub const MAX_ATTEMPTS: usize = 16;
@@ -19,9 +20,29 @@ pub const MAX_ATTEMPTS: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// Rung at the same time; the first to answer has the call.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Callee>,
     /// How long to ring before the next attempt.
     pub ring: Duration,
+    /// What of the attempt before it lets it be made.
+    pub after: After,
+}
+
+impl Attempt {
+    /// One that is made whatever became of the one before.
+    pub fn new(targets: Vec<Callee>, ring: Duration) -> Attempt {
+        Attempt { targets, ring, after: After::Anything }
+    }
+}
+
+/// After what an attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum After {
+    /// After whatever became of the one before it.
+    #[default]
+    Anything,
+    /// Only when nobody was reached: a network refused, or did not answer. Not when a person was busy, declined, or let
+    /// it ring: they know of the call, and another telephone of theirs would not make them want it.
+    NotReached,
 }
 
 /// The search for an agent.
@@ -29,6 +50,10 @@ pub struct Attempt {
 pub(super) struct Hunt {
     left: VecDeque<Attempt>,
     ringing: Vec<LegId>,
+    /// Who said that they ring.
+    rang: Vec<LegId>,
+    /// Whether the last attempt came to a person.
+    reached: bool,
     give_up_at: Option<Instant>,
     best_reason: Option<Cause>,
     when_exhausted: Option<Cause>,
@@ -37,18 +62,35 @@ pub(super) struct Hunt {
 impl Hunt {
     pub(super) fn new(attempts: Vec<Attempt>, when_exhausted: Option<Cause>) -> Hunt {
         let left = attempts.into_iter().take(MAX_ATTEMPTS).collect();
-        Hunt { left, ringing: Vec::new(), give_up_at: None, best_reason: None, when_exhausted }
+        Hunt {
+            left,
+            ringing: Vec::new(),
+            rang: Vec::new(),
+            reached: false,
+            give_up_at: None,
+            best_reason: None,
+            when_exhausted,
+        }
     }
 
     /// The next targets to ring, if any are left.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Vec<Target>> {
-        let attempt = self.left.pop_front()?;
+    pub(super) fn next(&mut self, now: Instant) -> Option<Vec<Callee>> {
+        let reached = self.reached;
+        let attempt = std::iter::from_fn(|| self.left.pop_front())
+            .find(|attempt| attempt.after == After::Anything || !reached)?;
+        self.reached = false;
+        self.rang.clear();
         self.give_up_at = Some(now + attempt.ring);
         Some(attempt.targets)
     }
 
     pub(super) fn rings(&mut self, leg: LegId) {
         self.ringing.push(leg);
+    }
+
+    /// `leg` says that it rings.
+    pub(super) fn rang(&mut self, leg: LegId) {
+        self.rang.push(leg);
     }
 
     /// Whether an attempt has failed already.
@@ -63,6 +105,12 @@ impl Hunt {
     /// `leg` will not talk. Returns whether this attempt has nobody left.
     pub(super) fn failed(&mut self, leg: LegId, cause: Cause) -> bool {
         self.ringing.retain(|other| *other != leg);
+        self.reached |= match cause {
+            Cause::Busy | Cause::Declined => true,
+            // A network without an answer says so before anything rings.
+            Cause::NoAnswer => self.rang.contains(&leg),
+            _ => false,
+        };
         self.note(cause);
         self.ringing.is_empty()
     }
@@ -72,6 +120,7 @@ impl Hunt {
         match self.give_up_at {
             Some(at) if now >= at => {
                 self.note(Cause::NoAnswer);
+                self.reached |= self.ringing.iter().any(|leg| self.rang.contains(leg));
                 self.stop()
             }
             _ => Vec::new(),

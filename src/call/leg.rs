@@ -5,7 +5,7 @@ use std::fmt;
 use sbc_config::{AcsId, PersonId, TrunkId};
 use serde::Serialize;
 
-use super::{Cause, LegId};
+use super::{Callee, Carrier, Cause, LegId, TeamsAddress};
 
 /// What the core asks a door to do with a leg.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum LegEvent {
     Digit(char),
     /// Its telephone asks that this target take its place. The door has said that it will be tried; what becomes of it
     /// is told by [`LegAction::Refer`].
-    Referred(Target),
+    Referred(Box<Callee>),
     /// Whoever answered was listened to, or its network said who took the call.
     Screened(Screening),
     /// No media has come for the configured time.
@@ -132,6 +132,8 @@ pub enum Address {
         /// The number, as it will be dialled.
         number: String,
     },
+    /// A Teams user, where the prerequisites cleared them. Nobody else can make one.
+    Teams(Box<TeamsAddress>),
     /// Where a party asked to be replaced from, in words that only its own door can read.
     Referred {
         /// The trunk of the one who asked, over which the target is called.
@@ -159,7 +161,18 @@ impl Target {
     pub fn person(&self) -> Option<&PersonId> {
         match &self.address {
             Address::Person(person) => Some(person),
-            Address::Trunk { .. } | Address::Acs { .. } | Address::Referred { .. } => None,
+            Address::Trunk { .. } | Address::Acs { .. } | Address::Teams(_) | Address::Referred { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The number dialled, where it is one.
+    pub fn number(&self) -> Option<&str> {
+        match &self.address {
+            Address::Trunk { number, .. } | Address::Acs { number, .. } => Some(number),
+            Address::Teams(teams) => teams.number(),
+            Address::Person(_) | Address::Referred { .. } => None,
         }
     }
 
@@ -168,6 +181,10 @@ impl Target {
         match &self.address {
             Address::Person(_) | Address::Acs { .. } => None,
             Address::Trunk { trunk, .. } | Address::Referred { trunk, .. } => Some(trunk),
+            Address::Teams(teams) => match teams.carrier() {
+                Carrier::Trunk(trunk) => Some(trunk),
+                Carrier::Acs(_) => None,
+            },
         }
     }
 }

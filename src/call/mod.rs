@@ -15,6 +15,7 @@
 //! - A role change touches no signalling: only the table.
 //! - The customer is never left without somebody to hear while a talker remains.
 
+mod callee;
 pub mod card;
 mod cause;
 mod consult;
@@ -34,11 +35,12 @@ use std::time::{Duration, Instant};
 
 use sbc_config::{PersonId, TrunkId};
 
+pub use callee::{Callee, Carrier, TeamsAddress, TeamsUser, TeamsWay, WrongCarrier};
 pub use cause::Cause;
 pub use consult::{AskExpert, Consult, ConsultEnd};
 pub use event::{CallEvent, ChangedBy};
 pub use hearing::Hearing;
-pub use hunt::{Attempt, MAX_ATTEMPTS};
+pub use hunt::{After, Attempt, MAX_ATTEMPTS};
 pub use leg::{Address, LegAction, LegEnd, LegEvent, Opaque, Referral, Screening, Target, VoicemailSign};
 pub use party::{
     CallId, Coaching, ConsultId, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SpeakTo, SupervisionId,
@@ -64,6 +66,8 @@ pub struct Party {
     leaving: bool,
     /// It has told that it rings: telephones and forks say so many times, and it is news once.
     rings: bool,
+    /// It is dialled when the prerequisites allow it.
+    clearing: Option<Box<TeamsUser>>,
 }
 
 impl Party {
@@ -88,6 +92,8 @@ impl Party {
 pub enum Input {
     /// A door tells something of a leg.
     Leg(LegId, LegEvent),
+    /// The prerequisites allow dialling the Teams user of a leg, as [`Output::Clear`] asked. A refusal is the leg's end.
+    Cleared(LegId, Box<TeamsAddress>),
     /// The instant of [`Call::poll_timeout`] has come.
     Timeout,
 }
@@ -110,7 +116,7 @@ pub enum Command {
     /// End the call.
     HangUp(Cause),
     /// Put somebody else in the place of a party.
-    Transfer(LegId, Target),
+    Transfer(LegId, Callee),
     /// A leg that called in takes the place of another (the first).
     Replace(LegId, LegId),
     /// Put a supervisor on the call.
@@ -136,6 +142,8 @@ pub enum Command {
 pub enum Output {
     /// A door is to do something with a leg.
     Leg(LegId, LegAction),
+    /// The prerequisites are to say whether this leg may be dialled, now.
+    Clear(LegId, TeamsUser),
     /// The new table. Generations count up by one.
     Hearing(u64, Hearing),
     /// Something to tell.
@@ -352,6 +360,7 @@ impl Call {
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
             Input::Leg(leg, event) => self.leg_event(now, leg, event),
+            Input::Cleared(leg, address) => self.cleared(now, leg, *address),
             Input::Timeout => self.timeout(now),
         }
         self.settle();
@@ -448,7 +457,7 @@ impl Call {
             LegEvent::Held => self.peer_hold(leg, Hold::Holding),
             LegEvent::Resumed => self.peer_hold(leg, Hold::None),
             LegEvent::Digit(digit) => self.digit(leg, digit),
-            LegEvent::Referred(target) => self.referred(now, leg, target),
+            LegEvent::Referred(target) => self.referred(now, leg, *target),
             LegEvent::Screened(screening) => self.screened(now, leg, screening),
             LegEvent::MediaLost => {
                 self.hang_up(leg, Cause::MediaTimeout);
@@ -509,13 +518,6 @@ impl Call {
         }
     }
 
-    fn dial(&mut self, target: Target, role: Role) -> LegId {
-        let leg = self.ids.next();
-        self.seat(leg, role, Presence::Ringing, target.person().cloned(), target.trunk().cloned());
-        self.act(leg, LegAction::Dial(target));
-        leg
-    }
-
     fn seat(
         &mut self,
         leg: LegId,
@@ -525,7 +527,7 @@ impl Call {
         trunk: Option<TrunkId>,
     ) {
         let seat = Seat { leg, role, presence, hold: Hold::None, muted: false };
-        self.parties.push(Party { seat, person, trunk, leaving: false, rings: false });
+        self.parties.push(Party { seat, person, trunk, leaving: false, rings: false, clearing: None });
     }
 
     fn leg_rings(&mut self, now: Instant, leg: LegId) {
@@ -537,6 +539,9 @@ impl Call {
             return;
         }
         let expert = matches!(party.seat.role, Role::Expert { .. });
+        if let Some(hunt) = self.hunt_of(leg) {
+            hunt.rang(leg);
+        }
         self.tell(CallEvent::Ringing { leg });
         if self.is_target(leg) {
             return self.target_rings(now);
@@ -546,6 +551,16 @@ impl Call {
         }
     }
 
+    /// The search in which this leg is rung.
+    fn hunt_of(&mut self, leg: LegId) -> Option<&mut Hunt> {
+        let consult = self.consult.as_deref_mut().and_then(Consult::hunt_mut);
+        let own = match &mut self.state {
+            State::Hunting(hunt) => Some(hunt),
+            State::Talking | State::Ending { .. } | State::Over => None,
+        };
+        own.into_iter().chain(consult).find(|hunt| hunt.is_ringing(leg))
+    }
+
     fn early_media(&mut self, now: Instant, leg: LegId) {
         let Some(party) = self.party_mut(leg) else { return };
         if party.seat.presence != Presence::Ringing || matches!(party.seat.role, Role::Supervisor { .. }) {
@@ -553,6 +568,9 @@ impl Call {
         }
         party.seat.presence = Presence::Early;
         let expert = matches!(party.seat.role, Role::Expert { .. });
+        if let Some(hunt) = self.hunt_of(leg) {
+            hunt.rang(leg);
+        }
         if self.is_target(leg) {
             return self.target_rings(now);
         }

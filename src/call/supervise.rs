@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use sbc_config::PersonId;
 
 use super::{
-    Call, CallEvent, Cause, ChangedBy, Coaching, CommandError, Hold, LegAction, LegId, Output, Presence,
-    Role, SupervisionId, Takeover, Target,
+    Call, CallEvent, Callee, Cause, ChangedBy, Coaching, CommandError, Hold, LegAction, LegId, Output,
+    Presence, Role, SupervisionId, Takeover,
 };
 
 /// How long a supervisor's telephone is rung: twice as long as an agent's, since they asked for it
@@ -52,7 +52,7 @@ pub struct Supervise {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
     /// We call them.
-    Dial(Target),
+    Dial(Callee),
     /// They will call us; see [`super::Command::Seat`].
     Expected,
     /// They are on the line already, from the agent's last call.

@@ -19,8 +19,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Call, CallEvent, Cause, Coaching, CommandError, Hold, LegAction, LegEnd, LegId, Presence, Referral, Role,
-    Screening, State, Target,
+    Call, CallEvent, Callee, Cause, Coaching, CommandError, Hold, LegAction, LegEnd, LegId, Presence,
+    Referral, Role, Screening, State,
 };
 
 /// How long a target is rung, counted anew when it says that it rings. A transferor over SIP is told at least as often
@@ -77,7 +77,7 @@ pub(super) struct Released {
 
 impl Call {
     /// A party's own telephone asks that another take its place. It is told what becomes of that, whatever it is.
-    pub(super) fn referred(&mut self, now: Instant, transferor: LegId, target: Target) {
+    pub(super) fn referred(&mut self, now: Instant, transferor: LegId, target: Callee) {
         if let Err(error) = self.transfer(now, transferor, target, AskedBy::Transferor) {
             let cause = match error {
                 CommandError::Full | CommandError::Transferring | CommandError::ConsultRunning => {
@@ -93,14 +93,14 @@ impl Call {
         &mut self,
         now: Instant,
         transferor: LegId,
-        target: Target,
+        target: Callee,
         asked_by: AskedBy,
     ) -> Result<(), CommandError> {
         let role = self.place_of(transferor)?;
         if self.is_full() {
             return Err(CommandError::Full);
         }
-        let name = target.name.clone();
+        let name = target.name().to_owned();
         let leg = self.dial(target, role);
         self.begin(now, transferor, leg, name, asked_by);
         Ok(())

@@ -17,6 +17,8 @@ pub const CALLS_STARTED: &str = "sidetone_calls_started_total";
 pub const CALLS_OFFERED: &str = "sidetone_calls_offered_total";
 /// Calls turned away before they were any. Label `reason`.
 pub const CALLS_REFUSED: &str = "sidetone_calls_refused_total";
+/// Legs to Teams users that were not rung, because a prerequisite stood in the way.
+pub const NOT_CLEARED: &str = "sidetone_not_cleared_total";
 /// 1 while a trunk answers OPTIONS, 0 while it does not. Label `trunk`.
 pub const TRUNK_UP: &str = "sidetone_trunk_up";
 /// Days until a certificate of ours runs out. Label `identity`.
@@ -114,6 +116,7 @@ fn describe() {
     counter!(CALLS_STARTED, "Calls that reached the gateway or were placed by it, by direction");
     counter!(CALLS_OFFERED, "Calls that asked to come in");
     counter!(CALLS_REFUSED, "Calls turned away before they were any, by reason");
+    counter!(NOT_CLEARED, "Legs to Teams users that were not rung, because a prerequisite stood in the way");
     gauge!(TRUNK_UP, "1 while a trunk answers OPTIONS, by trunk");
     gauge!(CERTIFICATE_DAYS_LEFT, "Days until a certificate of ours runs out, by certificate");
     counter!(CALLS_ENDED, "Calls over, by cause");

@@ -392,7 +392,7 @@ pub fn wanted(config: &Config) -> Vec<Place> {
     let registrars = config.trunks.iter().filter_map(|trunk| Some(&trunk.register.as_ref()?.registrar));
     let contacts = config.people.iter().filter_map(|person| match &person.reach {
         Reach::Contact(contact) => Some(&contact.destination),
-        Reach::Register(_) | Reach::Acs { .. } | Reach::Browser => None,
+        Reach::Register(_) | Reach::Acs { .. } | Reach::Teams { .. } | Reach::Browser => None,
     });
     trunks.chain(registrars).chain(contacts).filter_map(place).collect()
 }

@@ -11,16 +11,18 @@ use sbc_config::{
 use crate::call::door::{Caller, Incoming, Order, Origin};
 use crate::call::rights::{Act, Actor, Denial, Principal, may};
 use crate::call::{
-    Address, Attempt, Call, CallId, CallerIs, Cause, Command, LegAction, LegId, Setup, SupervisionId,
+    Address, Attempt, Call, CallId, Callee, CallerIs, Cause, Command, LegAction, LegId, Setup, SupervisionId,
     Takeover, Target,
 };
 use crate::observe::metrics as names;
 
 use super::cost::Path;
-use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal};
+use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal, Via, Wish};
+use super::gate::to_person;
 use super::history::History;
 use super::live::{Leg, Live};
 use super::toll::{emergency_trunks, emergency_trunks_of};
+use super::ways::wanted;
 use super::{Switchboard, told};
 
 /// How long somebody is rung when no route says so.
@@ -197,7 +199,7 @@ impl Switchboard {
         first.trunk.clone_from(&first_trunk);
         first.path = Some(Path::of(config, &incoming));
         first.offered = incoming.codecs;
-        let to = |trunk| Attempt { targets: vec![to_trunk(trunk, &incoming.to)], ring: EMERGENCY_RING };
+        let to = |trunk| Attempt::new(vec![to_trunk(trunk, &incoming.to).into()], EMERGENCY_RING);
         let setup = Setup {
             first: incoming.leg,
             first_is: CallerIs::Agent,
@@ -269,7 +271,7 @@ impl Switchboard {
         };
         match extension {
             Some(person) if person.role != PersonRole::Supervisor => Way::Call {
-                attempts: vec![Attempt { targets: vec![to_person(&person.id)], ring: RING }],
+                attempts: vec![Attempt::new(vec![to_person(config, &person.id)], RING)],
                 when_exhausted: None,
                 caller_is,
             },
@@ -336,14 +338,19 @@ impl Switchboard {
             });
         }
         let is_emergency = emergency.is_some();
-        let customer = dialled_target(&config, &person.tenant, to, emergency.or(trunk))?;
+        let customer = if is_emergency {
+            dialled_target(&config, &person.tenant, to, emergency)?
+        } else {
+            let wish = Wish { target: to.to_owned(), via: Via::Auto };
+            wanted(&config, &person.tenant, &wish, trunk, None)?
+        };
         let id = new_call_id();
         let setup = Setup {
             first: LegId(0),
             first_is: CallerIs::Agent,
             first_person: None,
             first_trunk: None,
-            attempts: vec![Attempt { targets: vec![to_person(agent)], ring: RING }],
+            attempts: vec![Attempt::new(vec![to_person(&config, agent)], RING)],
             when_exhausted: None,
             takeover: takeover(&config),
             parties_max: config.limits.parties_per_call_max,
@@ -352,7 +359,7 @@ impl Switchboard {
         let number = person.extension.as_deref().unwrap_or(agent.as_str()).to_owned();
         let live = Live {
             id,
-            call: Call::outbound(now, setup, Attempt { targets: vec![customer], ring: RING * 2 }),
+            call: Call::outbound(now, setup, Attempt::new(vec![customer], RING * 2)),
             tenant: person.tenant.clone(),
             direction: Direction::Outbound,
             from: Caller::shown(number, person.display_name.as_deref().map(str::to_owned)),
@@ -504,10 +511,6 @@ fn takeover(config: &Config) -> Takeover {
     if config.supervision.takeover_releases_agent { Takeover::ReleasesAgent } else { Takeover::KeepsAgent }
 }
 
-pub(super) fn to_person(person: &PersonId) -> Target {
-    Target { address: Address::Person(person.clone()), name: person.to_string() }
-}
-
 fn to_trunk(trunk: &TrunkId, number: &str) -> Target {
     let address = Address::Trunk { trunk: trunk.clone(), number: number.to_owned() };
     Target { address, name: number.to_owned() }
@@ -520,25 +523,24 @@ fn to_acs(resource: &sbc_config::AcsId, number: &str) -> Target {
 
 /// The attempts a route asks for.
 fn attempts(config: &Config, route: &Route, dialled: &str) -> (Vec<Attempt>, Option<Cause>) {
-    let expand = |target: &sbc_config::Target| -> Vec<Target> {
+    let expand = |target: &sbc_config::Target| -> Vec<Callee> {
         match target {
-            sbc_config::Target::Person(person) => vec![to_person(person)],
-            sbc_config::Target::Team(team) => config.agents_of(team).map(|p| to_person(&p.id)).collect(),
-            sbc_config::Target::Trunk(trunk) => vec![to_trunk(trunk, dialled)],
-            sbc_config::Target::Acs(resource) => vec![to_acs(resource, dialled)],
+            sbc_config::Target::Person(person) => vec![to_person(config, person)],
+            sbc_config::Target::Team(team) => {
+                config.agents_of(team).map(|p| to_person(config, &p.id)).collect()
+            }
+            sbc_config::Target::Trunk(trunk) => vec![to_trunk(trunk, dialled).into()],
+            sbc_config::Target::Acs(resource) => vec![to_acs(resource, dialled).into()],
         }
     };
     let targets = route.targets.iter().flat_map(&expand);
     let mut attempts: Vec<Attempt> = match route.strategy {
-        Strategy::InOrder => {
-            targets.map(|target| Attempt { targets: vec![target], ring: route.ring }).collect()
-        }
-        Strategy::AllAtOnce => vec![Attempt { targets: targets.collect(), ring: route.ring }],
+        Strategy::InOrder => targets.map(|target| Attempt::new(vec![target], route.ring)).collect(),
+        Strategy::AllAtOnce => vec![Attempt::new(targets.collect(), route.ring)],
     };
     let when_exhausted = match &route.fallback {
         Fallback::Target(target) => {
-            attempts
-                .extend(expand(target).into_iter().map(|t| Attempt { targets: vec![t], ring: route.ring }));
+            attempts.extend(expand(target).into_iter().map(|callee| Attempt::new(vec![callee], route.ring)));
             None
         }
         Fallback::Reject(480) => None, // the default: then the truest reason is told instead
@@ -553,7 +555,7 @@ pub(super) fn dialled_target(
     tenant: &TenantId,
     to: &str,
     trunk: Option<TrunkId>,
-) -> Result<Target, Refusal> {
+) -> Result<Callee, Refusal> {
     let dialled = Dialled::parse(to).map_err(|error| Refusal::Invalid {
         code: "number_invalid",
         detail: format!("`to` cannot be dialled: {error}"),
@@ -561,7 +563,7 @@ pub(super) fn dialled_target(
     if let Some(trunk) = trunk {
         return match config.trunk(&trunk) {
             Some(known) if known.tenant == *tenant && known.destination().is_some() => {
-                Ok(to_trunk(&trunk, dialled.as_str()))
+                Ok(to_trunk(&trunk, dialled.as_str()).into())
             }
             Some(known) if known.tenant == *tenant => Err(Refusal::Invalid {
                 code: "trunk_inbound_only",
@@ -576,7 +578,7 @@ pub(super) fn dialled_target(
         return Ok(target);
     }
     match config.person_by_extension(tenant, to) {
-        Some(person) => Ok(to_person(&person.id)),
+        Some(person) => Ok(to_person(config, &person.id)),
         None => Err(Refusal::Invalid {
             code: "no_route",
             detail: "no route takes this number; name a trunk or add a route".into(),

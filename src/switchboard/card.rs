@@ -7,7 +7,7 @@ use sbc_config::{Config, PersonRole, Reach, TenantId};
 use serde_json::{Value, json};
 
 use crate::call::card::{Card, Drawn, Matter, draw};
-use crate::call::{Address, CallEvent, CallId, LegId, Role, Target};
+use crate::call::{Address, CallEvent, CallId, Carrier, LegId, Role, Target};
 use crate::observe::{Audience, Event};
 
 use super::Switchboard;
@@ -50,9 +50,15 @@ fn may_be_told(config: &Config, target: &Target) -> bool {
             _ if person.role == PersonRole::Customer => false,
             Reach::Acs { resource, .. } => over_acs(resource),
             Reach::Contact(_) | Reach::Register(_) | Reach::Browser => true,
+            // As what carries the call says, below.
+            Reach::Teams { .. } => false,
         }),
         Address::Trunk { trunk, .. } => config.trunk(trunk).is_some_and(|trunk| trunk.card),
         Address::Acs { resource, .. } => over_acs(resource),
+        Address::Teams(teams) => match teams.carrier() {
+            Carrier::Acs(resource) => over_acs(resource),
+            Carrier::Trunk(trunk) => config.trunk(trunk).is_some_and(|trunk| trunk.card),
+        },
         Address::Referred { .. } => false,
     }
 }

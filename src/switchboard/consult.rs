@@ -2,32 +2,67 @@
 
 use std::time::Instant;
 
-use sbc_config::{Config, PersonId, TenantId, TrunkId};
+use sbc_config::{PersonId, TenantId};
+use tokio::sync::oneshot;
 
 use crate::call::rights::{Act, Actor, Principal};
-use crate::call::{AskExpert, Attempt, CallId, Command, CommandError, ConsultId, LegId, SpeakTo, Target};
+use crate::call::{AskExpert, CallId, Command, CommandError, ConsultId, LegId, SpeakTo};
+use crate::prereq::Judgement;
 
-use super::admission::{dialled_target, random, to_person};
+use super::admission::random;
 use super::desk::{Answer, ConsultRequest, ConsultView, Refusal};
+use super::ways::{Pending, Planned, Then};
 use super::{Switchboard, card, told};
 
 impl Switchboard {
+    /// Looks at the ways, and then asks the expert or says what would be done.
     pub(super) fn consult(
+        &mut self,
+        now: Instant,
+        who: Principal,
+        wanted: ConsultRequest,
+        answer: oneshot::Sender<Result<Answer, Refusal>>,
+    ) {
+        let config = self.config.load_full();
+        let planned = self.allowed(&who, Act::Steer, wanted.call, "consult").map(|live| live.tenant.clone());
+        let planned = planned.and_then(|tenant| {
+            let trunk = wanted.trunk.as_ref();
+            Ok((Planned::all(&config, &tenant, &wanted.wishes, trunk, wanted.asker.as_ref())?, tenant))
+        });
+        let (planned, tenant) = match planned {
+            Ok(planned) => planned,
+            // A caller who no longer waits has gone.
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let asker = wanted.asker.clone();
+        let pending = Pending { who, planned, then: Then::Consult(wanted), answer };
+        if let Some(pending) = self.ask_first(&tenant, asker, pending) {
+            self.go_on(now, pending, &[]);
+        }
+    }
+
+    /// The ways are known. Rights are looked at again: a moment has passed.
+    pub(super) fn consult_on(
         &mut self,
         now: Instant,
         who: &Principal,
         wanted: ConsultRequest,
+        planned: &[Planned],
+        judged: &[Vec<Judgement>],
     ) -> Result<Answer, Refusal> {
         let config = self.config.load_full();
         let call = wanted.call;
-        let live = self.allowed(who, Act::Steer, call, "consult")?;
-        let tenant = live.tenant.clone();
-        let ways = wanted
-            .targets
-            .iter()
-            .map(|target| way(&config, &tenant, target, wanted.trunk.clone()))
-            .map(|target| Ok(Attempt { targets: vec![target?], ring: wanted.ring }))
-            .collect::<Result<Vec<_>, Refusal>>()?;
+        let tenant = self.allowed(who, Act::Steer, call, "consult")?.tenant.clone();
+        let (preview, ways) = self.preview(call, &tenant, planned, judged, wanted.ring);
+        if wanted.dry_run {
+            return Ok(Answer::Preview(preview));
+        }
+        self.tell_preflight(call, "consult.preflight", &preview);
+        if ways.is_empty() {
+            let refusal = Refusal::NotCleared(Box::new(preview));
+            self.audit_refused(who, Some(&tenant), "consult", &call.to_string(), &refusal);
+            return Err(refusal);
+        }
         let by = match &who.actor {
             // From their own leg, whatever the request says.
             Actor::Agent { person, .. } | Actor::Supervisor { person, .. } => {
@@ -58,7 +93,8 @@ impl Switchboard {
             self.hold_as_usual(live);
         }
         self.settle_consult(who, &tenant, id, "consult", done)?;
-        self.view_of_consult(id).map(Answer::Consult).ok_or_else(|| Refusal::Conflict {
+        let view = self.view_of_consult(id).map(|view| ConsultView { preview: Some(preview), ..view });
+        view.map(Answer::Consult).ok_or_else(|| Refusal::Conflict {
             code: "expert_unreachable",
             detail: "nobody could be rung; see the consult.failed event".into(),
         })
@@ -137,26 +173,12 @@ impl Switchboard {
         let live = self.calls.get(&call)?;
         let consult = live.call.consult().filter(|consult| consult.id() == id)?;
         let card = live.consult_card.as_deref().map(card::view_of);
-        Some(ConsultView { id, call, by: consult.by(), talking: consult.talking(), card })
+        Some(ConsultView { id, call, by: consult.by(), preview: None, talking: consult.talking(), card })
     }
 
     /// The leg on which this person is in the call.
     pub(super) fn talking_leg_of(&self, call: CallId, person: &PersonId) -> Option<LegId> {
         let parties = self.calls.get(&call)?.call.parties();
         parties.iter().find(|party| party.person() == Some(person)).map(|party| party.seat().leg)
-    }
-}
-
-/// The way to an expert or a target: one of our people by name, or whatever an agent could dial.
-pub(super) fn way(
-    config: &Config,
-    tenant: &TenantId,
-    target: &str,
-    trunk: Option<TrunkId>,
-) -> Result<Target, Refusal> {
-    let person = PersonId::new(target).ok().and_then(|id| config.person(&id));
-    match person.filter(|person| person.tenant == *tenant) {
-        Some(person) => Ok(to_person(&person.id)),
-        None => dialled_target(config, tenant, target, trunk),
     }
 }

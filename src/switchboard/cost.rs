@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sbc_config::{AcsId, Amount, Config, Dialect, Price, PricedRoute, Reach, price_of};
+use sbc_config::{AcsId, Amount, Config, Dialect, Price, PricedRoute, Reach, TrunkId, price_of};
 use serde_json::{Value, json};
 
 use crate::call::door::{Incoming, Origin};
-use crate::call::{Address, Target};
+use crate::call::{Address, Carrier, Target};
+use crate::prereq::Route;
 
+use super::desk::LegCost;
 use super::live::{Leg, Live};
 
 /// How a leg is connected.
@@ -29,14 +31,40 @@ impl Path {
             Address::Person(person) => match config.person(person).map(|person| &person.reach) {
                 Some(Reach::Acs { resource, raw_id }) => (over_acs(raw_id), Some(resource.clone())),
                 Some(Reach::Browser) => (PricedRoute::Webrtc, None),
-                Some(Reach::Contact(_) | Reach::Register(_)) | None => (PricedRoute::Phone, None),
+                // Who is at Teams has no address of a person.
+                Some(Reach::Contact(_) | Reach::Register(_) | Reach::Teams { .. }) | None => {
+                    (PricedRoute::Phone, None)
+                }
             },
             Address::Trunk { trunk, .. } | Address::Referred { trunk, .. } => {
                 (over_trunk(config.trunk(trunk).map(|trunk| trunk.dialect)), None)
             }
             Address::Acs { resource, .. } => (PricedRoute::Pstn, Some(resource.clone())),
+            Address::Teams(teams) => {
+                return Path::to_teams(config, teams.clearance().route(), teams.carrier());
+            }
         };
         Path { route, acs, came_in: false }
+    }
+
+    /// Of a leg to a Teams user.
+    pub(super) fn to_teams(config: &Config, route: Route, carrier: &Carrier) -> Path {
+        let (route, acs) = match (route, carrier) {
+            (Route::Voip, Carrier::Acs(resource)) => (PricedRoute::Voip, Some(resource.clone())),
+            (_, Carrier::Acs(resource)) => (PricedRoute::Pstn, Some(resource.clone())),
+            (_, Carrier::Trunk(trunk)) => (over_trunk(config.trunk(trunk).map(|trunk| trunk.dialect)), None),
+        };
+        Path { route, acs, came_in: false }
+    }
+
+    /// What a minute costs at `at`, if a price is known.
+    pub(super) fn price_at<'a>(
+        &self,
+        config: &'a Config,
+        trunk: Option<&TrunkId>,
+        at: SystemTime,
+    ) -> Option<&'a Price> {
+        price_of(&config.prices, self.route, trunk, self.acs.as_ref(), self.came_in, at)
     }
 
     /// Of a leg that has come in.
@@ -78,7 +106,7 @@ impl Leg {
 
     fn price<'a>(&self, config: &'a Config) -> Option<&'a Price> {
         let (path, at) = (self.path.as_ref()?, self.answered_at?);
-        price_of(&config.prices, path.route, self.trunk.as_ref(), path.acs.as_ref(), path.came_in, at)
+        path.price_at(config, self.trunk.as_ref(), at)
     }
 
     /// What the record says of it: the route, how long, and what that costs where a price is known.
@@ -98,6 +126,23 @@ impl Leg {
 }
 
 impl Live {
+    /// What a minute costs of each leg that is up, as far as prices are known.
+    pub(super) fn costs_now(&self, config: &Config, now: SystemTime) -> Vec<LegCost> {
+        let up = self.legs.iter().filter(|leg| leg.end.is_none() && leg.answered_at.is_some());
+        let cost = |leg: &Leg| {
+            let path = leg.path.as_ref()?;
+            let price = path.price_at(config, leg.trunk.as_ref(), now)?;
+            Some(LegCost {
+                leg: leg.role,
+                route: path.route,
+                per_minute: price.per_minute,
+                currency: price.currency.clone(),
+                from: price.from,
+            })
+        };
+        up.filter_map(cost).collect()
+    }
+
     /// What all its legs cost together, by currency: those whose price is known.
     pub(super) fn costs(&self, config: &Config, call_ended: SystemTime) -> Value {
         let mut sums: BTreeMap<Arc<str>, Amount> = BTreeMap::new();

@@ -3,15 +3,17 @@
 //! The API holds a [`Desk`], sends one [`Request`] at a time with the [`Principal`] who asks, and
 //! waits for the answer. Rights are checked behind the desk, when the act happens.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sbc_config::{HoldMedia, PersonId, TenantId, TrunkId};
+use sbc_config::{Amount, Date, HoldMedia, PersonId, PricedRoute, TenantId, TrunkId};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::call::card::Matter;
 use crate::call::rights::{Denial, Principal};
 use crate::call::{CallId, Cause, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
+use crate::prereq::{Finding, Route, Subject};
 
 /// Requests waiting at the switchboard; beyond it callers get [`Refusal::Busy`]. Enough for a
 /// second of the fastest client we allow, small enough that nobody waits behind a stale crowd.
@@ -105,6 +107,72 @@ pub enum Request {
     Drain,
 }
 
+/// Whom to ring, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// One of our people, a Teams user by user principal name or object id, or a number.
+    pub target: String,
+    /// Over what, when they are at Teams.
+    pub via: Via,
+}
+
+/// Over what somebody at Teams is rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Via {
+    /// The cheapest way that will work; the others when it turns out not to.
+    #[default]
+    Auto,
+    /// This one and no other.
+    Only(Route),
+}
+
+/// The ways to somebody, before anybody is rung.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// In the order in which they would be tried.
+    pub ways: Vec<WayView>,
+    /// The one that would be taken first; none when nothing is clear.
+    pub taken: Option<usize>,
+    /// What the legs cost that are up already, as far as prices are known.
+    pub up: Vec<LegCost>,
+}
+
+/// One way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WayView {
+    /// To whom, as they were named.
+    pub target: String,
+    /// Over what, for somebody at Teams.
+    pub via: Option<Route>,
+    /// What carries it: `acs:ID` or `trunk:ID`.
+    pub over: Option<String>,
+    /// Whether it would be rung.
+    pub clear: bool,
+    /// Why not, in a stable word.
+    pub obstacle: Option<&'static str>,
+    /// What was found, in the order of the checks.
+    pub findings: Vec<Finding>,
+    /// What its leg costs, if a price is known.
+    pub cost: Option<LegCost>,
+    /// It is rung only when nobody was reached before it.
+    pub only_if_not_reached: bool,
+}
+
+/// What a minute of a leg costs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LegCost {
+    /// Whose: `expert`, or the role of a leg that is up.
+    pub leg: &'static str,
+    /// How it is connected.
+    pub route: PricedRoute,
+    /// Of a minute.
+    pub per_minute: Amount,
+    /// In what.
+    pub currency: Arc<str>,
+    /// Since when this price holds.
+    pub from: Date,
+}
+
 /// A wish to give a place away.
 #[derive(Debug, Clone)]
 pub struct TransferRequest {
@@ -113,12 +181,16 @@ pub struct TransferRequest {
     /// Whose place. An agent and a supervisor give their own; software says whose, and means the first talking
     /// agent's when it does not.
     pub by: Option<LegId>,
-    /// To whom: one of our people, or a number.
-    pub target: String,
+    /// To whom.
+    pub wish: Wish,
     /// The trunk that a number is dialled over; otherwise the route table decides.
     pub trunk: Option<TrunkId>,
     /// Whether the answer waits for what becomes of it.
     pub wait: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Who asks, when Entra knows them.
+    pub asker: Option<Subject>,
     /// What the target is told of the matter.
     pub card: Option<Matter>,
 }
@@ -131,8 +203,12 @@ pub struct ConsultRequest {
     /// The leg of the one who asks. An agent asks from their own and a supervisor from theirs; software may say from
     /// which, and means the first talking agent's when it does not.
     pub by: Option<LegId>,
-    /// Whom to ask: one of our people, or a number. Others are rung in order when one does not come.
-    pub targets: Vec<String>,
+    /// Whom to ask. Those behind the first are rung in order when one does not come.
+    pub wishes: Vec<Wish>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// Who asks, when Entra knows them.
+    pub asker: Option<Subject>,
     /// The trunk that numbers are dialled over; otherwise the route table decides.
     pub trunk: Option<TrunkId>,
     /// How long each is rung.
@@ -242,6 +318,8 @@ pub enum Answer {
     },
     /// One consult.
     Consult(ConsultView),
+    /// What would be done.
+    Preview(Preview),
     /// What became of a transfer; no outcome while the target rings.
     Transfer(Option<TransferOutcome>),
     /// Draining; how many calls are still up.
@@ -278,6 +356,9 @@ pub enum Refusal {
         /// What is wrong and what would be right.
         detail: String,
     },
+    /// Nobody at Teams may be rung for this: every way is refused, and why.
+    #[error("no way is clear; each says what stands in it, and what would mend that")]
+    NotCleared(Box<Preview>),
     /// The switchboard has too much to do; try again.
     #[error("the gateway is busy; try again")]
     Busy,
@@ -446,6 +527,7 @@ impl From<Cause> for TransferOutcome {
             | Cause::Unreachable
             | Cause::NotAcceptable
             | Cause::Forbidden
+            | Cause::NotCleared
             | Cause::Congestion
             | Cause::MediaTimeout
             | Cause::SignallingTimeout
@@ -463,6 +545,8 @@ pub struct ConsultView {
     pub call: CallId,
     /// The leg of the one who asks.
     pub by: LegId,
+    /// The ways, when it has just begun.
+    pub preview: Option<Preview>,
     /// The expert's leg and whom the one who asks speaks to; none while it rings.
     pub talking: Option<(LegId, SpeakTo)>,
     /// What became of the fields of its card, if it has one.

@@ -6,7 +6,7 @@ use sbc_config::{Config, PersonId, Reach};
 use tokio::sync::{mpsc, watch};
 
 use crate::call::door::{DoorName, Incoming, Order, Origin};
-use crate::call::{Address, LegId, Target};
+use crate::call::{Address, Carrier, LegId, Target};
 
 /// The ways to the doors that are open.
 pub type DoorOrders = HashMap<DoorName, mpsc::Sender<Order>>;
@@ -51,10 +51,13 @@ impl Doors {
     /// A leg goes out to `target`.
     pub(super) fn goes(&mut self, leg: LegId, target: &Target, config: &Config) {
         let reach = target.person().and_then(|person| config.person(person)).map(|known| &known.reach);
+        let at_acs =
+            matches!(&target.address, Address::Teams(teams) if matches!(teams.carrier(), Carrier::Acs(_)));
         let door = match (&target.address, reach) {
+            _ if at_acs => DoorName::Acs,
             (Address::Acs { .. }, _) | (_, Some(Reach::Acs { .. })) => DoorName::Acs,
             (_, Some(Reach::Browser)) => DoorName::Rtc,
-            (_, Some(Reach::Contact(_) | Reach::Register(_)) | None) => DoorName::Sip,
+            (_, Some(Reach::Contact(_) | Reach::Register(_) | Reach::Teams { .. }) | None) => DoorName::Sip,
         };
         self.put(leg, door, target.person().cloned());
     }

@@ -12,9 +12,11 @@ use crate::call::card::Drawn;
 use crate::call::door::{AgreedMedia, Caller, Correlation, MediaEnd};
 use crate::call::rights::Scope;
 use crate::call::{
-    Call, CallId, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId, Target,
+    Address, Call, CallId, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId,
+    Target, TeamsUser,
 };
 use crate::observe::Audience;
+use crate::prereq::{Route, Subject};
 
 use super::cost::Path;
 use super::desk::{
@@ -76,6 +78,8 @@ pub(super) struct Leg {
     pub(super) name: String,
     pub(super) person: Option<PersonId>,
     pub(super) trunk: Option<TrunkId>,
+    /// Which Teams user was cleared for it, over what.
+    pub(super) teams: Option<TeamsLeg>,
     /// The trunk of which it occupies a channel.
     pub(super) channel: Option<TrunkId>,
     pub(super) role: &'static str,
@@ -97,6 +101,13 @@ pub(super) struct Leg {
     pub(super) quality: Option<LegQuality>,
 }
 
+/// Whom a clearance was for, and over what.
+#[derive(Debug, Clone)]
+pub(super) struct TeamsLeg {
+    pub(super) subject: Subject,
+    pub(super) route: Route,
+}
+
 /// A description before the answer promises sound. Of some peers only the sound itself is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Early {
@@ -116,6 +127,7 @@ impl Leg {
             name,
             person: None,
             trunk: None,
+            teams: None,
             channel: None,
             role,
             media: None,
@@ -142,8 +154,28 @@ impl Live {
         self.legs.iter_mut().find(|known| known.id == leg)
     }
 
+    /// A Teams user is to be rung on `leg`, once they are cleared.
+    pub(super) fn asked_for(&mut self, leg: LegId, user: &TeamsUser, at: SystemTime) {
+        if self.leg_mut(leg).is_some() {
+            return;
+        }
+        let role = self.party(leg).map_or("unassigned", |party| role_label(party.seat().role));
+        let mut known = Leg::new(leg, user.name.clone(), role, at);
+        known.person.clone_from(&user.person);
+        self.legs.push(known);
+    }
+
     /// The call has begun to dial `target` on `leg`.
     pub(super) fn dialled(&mut self, leg: LegId, target: &Target, at: SystemTime, path: Path) {
+        if let Address::Teams(teams) = &target.address
+            && let Some(known) = self.leg_mut(leg)
+        {
+            let clearance = teams.clearance();
+            known.teams = Some(TeamsLeg { subject: clearance.subject().clone(), route: clearance.route() });
+            known.trunk = target.trunk().cloned();
+            known.path = Some(path);
+            return;
+        }
         let role = self.party(leg).map_or("unassigned", |party| role_label(party.seat().role));
         let mut known = Leg::new(leg, target.name.clone(), role, at);
         known.person = target.person().cloned();

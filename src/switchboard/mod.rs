@@ -19,6 +19,7 @@ mod cost;
 pub mod desk;
 mod doors;
 mod early;
+pub mod gate;
 mod history;
 mod live;
 mod refer;
@@ -30,6 +31,7 @@ mod supervise;
 mod told;
 mod toll;
 mod transfer;
+mod ways;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,8 +54,10 @@ use admission::Pace;
 use desk::{Answer, Asked, Request};
 pub use doors::DoorOrders;
 use doors::Doors;
+use gate::{Clearing, Gate, Ruling};
 use live::{Leg, Live};
 use standby::Standby;
+use ways::Pending;
 
 /// Reports waiting to be handled; a door that finds the queue full waits, and its sockets with it.
 pub const REPORTS_MAX: usize = 4096;
@@ -77,6 +81,10 @@ pub struct Lines {
     pub reports: mpsc::Receiver<Report>,
     /// Orders to the doors that are open.
     pub doors: DoorOrders,
+    /// The way to the prerequisite engine.
+    pub gate: Gate,
+    /// What it says.
+    pub rulings: mpsc::Receiver<Ruling>,
     /// Turns true when no new calls are taken any more.
     pub draining: watch::Sender<bool>,
     /// What the API asks.
@@ -117,6 +125,11 @@ pub struct Switchboard {
     tolls: toll::Tolls,
     draining: bool,
     doors: Doors,
+    gate: Gate,
+    /// Legs that are dialled when the engine allows it.
+    clearing: Clearing,
+    /// Requests that are answered when the engine has.
+    pending: HashMap<u64, Pending>,
     bridge: Bridge,
     journal: Arc<dyn Journal>,
     config: Arc<ArcSwap<Config>>,
@@ -138,6 +151,8 @@ pub async fn run(lines: Lines) {
     let Lines {
         mut reports,
         doors,
+        gate,
+        mut rulings,
         draining,
         mut asked,
         mut bridge_events,
@@ -146,7 +161,7 @@ pub async fn run(lines: Lines) {
         config,
         mut stop,
     } = lines;
-    let mut board = Switchboard::new(Doors::new(doors, draining), bridge, journal, config);
+    let mut board = Switchboard::new(Doors::new(doors, draining), gate, bridge, journal, config);
     let mut stopping = false;
     let mut announce: Option<Instant> = None;
     loop {
@@ -169,6 +184,7 @@ pub async fn run(lines: Lines) {
                 None => return, // the doors are gone: nothing can happen any more
             },
             Some(asked) = asked.recv() => board.asked(Instant::now(), asked),
+            Some(ruling) = rulings.recv() => board.ruled(Instant::now(), ruling),
             Some(event) = bridge_events.recv() => {
                 let now = Instant::now();
                 board.bridge_event(now, event);
@@ -202,6 +218,7 @@ async fn sleep_until(at: Option<Instant>) {
 impl Switchboard {
     fn new(
         doors: Doors,
+        gate: Gate,
         bridge: Bridge,
         journal: Arc<dyn Journal>,
         config: Arc<ArcSwap<Config>>,
@@ -220,6 +237,9 @@ impl Switchboard {
             tolls: toll::Tolls::default(),
             draining: false,
             doors,
+            gate,
+            clearing: HashMap::new(),
+            pending: HashMap::new(),
             bridge,
             journal,
             config,
@@ -280,6 +300,7 @@ impl Switchboard {
         let Some(call) = self.by_leg.get(&leg).copied() else {
             return self.standby_leg_event(leg, &event);
         };
+        self.proves(call, leg, &event);
         if let Some(live) = self.calls.get_mut(&call) {
             live.note(leg, &event);
         }
@@ -291,6 +312,7 @@ impl Switchboard {
         }
         if matches!(event, LegEvent::Ended(_)) {
             self.no_more_screened(call, leg);
+            self.clearing.remove(&leg);
             self.by_leg.remove(&leg);
             self.bridge.close(call, leg);
             self.note_toll(call, leg);
@@ -374,6 +396,7 @@ impl Switchboard {
             let Some(output) = live.call.poll() else { break };
             match output {
                 Output::Leg(leg, action) => self.order(now, id, leg, action),
+                Output::Clear(leg, user) => self.clear(now, id, leg, user),
                 Output::Hearing(generation, hearing) => self.bridge.set_hearing(id, generation, hearing),
                 Output::Event(event) => {
                     self.tell(now, id, &event);
@@ -403,8 +426,14 @@ impl Switchboard {
 
     /// Sends an action to the leg's door, with our end of its media where the action needs one.
     fn order(&mut self, now: Instant, id: CallId, leg: LegId, action: LegAction) {
+        if let LegAction::HangUp(cause) = action
+            && self.gives_up_clearing(now, leg, cause)
+        {
+            return;
+        }
         let Some(live) = self.calls.get_mut(&id) else { return };
         if let LegAction::Dial(target) = &action {
+            self.clearing.remove(&leg);
             live.dialled(leg, target, SystemTime::now(), cost::Path::to(&self.config.load(), target));
             self.doors.goes(leg, target, &self.config.load());
             self.by_leg.insert(leg, id);
@@ -467,11 +496,7 @@ impl Switchboard {
             return None;
         }
         let config = self.config.load_full();
-        let number = match &target.address {
-            crate::call::Address::Trunk { number, .. } => Some(number.as_str()),
-            _ => None,
-        };
-        let refused = number.and_then(|number| self.toll(now, &config, trunk, number));
+        let refused = target.number().and_then(|number| self.toll(now, &config, trunk, number));
         let refused = refused.or_else(|| {
             let full = !self.take_channel(id, leg, trunk);
             full.then_some((Cause::Congestion, "channels_max"))
@@ -607,7 +632,8 @@ impl Switchboard {
         let Asked { principal: who, request, answer } = asked;
         let reply = match request {
             // These wait for the bridge, or for a telephone, and answer later.
-            Request::Transfer(wanted) => return self.transfer(now, &who, wanted, answer),
+            Request::Transfer(wanted) => return self.transfer(now, who, wanted, answer),
+            Request::Consult(wanted) => return self.consult(now, who, wanted, answer),
             Request::Audio(call) => return self.audio(&who, call, answer),
             Request::SwitchRole(id, role) => return self.switch_role(now, &who, id, role, answer),
             Request::TakeOver(id) => return self.switch_role(now, &who, id, Coaching::TakenOver, answer),
@@ -621,7 +647,6 @@ impl Switchboard {
             Request::GetSupervision(id) => self.supervision(&who, id).map(Answer::Supervision),
             Request::ListSupervisions(call) => self.supervisions(&who, call).map(Answer::Supervisions),
             Request::EndSupervision(id) => self.end_supervision(now, &who, id),
-            Request::Consult(wanted) => self.consult(now, &who, wanted),
             Request::GetConsult(id) => self.consult_view(&who, id).map(Answer::Consult),
             Request::SpeakTo(id, to) => self.speak_to(now, &who, id, to),
             Request::CompleteConsult(id) => {

@@ -7,12 +7,12 @@ use sbc_config::PersonRole;
 
 use crate::call::door::Order;
 use crate::call::rights::{Act, Actor, Principal};
-use crate::call::{CallId, Cause, Input, LegAction, LegEvent, LegId, Referral, Target};
+use crate::call::{CallId, Callee, Cause, Input, LegAction, LegEvent, LegId, Referral};
 
 use super::Switchboard;
-use super::consult::way;
-use super::desk::Refusal;
+use super::desk::{Refusal, Via, Wish};
 use super::supervise::telephone_of;
+use super::ways::wanted;
 
 impl Switchboard {
     /// A person's telephone wants whoever is dialled as `to` in its place.
@@ -21,7 +21,9 @@ impl Switchboard {
         let target = call.ok_or(Cause::NotFound).and_then(|call| self.referred_to(call, leg, to));
         match (call, target) {
             (Some(call), Ok(target)) => {
-                self.drive(now, call, |c| c.handle(now, Input::Leg(leg, LegEvent::Referred(target))));
+                self.drive(now, call, |c| {
+                    c.handle(now, Input::Leg(leg, LegEvent::Referred(Box::new(target))))
+                });
             }
             (_, Err(cause)) => self.refer_failed(leg, cause),
             (None, Ok(_)) => {}
@@ -29,7 +31,7 @@ impl Switchboard {
     }
 
     /// Whom that is, if the person may.
-    fn referred_to(&self, call: CallId, leg: LegId, to: &str) -> Result<Target, Cause> {
+    fn referred_to(&self, call: CallId, leg: LegId, to: &str) -> Result<Callee, Cause> {
         let config = self.config.load_full();
         let live = self.calls.get(&call).ok_or(Cause::NotFound)?;
         // Nobody is taken from a call for help by a button.
@@ -47,11 +49,13 @@ impl Switchboard {
         };
         let who = Principal { token: telephone_of(&known.id), actor };
         let live = self.allowed(&who, Act::Steer, call, "transfer").map_err(|_| Cause::Forbidden)?;
-        way(&config, &live.tenant, to, None).map_err(|refusal| {
+        let wish = Wish { target: to.to_owned(), via: Via::Auto };
+        wanted(&config, &live.tenant, &wish, None, None).map_err(|refusal| {
             self.audit_refused(&who, Some(&live.tenant), "transfer", &call.to_string(), &refusal);
             match refusal {
                 Refusal::Denied(_) => Cause::Forbidden,
                 Refusal::Busy | Refusal::Unavailable { .. } => Cause::Congestion,
+                Refusal::NotCleared(_) => Cause::NotCleared,
                 Refusal::NotFound(_) | Refusal::Invalid { .. } | Refusal::Conflict { .. } => Cause::NotFound,
             }
         })

@@ -3,6 +3,7 @@
 //! The doors are played here, the bridge is a real one on loopback without a packet. Time is an
 //! argument, so nobody waits for it; only the bridge's threads are waited for, by their events.
 
+mod asked_first;
 mod card;
 mod cost;
 mod hold_media;
@@ -158,6 +159,8 @@ mod toll;
 struct House {
     board: Switchboard,
     orders: mpsc::Receiver<Order>,
+    /// What the prerequisite engine is told.
+    words: mpsc::Receiver<gate::Word>,
     draining: watch::Sender<bool>,
     bridge_events: mpsc::Receiver<BridgeEvent>,
     bridge: Bridge,
@@ -165,6 +168,11 @@ struct House {
     config: Arc<ArcSwap<Config>>,
     now: Instant,
     legs: u64,
+}
+
+/// Somebody, over whatever works.
+fn wish_for(target: &str) -> desk::Wish {
+    desk::Wish { target: target.to_owned(), via: desk::Via::Auto }
 }
 
 /// Pairs of media ports in a house, below the range the kernel gives out and above the stage's.
@@ -203,14 +211,17 @@ impl House {
         let notebook = Arc::new(Notebook::default());
         let config = Arc::new(ArcSwap::from_pointee(config));
         let (draining, _) = watch::channel(false);
+        let (gate, words) = Gate::new();
+        let doors = HashMap::from([(DoorName::Sip, orders_in.clone()), (DoorName::Acs, orders_in)]);
         let board = Switchboard::new(
-            Doors::new(HashMap::from([(DoorName::Sip, orders_in)]), draining.clone()),
+            Doors::new(doors, draining.clone()),
+            gate,
             bridge.clone(),
             notebook.clone(),
             config.clone(),
         );
         let now = Instant::now();
-        House { board, orders, draining, bridge_events, bridge, notebook, config, now, legs: 0 }
+        House { board, orders, words, draining, bridge_events, bridge, notebook, config, now, legs: 0 }
     }
 
     fn configure(&self, config: Config) {

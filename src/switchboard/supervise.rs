@@ -9,14 +9,14 @@ use crate::bridge::AudioReport;
 use crate::call::door::{Incoming, Origin};
 use crate::call::rights::{Act, Actor, Denial, Principal, may};
 use crate::call::{
-    Address, Arrival, CallId, Cause, Coaching, Command, LegId, Presence, Role, Supervise, SupervisionId,
-    Target,
+    Arrival, CallId, Cause, Coaching, Command, LegId, Presence, Role, Supervise, SupervisionId,
 };
 
 use super::admission::random;
 use super::desk::{
     Answer, AudioView, EarView, Follow, Join, MouthView, Refusal, SuperviseRequest, SupervisionView,
 };
+use super::gate::to_person;
 use super::live::{Leg, Live, Waiting, view_of};
 use super::{Switchboard, told};
 
@@ -42,10 +42,7 @@ impl Switchboard {
         };
         let id = SupervisionId(random());
         let by = match wanted.join {
-            Join::Dial => Arrival::Dial(Target {
-                address: Address::Person(wanted.supervisor.clone()),
-                name: wanted.supervisor.to_string(),
-            }),
+            Join::Dial => Arrival::Dial(to_person(&config, &wanted.supervisor)),
             Join::DialIn => Arrival::Expected,
         };
         let supervise = Supervise {

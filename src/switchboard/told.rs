@@ -361,6 +361,7 @@ impl Switchboard {
             Refusal::Unavailable { code, .. } => code,
             Refusal::NotFound(_) => "not_found",
             Refusal::Denied(denial) => denial_code(*denial),
+            Refusal::NotCleared(_) => "not_cleared",
             Refusal::Busy => "busy",
         };
         self.audit(who, tenant, act, target, outcome.to_owned(), Value::Null);

@@ -6,36 +6,69 @@ use crate::call::door::{Incoming, Origin};
 use tokio::sync::oneshot;
 
 use crate::call::rights::{Act, Actor, Principal};
-use crate::call::{CallEvent, CallId, Cause, Command, CommandError, LegId, Presence, Role};
+use crate::call::{
+    Attempt, CallEvent, CallId, Callee, Cause, Command, CommandError, LegId, Presence, RINGS_MAX, Role,
+};
+use crate::prereq::Judgement;
 
-use super::consult::way;
 use super::cost::Path;
-use super::desk::{Answer, Refusal, TransferOutcome, TransferRequest};
+use super::desk::{Answer, Preview, Refusal, TransferOutcome, TransferRequest};
 use super::live::Leg;
+use super::ways::{Pending, Planned, Then};
 use super::{Switchboard, card, told};
 
 impl Switchboard {
-    /// Rings the target; the answer comes at once, or with what becomes of it.
+    /// Looks at the ways, then rings the target; the answer comes at once, or with what becomes of it.
     pub(super) fn transfer(
+        &mut self,
+        now: Instant,
+        who: Principal,
+        wanted: TransferRequest,
+        answer: oneshot::Sender<Result<Answer, Refusal>>,
+    ) {
+        let config = self.config.load_full();
+        let planned = self.allowed(&who, Act::Steer, wanted.call, "transfer").map(|live| live.tenant.clone());
+        let planned = planned.and_then(|tenant| {
+            let wishes = std::slice::from_ref(&wanted.wish);
+            let trunk = wanted.trunk.as_ref();
+            Ok((Planned::all(&config, &tenant, wishes, trunk, wanted.asker.as_ref())?, tenant))
+        });
+        let (planned, tenant) = match planned {
+            Ok(planned) => planned,
+            // A caller who no longer waits has gone; and so below.
+            Err(refusal) => return drop(answer.send(Err(refusal))),
+        };
+        let asker = wanted.asker.clone();
+        let pending = Pending { who, planned, then: Then::Transfer(wanted), answer };
+        if let Some(pending) = self.ask_first(&tenant, asker, pending) {
+            self.go_on(now, pending, &[]);
+        }
+    }
+
+    /// The ways are known.
+    pub(super) fn transfer_on(
         &mut self,
         now: Instant,
         who: &Principal,
         wanted: TransferRequest,
+        planned: &[Planned],
+        judged: &[Vec<Judgement>],
         answer: oneshot::Sender<Result<Answer, Refusal>>,
     ) {
-        let (call, wait) = (wanted.call, wanted.wait);
-        let begun = self.begin_transfer(now, who, wanted);
-        // A caller who no longer waits has gone; what was asked is done all the same.
+        let (call, wait, dry_run) = (wanted.call, wanted.wait, wanted.dry_run);
+        let begun = self.begin_transfer(now, who, wanted, planned, judged);
+        // What was asked is done, whether its caller still waits or not.
         match (begun, self.calls.get_mut(&call)) {
             (Err(refusal), _) => drop(answer.send(Err(refusal))),
-            (Ok(()), Some(live)) if live.call.transferring().is_some() && wait => {
+            (Ok(preview), _) if dry_run => drop(answer.send(Ok(Answer::Preview(preview)))),
+            (Ok(_), Some(live)) if live.call.transferring().is_some() && wait => {
                 live.transferring = Some(answer)
             }
-            (Ok(()), Some(live)) if live.call.transferring().is_some() => {
+            (Ok(_), Some(live)) if live.call.transferring().is_some() => {
                 drop(answer.send(Ok(Answer::Transfer(None))))
             }
             // It has failed already: the telephone is not registered, no port was free.
-            (Ok(()), _) => drop(answer.send(Ok(Answer::Transfer(Some(TransferOutcome::Unreachable))))),
+            (Ok(_), _) => drop(answer.send(Ok(Answer::Transfer(Some(TransferOutcome::Unreachable))))),
         }
     }
 
@@ -44,11 +77,22 @@ impl Switchboard {
         now: Instant,
         who: &Principal,
         wanted: TransferRequest,
-    ) -> Result<(), Refusal> {
+        planned: &[Planned],
+        judged: &[Vec<Judgement>],
+    ) -> Result<Preview, Refusal> {
         let config = self.config.load_full();
         let call = wanted.call;
         let tenant = self.allowed(who, Act::Steer, call, "transfer")?.tenant.clone();
-        let target = way(&config, &tenant, &wanted.target, wanted.trunk)?;
+        let (preview, ways) = self.preview(call, &tenant, planned, judged, RINGS_MAX);
+        if wanted.dry_run {
+            return Ok(preview);
+        }
+        self.tell_preflight(call, "transfer.preflight", &preview);
+        let Some(target) = in_one(ways) else {
+            let refusal = Refusal::NotCleared(Box::new(preview));
+            self.audit_refused(who, Some(&tenant), "transfer", &call.to_string(), &refusal);
+            return Err(refusal);
+        };
         let by = match &who.actor {
             // Their own place, whatever the request says.
             Actor::Agent { person, .. } | Actor::Supervisor { person, .. } => {
@@ -63,7 +107,7 @@ impl Switchboard {
         if let (Err(_), Some(live), Some(before)) = (&done, self.calls.get_mut(&call), before) {
             live.transfer_card = before; // that of the transfer that goes on
         }
-        done.map_err(|error| {
+        done.map(|()| preview).map_err(|error| {
             let refusal = told::conflict(error);
             self.audit_refused(who, Some(&tenant), "transfer", &call.to_string(), &refusal);
             refusal
@@ -133,4 +177,18 @@ impl Switchboard {
             self.turn_away(&incoming, Cause::Unreachable, "replaces_refused");
         }
     }
+}
+
+/// A transfer rings once: a Teams user over whichever of the clear ways is clear at that moment, the cheapest first.
+fn in_one(ways: Vec<Attempt>) -> Option<Callee> {
+    let mut callees = ways.into_iter().flat_map(|attempt| attempt.targets);
+    let mut first = callees.next()?;
+    if let Callee::Teams(user) = &mut first {
+        for other in callees {
+            if let Callee::Teams(other) = other {
+                user.ways.extend(other.ways);
+            }
+        }
+    }
+    Some(first)
 }

@@ -20,6 +20,7 @@ mod sdk;
 mod streams;
 mod supervision;
 mod support;
+mod teams_user;
 mod tokens;
 
 /// What a story returns: anything that went wrong, as its own error says it.

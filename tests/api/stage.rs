@@ -374,7 +374,7 @@ fn supervision_view(role: Coaching) -> SupervisionView {
 }
 
 fn consult_view(talking: Option<(LegId, SpeakTo)>) -> ConsultView {
-    ConsultView { id: CONSULT, call: CALL, by: AGENT, talking, card: None }
+    ConsultView { id: CONSULT, call: CALL, by: AGENT, preview: None, talking, card: None }
 }
 
 fn audio_view() -> AudioView {

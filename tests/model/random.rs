@@ -196,9 +196,8 @@ impl Story {
             .attempts
             .iter()
             .enumerate()
-            .map(|(n, (count, ring))| Attempt {
-                targets: targets(format!("agent{n}-"), *count),
-                ring: Duration::from_secs(*ring),
+            .map(|(n, (count, ring))| {
+                Attempt::new(targets(format!("agent{n}-"), *count), Duration::from_secs(*ring))
             })
             .collect();
         let setup =
@@ -207,7 +206,7 @@ impl Story {
             World::inbound(setup)
         } else {
             let ring = Duration::from_secs(30);
-            World::outbound(setup, Attempt { targets: targets("customer".into(), opening.customers), ring })
+            World::outbound(setup, Attempt::new(targets("customer".into(), opening.customers), ring))
         };
         Story { world, supervisions: 0, consults: 0, dial_ins: 0 }
     }
@@ -286,10 +285,7 @@ impl Story {
             Wish::EndSupervision(which) => Command::EndSupervision(supervision(which)),
             Wish::Consult(by, ways) => {
                 self.consults += 1;
-                let way = |n| Attempt {
-                    targets: vec![target(&format!("expert{n}"))],
-                    ring: Duration::from_secs(10),
-                };
+                let way = |n| Attempt::new(vec![target(&format!("expert{n}"))], Duration::from_secs(10));
                 let ways = (0..ways).map(way).collect();
                 Command::Consult(AskExpert { id: ConsultId(self.consults), by: by.map(leg), ways })
             }
@@ -374,7 +370,7 @@ fn event(told: Told) -> LegEvent {
         Told::Held => LegEvent::Held,
         Told::Resumed => LegEvent::Resumed,
         Told::Digit(digit) => LegEvent::Digit(digit),
-        Told::Referred => LegEvent::Referred(target("target")),
+        Told::Referred => LegEvent::Referred(Box::new(target("target"))),
         Told::MediaLost => LegEvent::MediaLost,
         Told::Ended(cause) => LegEvent::Ended(LegEnd::of(cause)),
     }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use sbc_config::PersonId;
 use sidetone::call::hearing::{Hearing, hearing};
 use sidetone::call::{
-    Address, Arrival, Attempt, Call, CallEvent, CallerIs, Cause, Coaching, Command, CommandError, ENDING_MAX,
-    Hold, Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat, Setup,
-    SpeakTo, Supervise, Supervision, Takeover, Target,
+    Address, Arrival, Attempt, Call, CallEvent, Callee, CallerIs, Cause, Coaching, Command, CommandError,
+    ENDING_MAX, Hold, Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat,
+    Setup, SpeakTo, Supervise, Supervision, Takeover, Target,
 };
 
 /// One call and its surroundings.
@@ -60,13 +60,13 @@ pub(crate) enum Line {
 }
 
 /// Whom the tests call.
-pub(crate) fn target(name: &str) -> Target {
-    Target { address: Address::Person(PersonId::new(name).unwrap()), name: name.to_owned() }
+pub(crate) fn target(name: &str) -> Callee {
+    Target { address: Address::Person(PersonId::new(name).unwrap()), name: name.to_owned() }.into()
 }
 
 /// Targets rung together, for so many seconds.
 pub(crate) fn attempt(names: &[&str], seconds: u64) -> Attempt {
-    Attempt { targets: names.iter().map(|name| target(name)).collect(), ring: Duration::from_secs(seconds) }
+    Attempt::new(names.iter().map(|name| target(name)).collect(), Duration::from_secs(seconds))
 }
 
 /// The leg of the caller of an inbound call.
@@ -223,6 +223,7 @@ impl World {
         assert!(!self.over, "after the end: {output:?}");
         match output {
             Output::Leg(leg, action) => self.obey(*leg, action),
+            Output::Clear(..) => panic!("nobody here is at Teams"),
             Output::Hearing(generation, table) => {
                 assert_eq!(*generation, self.generation + 1, "generations count up by one");
                 assert_ne!(*table, self.table, "a table is told when it differs");

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bridge", &["call", "observe"]),
     ("acs", &["bridge", "call", "connections", "jwks", "observe", "tls"]),
     ("rtc", &["bridge", "call", "observe", "random"]),
-    ("switchboard", &["call", "bridge", "observe"]),
+    ("switchboard", &["call", "bridge", "observe", "prereq"]),
     ("api", &["call", "connections", "jwks", "observe", "prereq", "rtc", "switchboard"]),
     (
         "gateway",

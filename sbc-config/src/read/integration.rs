@@ -35,7 +35,7 @@ const PHONES: &[(&str, DirectoryPhone)] = &[
     ("mobile", DirectoryPhone::Mobile),
     ("fax", DirectoryPhone::Fax),
 ];
-const ROUTES: &[(&str, RouteName)] =
+pub(super) const ROUTES: &[(&str, RouteName)] =
     &[("voip", RouteName::Voip), ("pstn", RouteName::Pstn), ("direct_routing", RouteName::DirectRouting)];
 const ON_UNKNOWN: &[(&str, OnUnknown)] =
     &[("refuse", OnUnknown::Refuse), ("warn", OnUnknown::Warn), ("allow", OnUnknown::Allow)];
@@ -292,7 +292,7 @@ fn guid(field: &Field<'_>) -> Option<Arc<str>> {
     Some(bare.to_lowercase().into())
 }
 
-fn is_guid(text: &str) -> bool {
+pub(super) fn is_guid(text: &str) -> bool {
     let lengths = text.split('-').map(str::len);
     lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::integration::{ROUTES, is_guid};
 use super::names::Names;
 use super::report::Report;
 use super::secrets::{Named, SecretKeys, secret};
@@ -15,6 +16,9 @@ use crate::id::{PersonId, TenantId};
 use crate::people::{Credentials, Password, Person, PersonRole, Reach};
 use crate::secret::{Secret, SecretSource};
 use crate::secure::SrtpPolicy;
+
+/// The longest user principal name is 113 characters; a guest's has another one in it.
+const MAX_USER_BYTES: usize = 256;
 
 const ROLES: &[(&str, PersonRole)] = &[
     ("agent", PersonRole::Agent),
@@ -49,7 +53,16 @@ impl<'a> People<'a> {
         let acs = acs_of(section, names, tenant.as_ref());
         let browser = section.field("webrtc").filter(|field| field.flag() == Some(true));
         let phone = section.field("contact").or(section.field("register"));
+        let teams_user = teams_user(section);
+        let others = acs.is_some() || browser.is_some() || phone.is_some();
         let reach = match (acs, browser, phone) {
+            _ if teams_user.is_some() && others => {
+                let message = "a Teams user has another telephone as well";
+                let remedy = "keep the one that rings; a second [[person]] can have the other";
+                section.fail(Code::ExactlyOne, message, remedy);
+                None
+            }
+            (None, None, None) if teams_user.is_some() => teams_user.flatten(),
             (Some(_), Some(other), _) | (Some(_), None, Some(other)) | (None, Some(_), Some(other)) => {
                 let message = "of a SIP phone, an ACS identity and the browser more than one is given";
                 other.fail(Code::ExactlyOne, message, "keep the one that the person has");
@@ -90,7 +103,7 @@ impl<'a> People<'a> {
             }
             (None, Some(register)) => self.credentials(&register, id, source).map(Reach::Register),
             (None, None) => {
-                let remedy = "write contact = \"sip:…\" for a fixed phone, register = { … } for one that registers, or webrtc = true for a browser";
+                let remedy = "write contact = \"sip:…\" for a fixed phone, register = { … } for one that registers, webrtc = true for a browser, or teams_user = \"…\" for Teams";
                 section.fail(Code::ExactlyOne, "there is no way to reach this person", remedy);
                 None
             }
@@ -127,6 +140,40 @@ impl<'a> People<'a> {
         section.finish();
         Some(Credentials { username: username?, password: password? })
     }
+}
+
+/// `teams_user = "erin@example.com"`, with the ways that may be taken. The outer `None`: there is none.
+fn teams_user(section: &Section<'_>) -> Option<Option<Reach>> {
+    let routes_field = section.field("teams_routes");
+    let Some(field) = section.field("teams_user") else {
+        if let Some(routes) = routes_field {
+            routes.fail(
+                Code::OutOfPlace,
+                "there is no Teams user to reach",
+                "write teams_user, or remove it",
+            );
+        }
+        return None;
+    };
+    let remedy = "write the user principal name, as \"erin@example.com\", or the Entra object id";
+    let user = field.parsed(Code::BadValue, remedy, user_name);
+    let routes = match &routes_field {
+        Some(field) => field.list(ROUTES.len(), |item| item.choice(ROUTES)),
+        None => Some(ROUTES.iter().map(|(_, route)| *route).collect()),
+    };
+    if let (Some(field), Some([])) = (&routes_field, routes.as_deref()) {
+        field.fail(Code::BadValue, "no way is left", "name one of \"voip\", \"pstn\" and \"direct_routing\"");
+    }
+    let routes = routes.filter(|routes: &Vec<_>| !routes.is_empty());
+    Some((|| Some(Reach::Teams { user: user?, routes: routes? }))())
+}
+
+/// A user principal name or an object id. Neither can be dialled as it stands, so little is asked of it.
+fn user_name(text: &str) -> Result<Arc<str>, &'static str> {
+    let fit = text.len() <= MAX_USER_BYTES
+        && text.chars().all(|c| c.is_alphanumeric() || "@.-_'#!+~&%$^".contains(c))
+        && (text.contains('@') || is_guid(text));
+    if fit { Ok(text.to_lowercase().into()) } else { Err("this is no user of Entra") }
 }
 
 /// `acs = { resource = "…", raw_id = "8:acs:…" }`, or with `number`. The outer `None`: there is none.

@@ -32,7 +32,7 @@ impl Door {
         let Some(trunk) = trunk else { return self.person_refers(now, id, session, &uri) };
         let address = Address::Referred { trunk, by: id, to: Opaque(asked.packed()) };
         let target = Target { address, name: teams::target_name(&uri) };
-        self.report(Report::Leg(id, LegEvent::Referred(target)));
+        self.report(Report::Leg(id, LegEvent::Referred(Box::new(target.into()))));
     }
 
     /// A button of a telephone. Whose host the URI names does not matter: the number is dialled as its person would.

@@ -64,7 +64,7 @@ impl Door {
         target: &Target,
         order: &Order,
     ) -> Result<(), LegEnd> {
-        if let Address::Trunk { trunk, .. } = &target.address {
+        if let Some(trunk) = by_destinations(target) {
             return self.dial_trunk(now, id, target, order, trunk);
         }
         let config = self.config.load_full();
@@ -194,6 +194,8 @@ impl Door {
                         referred_by: None,
                     }),
                     Reach::Acs { .. } | Reach::Browser => Err(not_there("the person has no SIP telephone")),
+                    // Their address is that of a clearance, and this one was never cleared.
+                    Reach::Teams { .. } => Err(not_there("a Teams user is dialled with a clearance")),
                     Reach::Register(credentials) => {
                         let found = self.endpoint.registrar().map(|r| r.lookup(now, &credentials.username));
                         let best = found.and_then(|bindings| bindings.into_iter().next());
@@ -240,7 +242,9 @@ impl Door {
                     referred_by: Some(*by),
                 })
             }
-            Address::Trunk { .. } => Err(not_there("a trunk is dialled by its destinations")),
+            Address::Trunk { .. } | Address::Teams(_) => {
+                Err(not_there("a trunk is dialled by its destinations"))
+            }
             Address::Acs { .. } => Err(not_there("this is no address of SIP")),
         }
     }
@@ -252,7 +256,7 @@ impl Door {
         target: &Target,
         stop: &Stop,
     ) -> Result<Way<'a>, LegEnd> {
-        let Address::Trunk { trunk, number } = &target.address else {
+        let (Some(trunk), Some(number)) = (by_destinations(target), target.number()) else {
             return Err(not_there("only trunks have several addresses"));
         };
         let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
@@ -374,6 +378,15 @@ fn timers(trunk: &Trunk) -> Option<SessionTimers> {
         interval: u32::try_from(interval.as_secs()).unwrap_or(u32::MAX),
         min: SESSION_TIMER_MIN_S,
     })
+}
+
+/// The trunk whose destinations are tried for a number: one that was named, or that a Teams user was cleared for.
+fn by_destinations(target: &Target) -> Option<&TrunkId> {
+    match &target.address {
+        Address::Trunk { trunk, .. } => Some(trunk),
+        Address::Teams(_) => target.trunk(),
+        Address::Person(_) | Address::Acs { .. } | Address::Referred { .. } => None,
+    }
 }
 
 /// The URI of a number at a destination, or of the destination itself.

@@ -33,7 +33,9 @@ impl House {
         let request = ConsultRequest {
             call,
             by: None,
-            targets: vec![target.to_owned()],
+            wishes: vec![wish_for(target)],
+            dry_run: false,
+            asker: None,
             trunk: None,
             ring: Duration::from_secs(20),
             card,
@@ -97,8 +99,16 @@ async fn a_card_is_of_its_own_consult_or_transfer() {
     house.asked(&software("acme"), Request::CancelConsult(consult)).unwrap();
     house.orders();
 
-    let request =
-        TransferRequest { call, by: None, target: "bob".into(), trunk: None, wait: false, card: matter() };
+    let request = TransferRequest {
+        call,
+        by: None,
+        wish: wish_for("bob"),
+        trunk: None,
+        wait: false,
+        dry_run: false,
+        asker: None,
+        card: matter(),
+    };
     house.asked(&software("acme"), Request::Transfer(request)).unwrap();
     assert_eq!(house.cards_of_dials(), [Some(LINE.to_owned())]);
     assert_eq!(house.last("transfer.card").data["person"], "bob");

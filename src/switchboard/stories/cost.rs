@@ -20,7 +20,9 @@ async fn a_record_has_the_ways_to_the_expert_and_the_price_of_each_leg() {
     let request = ConsultRequest {
         call,
         by: None,
-        targets: vec!["bob".into(), "+4420555".into()],
+        wishes: vec![wish_for("bob"), wish_for("+4420555")],
+        dry_run: false,
+        asker: None,
         trunk: None,
         ring: Duration::from_secs(20),
         card: None,

@@ -14,7 +14,9 @@ async fn a_recording_that_nobody_named_is_refused_before_anybody_is_rung() {
         Request::Consult(ConsultRequest {
             call,
             by: None,
-            targets: vec!["bob".into()],
+            wishes: vec![wish_for("bob")],
+            dry_run: false,
+            asker: None,
             trunk: None,
             ring: Duration::from_secs(20),
             card: None,

@@ -15,8 +15,16 @@ fn house(policy: OnVoicemail) -> House {
 impl House {
     /// Bob is rung in Alice's place, and answers.
     fn bob_answers(&mut self, call: CallId) -> (LegId, oneshot::Receiver<Result<Answer, Refusal>>) {
-        let request =
-            TransferRequest { call, by: None, target: "bob".into(), trunk: None, wait: true, card: None };
+        let request = TransferRequest {
+            call,
+            by: None,
+            wish: wish_for("bob"),
+            trunk: None,
+            wait: true,
+            dry_run: false,
+            asker: None,
+            card: None,
+        };
         let told = self.ask(&software("acme"), Request::Transfer(request));
         let bob = self.obey()[0].0;
         self.tell(bob, LegEvent::Ringing);
@@ -121,7 +129,9 @@ async fn a_consult_is_marked_and_goes_on() {
     let request = ConsultRequest {
         call,
         by: None,
-        targets: vec!["bob".into()],
+        wishes: vec![wish_for("bob")],
+        dry_run: false,
+        asker: None,
         trunk: None,
         ring: Duration::from_secs(20),
         card: None,

@@ -128,7 +128,7 @@ async fn a_referred_caller_goes_to_the_target_and_the_supervisor_follows() {
     let (call, customer, alice) = house.talking();
     let (_, sam) = house.sam_listens(call, Follow::Call);
     house.obey();
-    house.tell(alice, LegEvent::Referred(another()));
+    house.tell(alice, LegEvent::Referred(Box::new(another().into())));
     let (target, name) = house.obey().remove(0);
     assert_eq!(
         (name.as_str(), house.presence(alice)),
@@ -159,7 +159,7 @@ async fn a_referred_caller_goes_to_the_target_and_the_supervisor_follows() {
 async fn a_target_that_declines_leaves_everybody_where_they_were() {
     let mut house = House::new();
     let (call, customer, alice) = house.talking();
-    house.tell(alice, LegEvent::Referred(another()));
+    house.tell(alice, LegEvent::Referred(Box::new(another().into())));
     let (target, _) = house.obey().remove(0);
     house.tell(target, LegEvent::Ended(LegEnd::of(Cause::Declined)));
     let told = house.orders();

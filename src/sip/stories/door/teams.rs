@@ -1,7 +1,7 @@
 //! Direct Routing at the door, in virtual time: Microsoft's proxy speaks by hand, over TLS.
 
 use super::*;
-use crate::call::{Opaque, Referral};
+use crate::call::{Callee, Opaque, Referral};
 use crate::sip::names::{Heard, Kind, Place, Question, Record};
 use crate::sip::refer::Asked;
 use crate::tls::Verified;
@@ -118,7 +118,10 @@ fn refers(house: &mut House, tag: &str) -> (LegId, Target, Vec<Said>) {
     let said = house.hears(peer, &ms("REFER", "r", "19233e6b", tag, 2, &more, ""));
     let told = house.told();
     let referred = told.into_iter().find_map(|report| match report {
-        Report::Leg(leg, LegEvent::Referred(target)) => Some((leg, target)),
+        Report::Leg(leg, LegEvent::Referred(target)) => match *target {
+            Callee::Target(target) => Some((leg, target)),
+            Callee::Teams(_) => None,
+        },
         _ => None,
     });
     let (leg, target) = referred.expect("the switchboard is told");
