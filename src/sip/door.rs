@@ -269,7 +269,10 @@ impl Door {
 
     fn open_early(&mut self, now: Instant, id: LegId, prefer: &[Codec]) -> Result<(), LegEnd> {
         let Some(leg) = self.legs.get_mut(&id) else { return Ok(()) };
-        if leg.early {
+        // One 18x to a carrier: it that has been told 180 makes a tone of its own, and a 183 after that ends it in some
+        // networks and is a second ringing in others. Whoever is to hear what comes before the answer gets 183 from the
+        // beginning, which `ringback = "tone"` does. A telephone takes both.
+        if leg.early || leg.alerted && leg.trunk.is_some() {
             return Ok(());
         }
         if !leg.has_their_offer() {

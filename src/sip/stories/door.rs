@@ -105,7 +105,7 @@ pub(super) struct House {
     pub(super) words: Vec<Word>,
     sent_to: Vec<Destination>,
     names: Arc<ArcSwap<Names>>,
-    config: Arc<ArcSwap<Config>>,
+    pub(super) config: Arc<ArcSwap<Config>>,
 }
 
 pub(super) fn udp(remote: &str) -> Peer {
@@ -227,6 +227,15 @@ impl House {
         let leg = LegId(77);
         let invite = self.order(leg, LegAction::Dial(beyond_the_trunk()), prefer).remove(0);
         (leg, invite)
+    }
+
+    /// A call from Alice's telephone: its leg.
+    fn alice_calls(&mut self) -> LegId {
+        let no = self.hears(udp(PHONE), &alices_invite(1, "alice", "")).pop().unwrap();
+        let uri = "sip:+15550123@example.com";
+        let right = signature(&no, "secret-of-alice", &Method::Invite, uri);
+        self.hears(udp(PHONE), &alices_invite(2, "alice", &right));
+        self.came().leg
     }
 
     /// Alice's telephone registers.
@@ -442,6 +451,31 @@ fn early_media_is_the_answer_and_the_200_repeats_it() {
     assert_eq!(ok.body(), early.body());
     let (events, agreed) = house.happened();
     assert_eq!((events, agreed.len()), (vec![LegEvent::Answered], 1));
+}
+
+#[test]
+fn pitfall_18_a_carrier_that_was_told_180_gets_no_183_after_it() {
+    let mut house = House::new();
+    house.hears(udp(CARRIER), &invite("a", "", &offer("0 8", "")));
+    let leg = house.came().leg;
+    assert_eq!(house.order(leg, LegAction::Alert, &[])[0].line(), "SIP/2.0 180 Ringing");
+    // The hunt goes on at Teams, or at a network with a voice of its own.
+    assert!(house.order(leg, LegAction::OpenEarly, &[]).is_empty(), "its own tone goes on");
+    let ok = house.order(leg, LegAction::Answer, &[Codec::Pcma]).remove(0);
+    assert_eq!(ok.line(), "SIP/2.0 200 OK");
+    assert!(ok.body().contains("m=audio 20000 RTP/AVP 8"), "{}", ok.body());
+    let (events, agreed) = house.happened();
+    assert_eq!((events, agreed.len()), (vec![LegEvent::Answered], 1));
+}
+
+#[test]
+fn a_telephone_of_ours_that_was_told_180_still_hears_what_comes_before_the_answer() {
+    let mut house = House::new();
+    let leg = house.alice_calls();
+    assert_eq!(house.order(leg, LegAction::Alert, &[])[0].line(), "SIP/2.0 180 Ringing");
+    let early = house.order(leg, LegAction::OpenEarly, &[]).remove(0);
+    assert_eq!(early.line(), "SIP/2.0 183 Session Progress");
+    assert!(early.body().contains("m=audio 20000"), "{}", early.body());
 }
 
 #[test]
