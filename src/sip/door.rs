@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -319,7 +319,7 @@ impl Door {
         let reason = format!("Q.850;cause={}", cause.q850());
         let done = if leg.unanswered {
             let (status, _) = cause.sip_status();
-            let retry_after = (status == 503).then(|| std::time::Duration::from_secs(RETRY_AFTER_S));
+            let retry_after = (status == 503).then(|| Duration::from_secs(RETRY_AFTER_S));
             let refusal = Refusal { status, reasons: vec![reason], retry_after, headers: Vec::new() };
             self.endpoint.reject(now, leg.session, &refusal)
         } else {
@@ -689,7 +689,10 @@ fn not_there(detail: &str) -> LegEnd {
 /// Messages and orders handled in one go, before what they bring about is sent.
 const BURST_MAX: usize = 64;
 
-/// Runs the door on its sockets until the switchboard is gone.
+/// How long registrars may take to answer the good-bye of a gateway that stops: with a challenge, two round trips.
+const LEAVING_MAX: Duration = Duration::from_secs(1);
+
+/// Runs the door on its sockets until the switchboard is gone, and registrars know that we are.
 pub async fn run(
     mut door: Door,
     mut wires: super::transport::Wires,
@@ -699,6 +702,7 @@ pub async fn run(
     mut draining: tokio::sync::watch::Receiver<bool>,
 ) {
     let mut drained = false;
+    let mut leave_by = None;
     loop {
         while let Some(wanted) = door.poll() {
             match wanted {
@@ -711,11 +715,14 @@ pub async fn run(
                 }
                 // Waiting here slows the sockets down, which is what a full switchboard needs.
                 Wanted::Report(report) => {
-                    if reports.send(report).await.is_err() {
+                    if reports.send(report).await.is_err() && leave_by.is_none() {
                         return;
                     }
                 }
             }
+        }
+        if leave_by.is_some() && !door.is_leaving() {
+            return;
         }
         let wake = door.poll_timeout();
         tokio::select! {
@@ -732,14 +739,20 @@ pub async fn run(
                     });
                 }
             }
-            order = orders.recv() => match order {
+            order = orders.recv(), if leave_by.is_none() => match order {
                 Some(order) => {
                     let now = Instant::now();
                     let more = std::iter::from_fn(|| orders.try_recv().ok()).take(BURST_MAX);
                     std::iter::once(order).chain(more).for_each(|order| survive(|| door.order(now, order)));
                 }
-                None => return,
+                None => {
+                    leave_by = Some(Instant::now() + LEAVING_MAX);
+                    if !std::mem::replace(&mut drained, true) {
+                        survive(|| door.take_no_more(Instant::now()));
+                    }
+                }
             },
+            () = sleep_until(leave_by), if leave_by.is_some() => return,
             // An error means that nobody is left who could say so; then the orders end as well.
             _ = draining.wait_for(|draining| *draining), if !drained => {
                 drained = true;

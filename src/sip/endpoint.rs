@@ -112,11 +112,6 @@ pub struct OptionsId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct AskId(pub u64);
 
-impl AskId {
-    /// Of a request whose answer nobody waits for.
-    pub const NOBODYS: AskId = AskId(0);
-}
-
 /// What became of a request that the door has written.
 #[derive(Debug)]
 pub enum Told {
@@ -511,7 +506,7 @@ impl Endpoint {
         if self.hub.layer.len() >= self.hub.config.max_transactions {
             return Err(CommandError::Limit);
         }
-        let errand = if id == AskId::NOBODYS { Errand::Nobody } else { Errand::Ask(id) };
+        let errand = Errand::Ask(id);
         let agent = self.hub.config.user_agent.clone();
         let write = |via: &Via, random: &mut Random| write(via, random).header(Name::UserAgent, agent);
         let sent = self.hub.request(now, Kind::Other, to, errand, manners, write);

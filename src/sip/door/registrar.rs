@@ -19,8 +19,8 @@ impl Door {
             return;
         }
         let config = self.config.load_full();
-        for (trunk, mut account) in self.registrations.configure(now, &config, &mut self.random) {
-            self.end_registration(now, &trunk, &mut account);
+        for (trunk, account) in self.registrations.configure(now, &config, &mut self.random) {
+            self.end_registration(now, trunk, account);
         }
         let (due, ran_out) = self.registrations.due(now);
         ran_out.into_iter().for_each(|step| self.registration_stands(now, step));
@@ -31,8 +31,8 @@ impl Door {
 
     /// Ends every registration: whoever would call is to do it elsewhere.
     pub(super) fn leave_registrars(&mut self, now: Instant) {
-        for (trunk, mut account) in self.registrations.leave() {
-            self.end_registration(now, &trunk, &mut account);
+        for (trunk, account) in self.registrations.leave() {
+            self.end_registration(now, trunk, account);
         }
         self.drain(now);
     }
@@ -46,6 +46,7 @@ impl Door {
     fn registration_stands(&mut self, now: Instant, step: Step) {
         match step {
             Step::Again(trunk) => self.register(now, &trunk),
+            Step::EndAgain(trunk, account) => self.end_registration(now, trunk, account),
             Step::Stands { trunk, up, detail } => {
                 let report = self.trunks.registered(now, &trunk, up, &detail);
                 self.reports.extend(report);
@@ -72,17 +73,25 @@ impl Door {
         }
     }
 
-    /// Says good-bye once, and waits for no answer: what is not heard runs out by itself.
-    fn end_registration(&mut self, now: Instant, trunk: &TrunkId, account: &mut Account) {
+    /// Says good-bye, and once more with the password if that is asked for. What is not heard runs out by itself.
+    fn end_registration(&mut self, now: Instant, trunk: TrunkId, account: Box<Account>) {
         let (registrar, turn) = account.registrar();
         let registrar = registrar.clone();
-        let Some(to) = self.registrar_at(now, trunk, &registrar, turn) else { return };
+        let Some(to) = self.registrar_at(now, &trunk, &registrar, turn) else { return };
         let manners = ours(account.user().map(str::to_owned));
         let contact = self.endpoint.contact(&manners, &to);
+        let id = self.registrations.leaves(trunk, account);
+        let Some(account) = self.registrations.leaver(id) else { return };
         let write = |via: &_, random: &mut _| account.request(via, contact, true, random);
-        if let Err(error) = self.endpoint.ask(now, to, AskId::NOBODYS, &manners, write) {
-            tracing::debug!(%trunk, %error, "a registration is left to run out");
+        if let Err(error) = self.endpoint.ask(now, to, id, &manners, write) {
+            tracing::debug!(%error, "a registration is left to run out");
+            self.registrations.told(now, id, &Told::NoWay, &mut self.random);
         }
+    }
+
+    /// Whether registrars still owe an answer to our good-bye.
+    pub(in crate::sip) fn is_leaving(&self) -> bool {
+        self.registrations.is_leaving()
     }
 
     /// One of the registrar's addresses. Those that do not resolve are asked for anew.

@@ -164,6 +164,46 @@ fn a_gateway_that_drains_ends_its_registrations_and_makes_no_other() {
 }
 
 #[test]
+fn the_end_of_a_registration_is_said_again_with_the_password_when_it_is_asked_for() {
+    let mut house = registering("");
+    house.is_registered("");
+    house.door.take_no_more(house.now);
+    let said = house.collect();
+    let bye = said.into_iter().find(|said| said.line().starts_with("REGISTER ")).expect("the end of it");
+    assert!(house.door.is_leaving());
+    // The nonce of the beginning is too old by now.
+    let fresh = challenge(REALM).replace("n1", "n2");
+    let again = house.answers(&bye, "401 Unauthorized", &fresh).expect("the end of it, signed anew");
+    assert_eq!((again.get("Expires"), again.get("Call-ID")), ("0", bye.get("Call-ID")));
+    assert!(again.get("Authorization").contains("n2"), "{}", again.0);
+    assert_ne!(again.get("CSeq"), bye.get("CSeq"));
+    // A password that is wrong by now is not tried for ever, and no other realm gets any.
+    let other = challenge("evil.example.org");
+    assert!(house.answers(&again, "401 Unauthorized", &other).is_none());
+    assert!(!house.door.is_leaving(), "it runs out by itself");
+    assert!(house.registers_within(Duration::from_secs(7_200)).is_none());
+}
+
+#[test]
+fn a_registration_that_changes_begins_when_the_old_one_has_ended() {
+    let mut house = registering("");
+    let old = house.is_registered("");
+    let mut changed = sbc_config::Config::clone(&house.config.load());
+    changed.trunks[0].register.as_mut().unwrap().expires = Duration::from_secs(600);
+    house.config.store(std::sync::Arc::new(changed));
+    let bye = house.registers();
+    assert_eq!((bye.get("Expires"), bye.get("Call-ID")), ("0", old.get("Call-ID")));
+    // Were it to arrive after the new one, it would take that away.
+    let fresh = challenge(REALM).replace("n1", "n2");
+    let again = house.answers(&bye, "401 Unauthorized", &fresh).expect("the end of it, signed anew");
+    assert_eq!(again.get("Expires"), "0");
+    assert!(house.answers(&again, "200 OK", "").is_none());
+    let new = house.registers();
+    assert_eq!(new.get("Expires"), "600");
+    assert_ne!(new.get("Call-ID"), old.get("Call-ID"));
+}
+
+#[test]
 fn a_trunk_that_answers_options_is_not_up_before_it_is_registered() {
     let mut house = registering("options_s = 60");
     let mut options =

@@ -44,14 +44,18 @@ pub(in crate::sip) struct Registrations {
     look_at: Instant,
     accounts: HashMap<TrunkId, Account>,
     waiting: HashMap<AskId, TrunkId>,
+    /// Registrations that are being ended.
+    leaving: HashMap<AskId, (TrunkId, Box<Account>)>,
     made: u64,
 }
 
 /// What is to be done after an answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(in crate::sip) enum Step {
     /// The trunk registers once more, at once.
     Again(TrunkId),
+    /// The registration is ended once more, with what the registrar wants to see.
+    EndAgain(TrunkId, Box<Account>),
     /// This is how the trunk stands now, and why.
     Stands { trunk: TrunkId, up: bool, detail: String },
 }
@@ -82,7 +86,8 @@ pub(in crate::sip) struct Account {
 
 impl Registrations {
     pub(in crate::sip) fn new(now: Instant) -> Registrations {
-        Registrations { look_at: now, accounts: HashMap::new(), waiting: HashMap::new(), made: 0 }
+        let (accounts, waiting, leaving) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Registrations { look_at: now, accounts, waiting, leaving, made: 0 }
     }
 
     /// Follows the file. Gives those that are to be ended, for the trunk is gone or registers otherwise.
@@ -91,7 +96,7 @@ impl Registrations {
         now: Instant,
         config: &Config,
         random: &mut Random,
-    ) -> Vec<(TrunkId, Account)> {
+    ) -> Vec<(TrunkId, Box<Account>)> {
         if now < self.look_at {
             return Vec::new();
         }
@@ -108,7 +113,7 @@ impl Registrations {
             .map(|(id, _)| id.clone())
             .collect();
         let ended = over.into_iter().filter_map(|id| Some((id.clone(), self.accounts.remove(&id)?)));
-        let ended = ended.filter(|(_, account)| account.until.is_some()).collect();
+        let ended = ended.filter(|(_, account)| account.until.is_some()).map(to_be_ended).collect();
         for trunk in &config.trunks {
             if !self.accounts.contains_key(&trunk.id)
                 && let Some(account) = Account::new(now, trunk, random)
@@ -129,7 +134,9 @@ impl Registrations {
                 let detail = "the registration has run out".to_owned();
                 out.push(Step::Stands { trunk: id.clone(), up: false, detail });
             }
-            if account.next.is_some_and(|next| next <= now) {
+            // The end of an old registration must not arrive after the new one, and take it away.
+            let leaves = self.leaving.values().any(|(leaving, _)| leaving == id);
+            if account.next.is_some_and(|next| next <= now) && !leaves {
                 account.tries = 0;
                 due.push(id.clone());
             }
@@ -139,7 +146,11 @@ impl Registrations {
 
     /// When [`Registrations::due`] is next wanted.
     pub(in crate::sip) fn next(&self) -> Instant {
-        let times = self.accounts.values().flat_map(|account| account.next.into_iter().chain(account.until));
+        let leaves = |id: &TrunkId| self.leaving.values().any(|(leaving, _)| leaving == id);
+        let times = self
+            .accounts
+            .iter()
+            .flat_map(|(id, account)| account.next.filter(|_| !leaves(id)).into_iter().chain(account.until));
         times.fold(self.look_at, Instant::min)
     }
 
@@ -152,6 +163,25 @@ impl Registrations {
         let id = AskId(self.made);
         self.waiting.insert(id, trunk.clone());
         Some((id, account))
+    }
+
+    /// The registration of a trunk is asked to be ended with this question.
+    pub(in crate::sip) fn leaves(&mut self, trunk: TrunkId, mut account: Box<Account>) -> AskId {
+        account.tries = account.tries.saturating_add(1);
+        self.made += 1;
+        let id = AskId(self.made);
+        self.leaving.insert(id, (trunk, account));
+        id
+    }
+
+    /// The registration that is being ended with this question.
+    pub(in crate::sip) fn leaver(&mut self, id: AskId) -> Option<&mut Account> {
+        self.leaving.get_mut(&id).map(|(_, account)| &mut **account)
+    }
+
+    /// Whether answers are awaited to the end of registrations.
+    pub(in crate::sip) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// The name that calls over a trunk come to.
@@ -176,6 +206,11 @@ impl Registrations {
         told: &Told,
         random: &mut Random,
     ) -> Option<Step> {
+        if let Some((trunk, mut account)) = self.leaving.remove(&id) {
+            let Told::Answered(response) = told else { return None }; // it runs out by itself
+            let again = account.tries < TRIES_MAX && account.login.learn(response);
+            return again.then(|| Step::EndAgain(trunk, account));
+        }
         let trunk = self.waiting.remove(&id)?;
         let account = self.accounts.get_mut(&trunk)?;
         let response = match told {
@@ -208,10 +243,14 @@ impl Registrations {
     }
 
     /// Every registration that stands, to be ended.
-    pub(in crate::sip) fn leave(&mut self) -> Vec<(TrunkId, Account)> {
+    pub(in crate::sip) fn leave(&mut self) -> Vec<(TrunkId, Box<Account>)> {
         self.waiting.clear();
-        self.accounts.drain().filter(|(_, account)| account.until.is_some()).collect()
+        self.accounts.drain().filter(|(_, account)| account.until.is_some()).map(to_be_ended).collect()
     }
+}
+
+fn to_be_ended((trunk, account): (TrunkId, Account)) -> (TrunkId, Box<Account>) {
+    (trunk, Box::new(Account { tries: 0, ..account }))
 }
 
 impl Account {
