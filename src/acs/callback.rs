@@ -64,8 +64,8 @@ pub enum Happened {
         /// `0`-`9`, `*`, `#`, `A`-`D`.
         digit: char,
     },
-    /// Our digits did not reach the telephone.
-    SendDtmfFailed,
+    /// Our digits were played, or could not be: the next may follow.
+    DigitsPlayed,
     /// Something else the API tells of, by its name; nothing of ours depends on it.
     Other(&'static str),
     /// A type we have never heard of.
@@ -73,7 +73,7 @@ pub enum Happened {
 }
 
 /// Types that are known and change nothing here.
-const OTHERS: [&str; 26] = [
+const OTHERS: [&str; 25] = [
     "AddParticipantSucceeded",
     "AddParticipantFailed",
     "CallTransferAccepted",
@@ -95,7 +95,6 @@ const OTHERS: [&str; 26] = [
     "RecordingStateChanged",
     "RemoveParticipantSucceeded",
     "RemoveParticipantFailed",
-    "SendDtmfTonesCompleted",
     "StartRecordingFailed",
     "TranscriptionStarted",
     "TranscriptionStopped",
@@ -179,7 +178,7 @@ fn event(envelope: Envelope) -> Option<Event> {
             sequence: data.sequence_id.unwrap_or(0),
             digit: wire::digit(data.tone.as_deref()?)?,
         },
-        "SendDtmfTonesFailed" => Happened::SendDtmfFailed,
+        "SendDtmfTonesCompleted" | "SendDtmfTonesFailed" => Happened::DigitsPlayed,
         "TranscriptionFailed" => Happened::Other("TranscriptionFailed"),
         other => match OTHERS.iter().find(|known| **known == other) {
             Some(known) => Happened::Other(known),

@@ -11,6 +11,7 @@
 //!                 └─────────────────┴───────> Ended <─────────────────┘
 //! ```
 
+mod keys;
 mod told;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -34,9 +35,9 @@ use super::identifier::{Kind, RawId};
 use super::operation::Operation;
 use super::stream::{KEYS_PAYLOAD_TYPE, PAYLOAD_TYPE};
 use super::wire::{
-    self, AnswerCall, CreateCall, ForParticipant, Identifier, MediaStreaming, PhoneNumber, RejectCall,
-    SendDtmf,
+    AnswerCall, CreateCall, ForParticipant, Identifier, MediaStreaming, PhoneNumber, RejectCall, SendDtmf,
 };
+use keys::Keys;
 
 /// An event that has not come after this long is asked for.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
@@ -50,12 +51,6 @@ const SEEN_MAX: usize = 64;
 /// How often a stream that failed is started anew, and after which pause at first.
 const STREAM_TRIES_MAX: u32 = 3;
 const STREAM_PAUSE: Duration = Duration::from_millis(500);
-
-/// Digits that wait to be sent; more are dropped. A long card number and its PIN, twice.
-const DIGITS_MAX: usize = 64;
-
-/// Digits of one request.
-const TONES_MAX: usize = 18;
 
 /// What the door wants done.
 #[derive(Debug)]
@@ -162,12 +157,8 @@ struct Leg {
     /// From whichever message brings them first.
     names: Names,
     seen: VecDeque<String>,
-    /// The highest telling of who is in the call, and the highest press of a key.
-    sequences: (u64, u64),
     stream_tries: u32,
-    /// Digits to be sent, and whether some are on their way: one request after the other, or they would overtake each other.
-    digits: VecDeque<char>,
-    sends_digits: bool,
+    keys: Keys,
     /// What it waits for.
     look_at: Option<Instant>,
     stream_at: Option<Instant>,
@@ -425,8 +416,7 @@ impl Door {
             tracing::info!(leg = %id, "digits can be sent to telephones only; ACS has no other way");
             return;
         }
-        let room = DIGITS_MAX.saturating_sub(leg.digits.len());
-        leg.digits.extend(digits.chars().filter(|digit| wire::tone(*digit).is_some()).take(room));
+        leg.keys.push(digits);
         self.send_next_digits(id);
     }
 
@@ -434,12 +424,7 @@ impl Door {
     fn send_next_digits(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let (State::Up, Some(connection)) = (&leg.state, leg.names.connection.clone()) else { return };
-        if leg.sends_digits || leg.digits.is_empty() {
-            return;
-        }
-        leg.sends_digits = true;
-        let some = leg.digits.drain(..TONES_MAX.min(leg.digits.len()));
-        let tones = some.filter_map(wire::tone).map(str::to_owned).collect();
+        let Some(tones) = leg.keys.next_request() else { return };
         let target_participant = Identifier::of(&leg.remote);
         let body = SendDtmf { tones, target_participant, operation_context: None };
         self.ask(id, Why::Digits, Operation::SendDtmf { connection, body });
@@ -491,7 +476,8 @@ impl Door {
 
     fn arm(&mut self, id: LegId) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let next = [leg.look_at, leg.stream_at, leg.end_at].into_iter().flatten().min();
+        let next =
+            [leg.look_at, leg.stream_at, leg.end_at, leg.keys.poll_timeout()].into_iter().flatten().min();
         if next == leg.armed {
             return;
         }
@@ -522,10 +508,8 @@ impl Leg {
             state,
             names: Names::default(),
             seen: VecDeque::new(),
-            sequences: (0, 0),
             stream_tries: 0,
-            digits: VecDeque::new(),
-            sends_digits: false,
+            keys: Keys::new(),
             look_at: None,
             stream_at: None,
             end_at: None,

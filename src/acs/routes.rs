@@ -331,7 +331,7 @@ async fn event(
             _ => "known",
         };
         metrics::counter!(names::ACS_EVENTS, "type" => label).increment(1);
-        if house.inputs.send(Input::Event(leg, event)).await.is_err() {
+        if house.inputs.send(Input::Event(resource.acs.id.clone(), leg, event)).await.is_err() {
             return StatusCode::SERVICE_UNAVAILABLE;
         }
     }

@@ -46,12 +46,12 @@ const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 pub(super) enum Input {
     /// A call rings.
     Call(AcsId, IncomingCall),
-    /// An event at a leg's address.
-    Event(LegId, Event),
+    /// An event at a leg's address, of a resource.
+    Event(AcsId, LegId, Event),
     /// Something about a leg's stream.
     Stream(LegId, Stream),
     /// What came of an operation.
-    Done(LegId, Why, Result<CallConnection, Failure>),
+    Done(AcsId, LegId, Why, Result<CallConnection, Failure>),
 }
 
 /// What the door is connected to.
@@ -209,7 +209,8 @@ impl Acs {
                                 None => Err(not_configured()),
                             };
                             // A door that is gone wants to know nothing.
-                            let _gone = back.send(Input::Done(asking.leg, asking.why, done)).await;
+                            let done = Input::Done(asking.resource, asking.leg, asking.why, done);
+                            let _gone = back.send(done).await;
                         });
                     }
                 }
@@ -227,9 +228,9 @@ impl Acs {
                     let now = Instant::now();
                     survive(|| match input {
                         Input::Call(resource, call) => door.incoming(now, Timestamp::now(), &resource, call),
-                        Input::Event(leg, event) => door.event(now, leg, event),
+                        Input::Event(resource, leg, event) => door.event(now, &resource, leg, event),
                         Input::Stream(leg, what) => door.stream(now, leg, what),
-                        Input::Done(leg, why, done) => door.done(now, leg, why, done),
+                        Input::Done(resource, leg, why, done) => door.done(now, &resource, leg, why, done),
                     });
                 }
                 Some(_) = tasks.join_next() => {}

@@ -63,6 +63,10 @@ struct House {
     now: Instant,
 }
 
+fn contoso() -> AcsId {
+    AcsId::new("contoso").expect("an id")
+}
+
 fn wall() -> Timestamp {
     "2026-08-05T10:15:32Z".parse().expect("a time")
 }
@@ -115,8 +119,7 @@ answers = ["+15550199", { raw_id = "28:orgid:cc123456-5678-5678-1234-ccc12345678
 
     /// A call comes in; its leg.
     fn comes(&mut self) -> LegId {
-        let resource = AcsId::new("contoso").expect("an id");
-        self.door.incoming(self.now, wall(), &resource, incoming_call());
+        self.door.incoming(self.now, wall(), &contoso(), incoming_call());
         let reports = self.reports();
         let Some(Report::Incoming(incoming)) = reports.first() else { panic!("{reports:?}") };
         assert_eq!((incoming.to.as_str(), incoming.from.number.as_str()), ("+15550199", "+15550100"));
@@ -150,7 +153,7 @@ answers = ["+15550199", { raw_id = "28:orgid:cc123456-5678-5678-1234-ccc12345678
     }
 
     fn happens(&mut self, leg: LegId, id: &str, happened: Happened) {
-        self.door.event(self.now, leg, event(id, happened));
+        self.door.event(self.now, &contoso(), leg, event(id, happened));
     }
 
     fn done(&mut self, leg: LegId, why: Why, state: &str) {
@@ -159,7 +162,7 @@ answers = ["+15550199", { raw_id = "28:orgid:cc123456-5678-5678-1234-ccc12345678
             call_connection_state: state.into(),
             ..CallConnection::default()
         };
-        self.door.done(self.now, leg, why, Ok(said));
+        self.door.done(self.now, &contoso(), leg, why, Ok(said));
     }
 
     fn pass(&mut self, time: Duration) {
@@ -284,7 +287,7 @@ fn a_caller_who_gave_up_is_found_out_by_the_answer() {
     house.order(leg, LegAction::Answer);
     house.asked();
     let gone = Failure { is_gone: true, cause: Cause::NotFound, detail: "ACS 404/8522".into() };
-    house.door.done(house.now, leg, Why::Answer, Err(gone));
+    house.door.done(house.now, &contoso(), leg, Why::Answer, Err(gone));
     assert_eq!(ended(&house.events()), [Cause::Cancelled]);
 }
 
@@ -293,7 +296,7 @@ fn an_event_of_another_connection_is_not_ours() {
     let mut house = House::new();
     let leg = house.up();
     let other = Event { connection: "c2".into(), ..event("x", Happened::Disconnected) };
-    house.door.event(house.now, leg, other);
+    house.door.event(house.now, &contoso(), leg, other);
     assert!(house.events().is_empty());
 }
 
@@ -322,7 +325,7 @@ fn a_lost_stream_has_the_call_looked_at_unless_it_is_dialled_anew() {
     house.pass(Duration::from_secs(5));
     assert!(matches!(house.asked()[..], [(Why::Look, Operation::Get { .. })]));
     let gone = Failure { is_gone: true, cause: Cause::NotFound, detail: "ACS 404/8522".into() };
-    house.door.done(house.now, leg, Why::Look, Err(gone));
+    house.door.done(house.now, &contoso(), leg, Why::Look, Err(gone));
     assert_eq!(ended(&house.events()), [Cause::Normal]);
 }
 
@@ -344,9 +347,12 @@ fn digits_go_out_by_eighteen_one_request_after_the_other_and_come_in_once() {
     house.door.stream(house.now, leg, Stream::Key('5'));
     assert!(tones(&mut house).is_empty());
     house.done(leg, Why::Digits, "");
+    assert!(tones(&mut house).is_empty(), "ACS refuses digits while others play");
+    house.happens(leg, "played", Happened::DigitsPlayed);
     assert_eq!(tones(&mut house), [5], "what waited, and the key that somebody pressed");
     house.door.done(
         house.now,
+        &contoso(),
         leg,
         Why::Digits,
         Err(Failure { is_gone: false, cause: Cause::Internal, detail: String::new() }),
@@ -358,6 +364,81 @@ fn digits_go_out_by_eighteen_one_request_after_the_other_and_come_in_once() {
     }
     let pressed = |wanted: &Wanted| matches!(wanted, Wanted::Press(of, '7') if *of == leg);
     assert_eq!(house.wanted().iter().filter(|wanted| pressed(wanted)).count(), 1);
+}
+
+#[test]
+fn a_call_that_comes_up_after_its_leg_has_ended_is_ended_too() {
+    let ends = |asked: &[(Why, Operation)]| {
+        let one = |(why, operation): &(Why, Operation)| {
+            *why == Why::Terminate && *operation == Operation::Terminate { connection: "c1".to_owned() }
+        };
+        matches!(asked, [asked] if one(asked))
+    };
+    // The answer to our request comes after the patience of a hang-up.
+    let mut house = House::new();
+    let leg = house.comes();
+    house.order(leg, LegAction::Answer);
+    house.order(leg, LegAction::HangUp(Cause::Cancelled));
+    house.pass(Duration::from_secs(20));
+    assert_eq!((ended(&house.events()), house.door.legs()), (vec![Cause::Cancelled], 0));
+    house.done(leg, Why::Answer, "connecting");
+    assert!(ends(&house.asked()));
+
+    // The answer is lost for good; that the call was answered is told by the event alone.
+    let leg = house.comes();
+    house.order(leg, LegAction::Answer);
+    let lost = Failure { is_gone: false, cause: Cause::Unreachable, detail: String::new() };
+    house.door.done(house.now, &contoso(), leg, Why::Answer, Err(lost));
+    assert_eq!(ended(&house.events()), [Cause::Unreachable]);
+    house.happens(leg, "connected", Happened::Connected);
+    assert!(ends(&house.asked()));
+    house.done(leg, Why::Terminate, "");
+    house.happens(leg, "over", Happened::Disconnected);
+    assert!(house.wanted().is_empty(), "stragglers want nothing");
+}
+
+#[test]
+fn an_answer_that_is_lost_after_its_events_have_come_ends_nothing() {
+    let lost = || Failure { is_gone: true, cause: Cause::NotFound, detail: "ACS 404/8522".into() };
+    let mut house = House::new();
+    let leg = house.comes();
+    house.order(leg, LegAction::Answer);
+    house.happens(leg, "connected", Happened::Connected);
+    house.door.done(house.now, &contoso(), leg, Why::Answer, Err(lost()));
+    let events = house.events();
+    assert!(events.contains(&LegEvent::Answered) && ended(&events).is_empty(), "{events:?}");
+    // Not up yet as far as we know: ACS is asked.
+    let leg = house.comes();
+    house.order(leg, LegAction::Answer);
+    house.happens(leg, "somebody", Happened::Participants { sequence: 1, participants: Vec::new() });
+    house.asked();
+    house.door.done(house.now, &contoso(), leg, Why::Answer, Err(lost()));
+    house.pass(Duration::ZERO);
+    assert!(matches!(house.asked()[..], [(Why::Look, Operation::Get { .. })]));
+    // One that was to end ends as it was to.
+    let leg = house.comes();
+    house.order(leg, LegAction::Answer);
+    house.order(leg, LegAction::HangUp(Cause::Released));
+    house.door.done(house.now, &contoso(), leg, Why::Answer, Err(lost()));
+    assert_eq!(ended(&house.events()), [Cause::Released]);
+}
+
+#[test]
+fn keys_told_in_the_wrong_order_are_pressed_in_the_right_one() {
+    let mut house = House::new();
+    let leg = house.up();
+    house.asked();
+    let pressed = |house: &mut House| -> String {
+        let one = |wanted| if let Wanted::Press(_, digit) = wanted { Some(digit) } else { None };
+        house.wanted().into_iter().filter_map(one).collect()
+    };
+    house.happens(leg, "b", Happened::Tone { sequence: 2, digit: '2' });
+    assert_eq!(pressed(&mut house), "");
+    house.happens(leg, "a", Happened::Tone { sequence: 1, digit: '1' });
+    assert_eq!(pressed(&mut house), "12");
+    house.happens(leg, "d", Happened::Tone { sequence: 4, digit: '4' });
+    house.pass(Duration::from_secs(1));
+    assert_eq!(pressed(&mut house), "4", "what never comes is not waited for");
 }
 
 #[test]
@@ -376,7 +457,7 @@ fn a_caller_who_gives_up_while_we_answer_has_cancelled_and_a_hang_up_keeps_its_c
     house.order(leg, LegAction::HangUp(Cause::Released));
     // The look that was on its way finds it gone before our own request does.
     let gone = Failure { is_gone: true, cause: Cause::NotFound, detail: "ACS 404/8522".into() };
-    house.door.done(house.now, leg, Why::Look, Err(gone));
+    house.door.done(house.now, &contoso(), leg, Why::Look, Err(gone));
     assert_eq!(ended(&house.events()), [Cause::Released]);
 }
 

@@ -1,16 +1,17 @@
 //! Keys pressed at either side reach the other once and in order, over the stream or by events; a supervisor's steer.
 
 use sidetone::acs::wire::digit;
-use sidetone::sim::acs::{AcsSim, Behaviour, Entry};
+use sidetone::sim::acs::{AcsSim, Behaviour, Entry, Exchange};
 use sidetone::sim::stage::Setting;
 use sidetone::sim::voice::Voice;
 
 use crate::Story;
 use crate::support::{CUSTOMER, CUSTOMER_HZ, House};
 
-/// The digits that ACS was asked to send.
+/// The digits that ACS sends: it takes none while it plays others.
 fn sent(acs: &AcsSim) -> String {
-    let asked = acs.exchanges().into_iter().filter(|exchange| exchange.path.ends_with(":sendDtmfTones"));
+    let taken = |exchange: &Exchange| exchange.path.ends_with(":sendDtmfTones") && exchange.status == 202;
+    let asked = acs.exchanges().into_iter().filter(taken);
     let tones = asked.flat_map(|exchange| exchange.request["tones"].as_array().cloned().unwrap_or_default());
     tones.filter_map(|tone| digit(tone.as_str()?)).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use sbc_config::AcsId;
+
 use crate::call::door::Report;
 use crate::call::{Cause, LegEnd, LegEvent, LegId};
 
@@ -10,16 +12,27 @@ use super::super::cause::cause_of;
 use super::super::operation::Operation;
 use super::super::wire::{CallConnection, Streaming};
 use super::{
-    Door, Failure, LOOK_AFTER, SEEN_MAX, STREAM_PAUSE, STREAM_TRIES_MAX, State, Stream, Wanted, Why,
+    Asking, Door, Failure, LOOK_AFTER, SEEN_MAX, STREAM_PAUSE, STREAM_TRIES_MAX, State, Stream, Wanted, Why,
 };
 
 impl Door {
     /// What came of an operation.
-    pub fn done(&mut self, now: Instant, id: LegId, why: Why, answer: Result<CallConnection, Failure>) {
+    pub fn done(
+        &mut self,
+        now: Instant,
+        resource: &AcsId,
+        id: LegId,
+        why: Why,
+        answer: Result<CallConnection, Failure>,
+    ) {
         if let (Why::Answer | Why::Dial, Ok(said)) = (why, &answer) {
+            if !self.legs.contains_key(&id) {
+                return self.end_unwanted(resource, id, &said.call_connection_id);
+            }
             self.learn(id, &said.call_connection_id, said.correlation_id.as_deref());
         }
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        let is_taken = answer.is_ok();
         match (why, answer) {
             (Why::Answer | Why::Dial, Ok(_)) => {
                 if matches!(leg.state, State::Asked) {
@@ -30,6 +43,16 @@ impl Door {
                     }
                 }
                 self.terminate(id);
+            }
+            // Events have told that it was done, whatever became of the answer.
+            (Why::Answer | Why::Dial, Err(_)) if leg.names.connection.is_some() => {
+                tracing::info!(leg = %id, "ACS has done what it does not say it did");
+                if matches!(leg.state, State::Asked) {
+                    leg.look_at = Some(now);
+                }
+            }
+            (Why::Answer | Why::Dial, Err(failure)) if matches!(leg.state, State::Ending { .. }) => {
+                self.end_as_wanted(id, failure.detail);
             }
             (Why::Answer, Err(failure)) if failure.is_gone => {
                 // Nobody tells us when a caller gives up before we answer: this is how we learn it.
@@ -60,13 +83,27 @@ impl Door {
                 tracing::debug!(leg = %id, detail = failure.detail, "because");
             }
         }
-        if why == Why::Digits
-            && let Some(leg) = self.legs.get_mut(&id)
-        {
-            leg.sends_digits = false;
+        if let (Why::Digits, Some(leg)) = (why, self.legs.get_mut(&id)) {
+            leg.keys.answered(now, is_taken);
             self.send_next_digits(id);
         }
         self.arm(id);
+    }
+
+    /// A call is up that nobody waits for any more: its leg ended while ACS was being asked for it.
+    fn end_unwanted(&mut self, resource: &AcsId, leg: LegId, connection: &str) {
+        if connection.is_empty() {
+            return;
+        }
+        tracing::info!(%leg, "a call came up after its leg had ended; it is ended, too");
+        let (resource, connection) = (resource.clone(), connection.to_owned());
+        let operation = Operation::Terminate { connection };
+        self.wanted.push_back(Wanted::Ask(Box::new(Asking {
+            leg,
+            resource,
+            why: Why::Terminate,
+            operation,
+        })));
     }
 
     fn looked(&mut self, now: Instant, id: LegId, said: &CallConnection) {
@@ -84,8 +121,14 @@ impl Door {
     }
 
     /// An event of ACS at a leg's own address.
-    pub fn event(&mut self, now: Instant, id: LegId, event: Event) {
-        let Some(leg) = self.legs.get_mut(&id) else { return }; // it has ended; stragglers come
+    pub fn event(&mut self, now: Instant, resource: &AcsId, id: LegId, event: Event) {
+        let Some(leg) = self.legs.get_mut(&id) else {
+            // It has ended, and stragglers come.
+            if event.happened == Happened::Connected {
+                self.end_unwanted(resource, id, &event.connection);
+            }
+            return;
+        };
         // Two connections of one call may send to one address: a leg is one of them.
         let foreign = leg.names.connection.as_deref().is_some_and(|known| known != event.connection);
         if foreign || leg.seen.contains(&event.id) {
@@ -112,10 +155,7 @@ impl Door {
                 let cause = if end.cause == Cause::Normal { Cause::Unreachable } else { end.cause };
                 self.disconnected(id, LegEnd { cause, ..end });
             }
-            Happened::Participants { sequence, .. } => {
-                if sequence > leg.sequences.0 {
-                    leg.sequences.0 = sequence;
-                }
+            Happened::Participants { .. } => {
                 // Whoever is in a call that we have asked for is proof that it is up, or will be; the event that says
                 // so may be lost.
                 if matches!(leg.state, State::Asked) {
@@ -124,20 +164,26 @@ impl Door {
                 self.terminate(id);
             }
             Happened::Tone { sequence, digit } => {
-                if sequence == 0 || sequence > leg.sequences.1 {
-                    leg.sequences.1 = sequence;
-                    self.wanted.push_back(Wanted::Press(id, digit));
-                }
+                let pressed = leg.keys.pressed(now, sequence, digit);
+                self.press(id, pressed);
+            }
+            Happened::DigitsPlayed => {
+                leg.keys.played();
+                self.send_next_digits(id);
             }
             Happened::StreamingFailed(detail) => {
                 tracing::info!(leg = %id, "a media stream failed");
                 tracing::debug!(leg = %id, detail, "because");
                 self.stream_failed(now, id);
             }
-            Happened::StreamingStarted | Happened::StreamingStopped | Happened::SendDtmfFailed => {}
+            Happened::StreamingStarted | Happened::StreamingStopped => {}
             Happened::Other(_) | Happened::Unknown(_) => {}
         }
         self.arm(id);
+    }
+
+    fn press(&mut self, id: LegId, digits: Vec<char>) {
+        self.wanted.extend(digits.into_iter().map(|digit| Wanted::Press(id, digit)));
     }
 
     fn disconnected(&mut self, id: LegId, end: LegEnd) {
@@ -199,6 +245,7 @@ impl Door {
                 continue;
             }
             let connection = leg.names.connection.clone();
+            let pressed = leg.keys.handle_timeout(now);
             if leg.stream_at.is_some_and(|at| at <= now) {
                 leg.stream_at = None;
                 if let Some(connection) = connection.clone() {
@@ -206,6 +253,8 @@ impl Door {
                     self.ask(id, Why::Aside, Operation::StartStreaming { connection, body });
                 }
             }
+            self.press(id, pressed);
+            self.send_next_digits(id);
             let Some(leg) = self.legs.get_mut(&id) else { continue };
             if leg.look_at.is_some_and(|at| at <= now) {
                 // Without a name there is nothing to look at; the request's own time limit decides.

@@ -176,6 +176,8 @@ struct Call {
     /// Whose keys are told by events, and how many were.
     watched: Vec<String>,
     presses: u64,
+    /// To whom digits are played just now.
+    keyed: Vec<String>,
     talkers: Arc<Mutex<Vec<Talker>>>,
     streaming: Option<MediaStreaming>,
     stream: Option<mpsc::Sender<Control>>,

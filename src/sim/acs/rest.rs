@@ -3,6 +3,7 @@
 mod begun;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -40,6 +41,9 @@ const VERSIONS: [&str; 8] = [
 /// Digits of one request.
 const TONES_MAX: usize = 18;
 
+/// How long a digit is played.
+const TONE: Duration = Duration::from_millis(100);
+
 /// A refusal: status, code, words.
 struct No(u16, &'static str, &'static str);
 
@@ -65,6 +69,8 @@ enum Then {
     Tell(String, Option<(&'static str, u16, u32, Value)>),
     /// The stream.
     Stream(String, bool),
+    /// So many digits are played to somebody.
+    Key(String, String, u32),
 }
 
 type Answer = Result<Yes, No>;
@@ -368,12 +374,13 @@ fn carry_out(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Ans
                 return Err(INVALID);
             }
             state()?;
+            if call.keyed.contains(&who) {
+                return Err(No(400, "8500", "Another media operation is active."));
+            }
+            call.keyed.push(who.clone());
+            let tones = u32::try_from(body.tones.len()).unwrap_or(u32::MAX);
             let body = json!({ "operationContext": body.operation_context });
-            Ok(Yes {
-                status: 202,
-                body,
-                then: Then::Tell(id, Some(("SendDtmfTonesCompleted", 200, 0, json!({})))),
-            })
+            Ok(Yes { status: 202, body, then: Then::Key(id, who, tones) })
         }
         ("POST", ":startContinuousDtmfRecognition" | ":stopContinuousDtmfRecognition") => {
             let body: ForParticipant = parsed(body)?;
@@ -414,6 +421,14 @@ async fn happen(inner: &Arc<Inner>, then: Then) {
                 }
             }
             inner.tell_participants(&id).await;
+        }
+        Then::Key(id, who, tones) => {
+            // While they play, further ones are refused.
+            tokio::time::sleep(TONE * tones).await;
+            if let Some(call) = inner.world().calls.get_mut(&id) {
+                call.keyed.retain(|keyed| *keyed != who);
+            }
+            inner.emit(&id, "SendDtmfTonesCompleted", Some((200, 0)), json!({})).await;
         }
         Then::Stream(id, true) => inner.start_stream(&id),
         Then::Stream(id, false) => {

@@ -110,6 +110,7 @@ pub(in crate::sim::acs) fn new_call(
         muted: Vec::new(),
         watched: Vec::new(),
         presses: 0,
+        keyed: Vec::new(),
         talkers: Arc::default(),
         streaming,
         stream: None,
