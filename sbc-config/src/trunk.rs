@@ -94,6 +94,12 @@ pub struct Trunk {
 }
 
 impl Trunk {
+    /// Whether the people behind it are Teams users: Microsoft's own proxy, unless it leads to a resource of ACS.
+    #[must_use]
+    pub fn leads_to_teams(&self) -> bool {
+        self.dialect == Dialect::Microsoft && self.profile != Some(Profile::AcsDirectRouting)
+    }
+
     /// The destination that is tried first.
     #[must_use]
     pub fn destination(&self) -> Option<&Destination> {

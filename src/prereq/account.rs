@@ -66,6 +66,18 @@ pub(super) fn missing(at: SystemTime) -> Evidence {
     say(Check::CredentialsComplete, Verdict::Fail, "no_integration", Source::Config, at)
 }
 
+/// A tenant without an account has no groups either.
+pub(super) fn ungrouped(target: &Subject, at: SystemTime) -> Evidence {
+    Evidence::new(
+        Check::Group,
+        target.clone(),
+        Verdict::NotApplicable,
+        "no_group_asked_for",
+        Source::Config,
+        at,
+    )
+}
+
 /// What the configuration alone says.
 pub(super) fn configured(settings: &Integration, options: &Options, at: SystemTime) -> Vec<Evidence> {
     let (verdict, code) = match token::complete(settings) {
@@ -260,7 +272,9 @@ pub(super) fn enabled(
     at: SystemTime,
 ) -> Option<Evidence> {
     let say = |verdict, code| Evidence::new(Check::Group, target.clone(), verdict, code, Source::Config, at);
-    if let (Some(people), Subject::Person(_)) = (&options.people, target) {
+    let is_person = |name: &&Subject| matches!(name, Subject::Person(_));
+    // By number as by name: whoever has the number is the one who is enabled, or not.
+    if let Some(people) = options.people.as_ref().filter(|_| names.iter().any(is_person)) {
         let listed = people.iter().map(|name| Subject::person(name)).any(|one| names.contains(&&one));
         if !listed {
             return Some(say(Verdict::Fail, "not_enabled_here"));

@@ -27,6 +27,7 @@ use super::account;
 use super::check::{About, Check, Route};
 use super::evidence::{Evidence, Source, Subject, Verdict, best};
 use super::graph::Graph;
+use super::number;
 use super::outcome::{self, Outcome};
 use super::read::{self, Answer, Phone};
 use super::rule::{Facts, Policy};
@@ -89,6 +90,8 @@ struct Known {
 enum Resource {
     Person(Subject),
     Presence(Subject),
+    /// Who has a number.
+    Holder(Subject),
     Groups(Subject),
     Application,
     AcsId,
@@ -191,7 +194,10 @@ impl Engine {
         outcome: &Outcome,
         at: SystemTime,
     ) {
-        self.note(tenant, outcome::evidence(route, person, outcome, at));
+        // Without an account nothing could ever contradict it.
+        if self.account(tenant).is_some() {
+            self.note(tenant, outcome::evidence(route, person, outcome, at));
+        }
     }
 
     /// What the checks of several routes to somebody come to, asked for together: what they share is read once.
@@ -225,6 +231,10 @@ impl Engine {
         if matches!(target, Subject::Person(_)) {
             resources.push(Resource::Person(target.clone()));
             resources.push(Resource::Presence(target.clone()));
+        }
+        if matches!((target, route), (Subject::Number(_), Route::DirectRouting)) {
+            resources.push(Resource::Holder(target.clone()));
+            resources.extend(self.holder(tenant, target).map(Resource::Person));
         }
         let grouped = account.settings.agent_group.is_some() || account.settings.supervisor_group.is_some();
         if let Some(asker) = asker.filter(|_| grouped) {
@@ -302,6 +312,19 @@ impl Engine {
                     self.known().names.insert((tenant.clone(), subject.clone()), names);
                 }
                 read::person(subject, &answers, &account.phones(), SystemTime::now())
+            }
+            Resource::Holder(number) => {
+                let Subject::Number(digits) = number else { return Vec::new() };
+                let answer = account.graph.number(digits.as_str()).await;
+                let (evidence, person) = read::holder(number, &answer, SystemTime::now());
+                let key = (tenant.clone(), number.clone());
+                match person {
+                    Some(person) => drop(self.known().names.insert(key, vec![person])),
+                    // Another one has it now, or nobody.
+                    None if matches!(answer, Answer::Got(_)) => drop(self.known().names.remove(&key)),
+                    None => {}
+                }
+                vec![evidence]
             }
             Resource::Presence(subject) => {
                 let Some(oid) = self.object_id(tenant, subject) else { return Vec::new() };
@@ -382,6 +405,11 @@ impl Engine {
         }
     }
 
+    /// Who has a number, once the directory has said so.
+    fn holder(&self, tenant: &TenantId, number: &Subject) -> Option<Subject> {
+        self.known().names.get(&(tenant.clone(), number.clone()))?.first().cloned()
+    }
+
     /// A person's object id: the name itself, or what the directory said.
     fn object_id(&self, tenant: &TenantId, subject: &Subject) -> Option<String> {
         if let Subject::Person(name) = subject
@@ -409,10 +437,7 @@ impl Engine {
         let mut evidence = Vec::new();
         {
             let known = self.known();
-            let mut subjects: HashSet<Subject> = [Subject::Tenant, target.clone()].into();
-            subjects
-                .extend(known.names.get(&(tenant.clone(), target.clone())).into_iter().flatten().cloned());
-            for subject in subjects {
+            for subject in known.subjects(tenant, target, route) {
                 evidence
                     .extend(known.evidence.get(&(tenant.clone(), subject)).into_iter().flatten().cloned());
             }
@@ -422,7 +447,10 @@ impl Engine {
             let groups = own.into_iter().flatten().filter(|one| one.check == Check::Group);
             evidence.extend(groups.cloned().map(|one| Evidence { subject: target.clone(), ..one }));
         }
-        let policy = account.map_or_else(Policy::default, |account| account::policy(&account.settings));
+        let policy = match account {
+            Some(account) => account::policy(&account.settings),
+            None => Policy::without_account(target, route),
+        };
         if let Some(account) = account {
             evidence.extend(account::configured(&account.settings, &account.options(), now));
             let names: Vec<&Subject> = evidence.iter().map(|one| &one.subject).chain([target]).collect();
@@ -435,6 +463,7 @@ impl Engine {
             }
         } else {
             evidence.push(account::missing(now));
+            evidence.push(account::ungrouped(target, now));
         }
         let client_id = account.and_then(|account| account.settings.client_id.as_deref().map(str::to_owned));
         Facts { target: target.clone(), route, evidence, policy, client_id, now }
@@ -496,6 +525,16 @@ impl Landing {
             }
         }
         let evidence = self.engine.read(&self.account, &self.resource).await;
+        // Whose it is decides; so whoever waits for the number waits for the person as well.
+        let holder = match &self.resource {
+            Resource::Holder(number) => self.engine.holder(&self.account.settings.tenant, number),
+            _ => None,
+        };
+        if let Some(person) = holder
+            && let Some(mut read) = self.engine.start(&self.account, Resource::Person(person))
+        {
+            let _ = read.changed().await;
+        }
         self.land(&evidence);
     }
 
@@ -538,7 +577,7 @@ impl Drop for Landing {
 impl Resource {
     fn life(&self, lives: &EvidenceLives) -> Duration {
         match self {
-            Resource::Person(_) => lives.person,
+            Resource::Person(_) | Resource::Holder(_) => lives.person,
             Resource::Presence(_) => lives.presence,
             Resource::Groups(_) => lives.groups,
             Resource::Application => lives.expiry.min(Duration::from_secs(3600)),
@@ -550,6 +589,34 @@ impl Resource {
 }
 
 impl Known {
+    /// Everybody whom evidence about reaching `target` may name: the tenant, the target, and its other names. A number
+    /// over Direct Routing is whose it is, as the directory says, or else a file.
+    fn subjects(&self, tenant: &TenantId, target: &Subject, route: Route) -> HashSet<Subject> {
+        let names = |of: &Subject| self.names.get(&(tenant.clone(), of.clone())).into_iter().flatten();
+        let mut all: HashSet<Subject> = [Subject::Tenant, target.clone()].into();
+        let number = match (target, route) {
+            (Subject::Number(number), Route::DirectRouting) => number,
+            (Subject::Number(_), Route::Voip | Route::Pstn) => return all,
+            (Subject::Person(_) | Subject::Tenant, _) => {
+                all.extend(names(target).cloned());
+                return all;
+            }
+        };
+        let is_theirs = |one: &Evidence| {
+            let theirs = one.value.as_deref().is_some_and(|value| number::agree(value, number.as_str()));
+            one.check == Check::TeamsNumber && theirs
+        };
+        let mut holders: Vec<&Subject> = names(target).collect();
+        if holders.is_empty() && !self.evidence.contains_key(&(tenant.clone(), target.clone())) {
+            let said =
+                self.evidence.iter().filter(|((of, _), all)| of == tenant && all.iter().any(is_theirs));
+            holders.extend(said.map(|((_, subject), _)| subject));
+        }
+        all.extend(holders.iter().flat_map(|holder| names(holder)).cloned());
+        all.extend(holders.into_iter().cloned());
+        all
+    }
+
     /// Newest of each source counts; an older one of the same source is of no more use.
     fn note(&mut self, tenant: &TenantId, new: Evidence) {
         let all = self.evidence.entry((tenant.clone(), new.subject.clone())).or_default();
@@ -581,7 +648,11 @@ impl Known {
         idle.sort_by_key(|(asked_at, _)| *asked_at);
         for (_, key) in idle.into_iter().take(FLIGHTS_MAX / 10) {
             self.flights.remove(&key);
-            if let (tenant, Resource::Person(subject) | Resource::Presence(subject)) = key {
+            if let (
+                tenant,
+                Resource::Person(subject) | Resource::Presence(subject) | Resource::Holder(subject),
+            ) = key
+            {
                 self.names.remove(&(tenant.clone(), subject.clone()));
                 // What a file or a person said about them stays; only what can be read again goes.
                 if let Some(all) = self.evidence.get_mut(&(tenant, subject)) {

@@ -129,6 +129,16 @@ impl Graph {
         }
     }
 
+    /// The assignments of one number.
+    pub async fn number(&self, number: &str) -> Answer {
+        if !self.cloud.has_teams_admin() {
+            return Answer::NotHere;
+        }
+        let filter = escaped(&format!("telephoneNumber eq '{number}'"));
+        let url = format!("/admin/teams/telephoneNumberManagement/numberAssignments?$filter={filter}");
+        self.get(&url, "TeamsTelephoneNumber.Read.All").await
+    }
+
     /// Presence of one person by object id.
     pub async fn presence(&self, oid: &str) -> Answer {
         if !self.cloud.has_presence() {
@@ -177,6 +187,13 @@ impl Graph {
         match fetch(request, &self.arm).await {
             Ok(reply) => answer(&reply, "Reader on the ACS resource"),
             Err(error) => Answer::Failed(error.to_string()),
+        }
+    }
+
+    async fn get(&self, path: &str, permission: &'static str) -> Answer {
+        match self.send(Method::GET, path, None).await {
+            Ok(reply) => answer(&reply, permission),
+            Err(why) => Answer::Failed(why),
         }
     }
 

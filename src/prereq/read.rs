@@ -99,6 +99,19 @@ pub fn person(subject: &Subject, answers: &Answers, phones: &[Phone], at: System
     all
 }
 
+/// What the assignments of a number say of it, and the person who has it, if one does: a voice application may too.
+pub fn holder(number: &Subject, answer: &Answer, at: SystemTime) -> (Evidence, Option<Subject>) {
+    let reader = Reader { subject: number, at };
+    let evidence = reader.teams_number(answer, &Answer::NotHere);
+    let Answer::Got(list) = answer else { return (evidence, None) };
+    let list = list.get("value").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let of_person = |one: &&Value| {
+        text(one, "assignmentStatus").is_some_and(|status| status.eq_ignore_ascii_case("userAssigned"))
+    };
+    let person = list.iter().find(of_person).and_then(|one| text(one, "assignmentTargetId"));
+    (evidence, person.filter(|id| is_guid(id)).map(Subject::person))
+}
+
 /// One `getPresencesByUserId` entry; none when the person is not among the answers.
 pub fn presence(subject: &Subject, entry: Option<&Value>, at: SystemTime) -> Vec<Evidence> {
     let reader = Reader { subject, at };

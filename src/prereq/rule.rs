@@ -15,6 +15,9 @@ use super::finding::{Finding, Names, Weight, remedy};
 use super::number::{self, NumberFault};
 
 /// How the unknown is judged, and where presence decides.
+///
+/// A tenant without an account has promised no look into its directory. A number over Direct Routing is rung there as by
+/// any SBC, and the findings say that nothing is known ([`Policy::without_account`]); everything else is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// Per class of check.
@@ -24,6 +27,15 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Where nobody can be asked.
+    pub(super) fn without_account(target: &Subject, route: Route) -> Policy {
+        let mut policy = Policy::default();
+        if matches!((target, route), (Subject::Number(_), Route::DirectRouting)) {
+            policy.unknown.voice = OnUnknown::Warn;
+        }
+        policy
+    }
+
     fn on_unknown(&self, class: Class) -> OnUnknown {
         match class {
             Class::Connection => self.unknown.connection,
@@ -222,11 +234,18 @@ impl Facts {
         let fixed = |verdict, code: &str| (verdict, code.to_owned());
         if let Subject::Number(_) = &self.target {
             match (check, self.route) {
-                (Check::Number, Route::Pstn) => return fixed(Verdict::Pass, "number_ok"),
-                (Check::Kind, Route::Voip | Route::DirectRouting) => {
-                    return fixed(Verdict::Fail, "not_a_person");
+                (Check::Number, Route::Pstn | Route::DirectRouting) => {
+                    return fixed(Verdict::Pass, "number_ok");
                 }
-                (Check::Group, _) => {}
+                (Check::Kind, Route::Voip) => return fixed(Verdict::Fail, "not_a_person"),
+                (Check::Group, _) | (Check::TeamsNumber, Route::DirectRouting) => {}
+                // Of the mode Graph says nothing but that it is wrong. A person is asked after once; a number rings
+                // all day, and would wait for a file of the administrator's.
+                (Check::TeamsOnly, Route::DirectRouting) if known.is_none() => {
+                    return fixed(Verdict::NotApplicable, "bare_number");
+                }
+                // Whoever has the number is looked at as if they had been named.
+                (_, Route::DirectRouting) if self.holder_is_known() => {}
                 _ if check.about() == About::Person => {
                     return fixed(Verdict::NotApplicable, "bare_number");
                 }
@@ -248,10 +267,17 @@ impl Facts {
         }
     }
 
+    /// Whether anything is known of a person who has the number that is asked for.
+    fn holder_is_known(&self) -> bool {
+        self.evidence.iter().any(|one| matches!(one.subject, Subject::Person(_)))
+    }
+
     /// What would be dialled, if the findings allow it.
     pub(super) fn address(&self) -> Option<Address> {
         match (self.route, &self.target) {
-            (Route::Pstn, Subject::Number(number)) => Some(Address::Number(number.as_str().to_owned())),
+            (Route::Pstn | Route::DirectRouting, Subject::Number(number)) => {
+                Some(Address::Number(number.as_str().to_owned()))
+            }
             (Route::Voip, Subject::Person(name)) => {
                 let id = self.best(Check::Exists, About::Person).and_then(|evidence| evidence.value.clone());
                 let id = id.or_else(|| super::read::is_guid(name).then(|| name.to_string()))?;

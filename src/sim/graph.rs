@@ -37,6 +37,8 @@ struct Shared {
 pub struct World {
     /// People by object id.
     pub people: HashMap<String, Person>,
+    /// Assignments of numbers that no person has: those of voice applications.
+    pub numbers: Vec<Value>,
     /// The token endpoint's answer when it is not a token: status and body.
     pub token_fault: Option<(u16, String)>,
     /// The permissions in a token.
@@ -86,7 +88,7 @@ impl Person {
                 "featureTypes": ["Teams", "PhoneSystem"],
                 "telephoneNumbers": [{"telephoneNumber": number, "assignmentCategory": "primary"}]}),
             numbers: json!({"value": [{"telephoneNumber": number, "numberType": "directRouting",
-                "activationState": "activated"}]}),
+                "activationState": "activated", "assignmentStatus": "userAssigned", "assignmentTargetId": oid}]}),
             presence: json!({"id": oid, "availability": "Available", "activity": "Available"}),
             groups: Vec::new(),
         }
@@ -266,8 +268,16 @@ impl World {
                 found(self.find(name).map(|person| &person.voice))
             }
             (_, ["admin", "teams", "telephoneNumberManagement", "numberAssignments"]) => {
-                let person = self.people.iter().find(|(id, _)| query.contains(id.as_str()));
-                (200, person.map_or(json!({"value": []}), |(_, person)| person.numbers.clone()))
+                let by_number = |one: &&Value| {
+                    let number = one["telephoneNumber"].as_str().unwrap_or_default().trim_start_matches('+');
+                    !number.is_empty() && query.contains(number)
+                };
+                let of_people = self.people.iter().flat_map(|(id, person)| {
+                    let all = person.numbers["value"].as_array().into_iter().flatten();
+                    all.filter(|one| query.contains(id.as_str()) || by_number(one))
+                });
+                let all: Vec<_> = of_people.chain(self.numbers.iter().filter(by_number)).collect();
+                (200, json!({ "value": all }))
             }
             (&Method::POST, ["communications", "getPresencesByUserId"]) => {
                 let ids = body["ids"].as_array().cloned().unwrap_or_default();

@@ -4,17 +4,18 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant, SystemTime};
 
 use sbc_config::{
-    Config, Dialled, Fallback, OnVoicemail, PersonId, PersonRole, Ringback, Route, Strategy, TenantId,
-    TrunkId,
+    Config, Dialled, Direction as RuleDirection, E164, Fallback, NumberRule, OnVoicemail, PersonId,
+    PersonRole, Ringback, Route, Strategy, TenantId, TrunkId,
 };
 
 use crate::call::door::{Caller, Incoming, Order, Origin};
 use crate::call::rights::{Act, Actor, Denial, Principal, may};
 use crate::call::{
-    Address, Attempt, Call, CallId, Callee, CallerIs, Cause, Command, LegAction, LegId, Setup, SupervisionId,
-    Takeover, Target,
+    Address, Attempt, Call, CallId, Callee, CallerIs, Carrier, Cause, Command, LegAction, LegId, Setup,
+    SupervisionId, Takeover, Target, TeamsUser, TeamsWay,
 };
 use crate::observe::metrics as names;
+use crate::prereq::Subject;
 
 use super::cost::Path;
 use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal, Via, Wish};
@@ -260,7 +261,7 @@ impl Switchboard {
         if let Ok(dialled) = Dialled::parse(&incoming.to)
             && let Some(route) = config.routes.find(&incoming.tenant, trunk, &dialled)
         {
-            let (attempts, when_exhausted) = attempts(config, route, &incoming.to);
+            let (attempts, when_exhausted) = attempts(config, route, &incoming.to, None);
             return Way::Call { attempts, when_exhausted, caller_is };
         }
         // Our own telephones may dial each other by extension. A trunk may not: it reaches what
@@ -338,11 +339,12 @@ impl Switchboard {
             });
         }
         let is_emergency = emergency.is_some();
-        let customer = if is_emergency {
-            dialled_target(&config, &person.tenant, to, emergency)?
-        } else {
-            let wish = Wish { target: to.to_owned(), via: Via::Auto };
-            wanted(&config, &person.tenant, &wish, trunk, None)?
+        let customer = match emergency {
+            Some(emergency) => to_trunk(&emergency, to).into(),
+            None => {
+                let wish = Wish { target: to.to_owned(), via: Via::Auto };
+                wanted(&config, &person.tenant, &wish, trunk, None)?
+            }
         };
         let id = new_call_id();
         let setup = Setup {
@@ -521,15 +523,42 @@ fn to_acs(resource: &sbc_config::AcsId, number: &str) -> Target {
     Target { address, name: number.to_owned() }
 }
 
+/// A number beyond a trunk. Behind Microsoft's it is somebody at Teams, who is cleared first.
+fn beyond(config: &Config, trunk: &TrunkId, number: &str, asker: Option<&Subject>) -> Callee {
+    let Some(teams) = config.trunk(trunk).filter(|known| known.leads_to_teams()) else {
+        return to_trunk(trunk, number).into();
+    };
+    // What is cleared is what is dialled, so the trunk's rules come first.
+    match E164::parse(&NumberRule::apply_all(&teams.numbers_out, RuleDirection::Out, number)) {
+        Ok(cleared) => Callee::Teams(TeamsUser {
+            subject: Subject::Number(cleared),
+            ways: vec![TeamsWay {
+                route: crate::prereq::Route::DirectRouting,
+                carrier: Some(Carrier::Trunk(trunk.clone())),
+            }],
+            name: number.to_owned(),
+            person: None,
+            asker: asker.cloned(),
+        }),
+        // Nobody at Teams has it; the door says so.
+        Err(_) => to_trunk(trunk, number).into(),
+    }
+}
+
 /// The attempts a route asks for.
-fn attempts(config: &Config, route: &Route, dialled: &str) -> (Vec<Attempt>, Option<Cause>) {
+fn attempts(
+    config: &Config,
+    route: &Route,
+    dialled: &str,
+    asker: Option<&Subject>,
+) -> (Vec<Attempt>, Option<Cause>) {
     let expand = |target: &sbc_config::Target| -> Vec<Callee> {
         match target {
             sbc_config::Target::Person(person) => vec![to_person(config, person)],
             sbc_config::Target::Team(team) => {
                 config.agents_of(team).map(|p| to_person(config, &p.id)).collect()
             }
-            sbc_config::Target::Trunk(trunk) => vec![to_trunk(trunk, dialled).into()],
+            sbc_config::Target::Trunk(trunk) => vec![beyond(config, trunk, dialled, asker)],
             sbc_config::Target::Acs(resource) => vec![to_acs(resource, dialled).into()],
         }
     };
@@ -555,6 +584,7 @@ pub(super) fn dialled_target(
     tenant: &TenantId,
     to: &str,
     trunk: Option<TrunkId>,
+    asker: Option<&Subject>,
 ) -> Result<Callee, Refusal> {
     let dialled = Dialled::parse(to).map_err(|error| Refusal::Invalid {
         code: "number_invalid",
@@ -563,7 +593,7 @@ pub(super) fn dialled_target(
     if let Some(trunk) = trunk {
         return match config.trunk(&trunk) {
             Some(known) if known.tenant == *tenant && known.destination().is_some() => {
-                Ok(to_trunk(&trunk, dialled.as_str()).into())
+                Ok(beyond(config, &trunk, dialled.as_str(), asker))
             }
             Some(known) if known.tenant == *tenant => Err(Refusal::Invalid {
                 code: "trunk_inbound_only",
@@ -573,7 +603,8 @@ pub(super) fn dialled_target(
         };
     }
     let route = config.routes.find(tenant, None, &dialled);
-    let by_route = route.and_then(|route| attempts(config, route, dialled.as_str()).0.into_iter().next());
+    let by_route =
+        route.and_then(|route| attempts(config, route, dialled.as_str(), asker).0.into_iter().next());
     if let Some(target) = by_route.and_then(|attempt| attempt.targets.into_iter().next()) {
         return Ok(target);
     }

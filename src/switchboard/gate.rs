@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use sbc_config::{Config, Dialect, PersonId, Reach, RouteName, TenantId};
+use sbc_config::{Config, PersonId, Reach, RouteName, TenantId};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::call::{
@@ -180,18 +180,14 @@ pub(super) fn carrier(
         return Ok(carrier.clone());
     }
     let crate::prereq::Address::Number(number) = clearance.address() else { return Err("no_carrier") };
-    let target = dialled_target(config, tenant, number, None).map_err(|_| "no_route_for_number")?;
+    let target = dialled_target(config, tenant, number, None, None).map_err(|_| "no_route_for_number")?;
+    // Microsoft's trunk rings their Teams client, which is another way with other checks.
     let Callee::Target(target) = target else { return Err("no_route_for_number") };
     match target.address {
-        // Microsoft's trunk rings their Teams client, which is another way with other checks.
-        Address::Trunk { trunk, .. } if !is_microsoft(config, &trunk) => Ok(Carrier::Trunk(trunk)),
+        Address::Trunk { trunk, .. } => Ok(Carrier::Trunk(trunk)),
         Address::Acs { resource, .. } => Ok(Carrier::Acs(resource)),
         _ => Err("no_route_for_number"),
     }
-}
-
-fn is_microsoft(config: &Config, trunk: &sbc_config::TrunkId) -> bool {
-    config.trunk(trunk).is_some_and(|trunk| trunk.dialect == Dialect::Microsoft)
 }
 
 /// The cheapest of several ways that can be taken: a known price before an unknown one, then in their order.

@@ -90,7 +90,7 @@ pub(super) fn wanted(
             detail: "a bare number is dialled over PSTN; name a person for this way".into(),
         });
     }
-    dialled_target(config, tenant, &wish.target, trunk)
+    dialled_target(config, tenant, &wish.target, trunk, asker)
 }
 
 #[expect(clippy::too_many_arguments, reason = "each says something about one person")]

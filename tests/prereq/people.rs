@@ -127,3 +127,35 @@ async fn a_call_that_was_answered_proves_the_federation() {
     );
     assert_eq!(federation(&engine).await.0, Verdict::Pass);
 }
+
+/// Findings that refuse a number over Direct Routing.
+async fn refusing(stage: &Stage, number: &str) -> Vec<(Check, String)> {
+    let findings = stage.findings(number, Route::DirectRouting).await;
+    let refusing = findings.into_iter().filter(|one| one.weight == sidetone::prereq::Weight::Refuses);
+    refusing.map(|one| (one.check, one.code.to_string())).collect()
+}
+
+#[tokio::test]
+async fn whoever_has_a_number_is_looked_at_when_it_is_dialled() {
+    const OTHER: &str = "5c802b19-0000-0000-0000-000000000011";
+    let stage = Stage::new().await;
+    let mut person = Person::ready(OTHER, "ben@example.com", "+14255550111");
+    person.voice["isEnterpriseVoiceEnabled"] = json!(false);
+    stage.cloud.add(person);
+    assert_eq!(refusing(&stage, "+14255550100").await, [], "Adele's");
+    let wrong = [(Check::EnterpriseVoice, "off".to_owned())];
+    assert_eq!(refusing(&stage, "+14255550111").await, wrong, "Ben's");
+    let free = [(Check::TeamsNumber, "no_number_assigned".to_owned())];
+    assert_eq!(refusing(&stage, "+14255550122").await, free, "nobody's");
+
+    stage.cloud.world().numbers.push(
+        json!({"telephoneNumber": "+14255550133", "numberType": "directRouting",
+        "activationState": "activated", "assignmentStatus": "voiceApplicationAssigned",
+        "assignmentTargetId": "5c802b19-0000-0000-0000-000000000099"}),
+    );
+    assert_eq!(refusing(&stage, "+14255550133").await, [], "a call queue has no licence to look at");
+
+    stage.cloud.world().faults.push(("/admin/teams".into(), 403));
+    let unknown = [(Check::TeamsNumber, "permission_missing".to_owned())];
+    assert_eq!(refusing(&stage, "+14255550144").await, unknown);
+}

@@ -212,7 +212,7 @@ fn numbers_that_cannot_be_dialled_are_not_guessed() {
 }
 
 #[test]
-fn a_bare_number_is_dialled_over_pstn_and_nothing_else() {
+fn a_bare_number_of_which_nothing_is_known_is_dialled_over_pstn_alone() {
     for route in Route::ALL {
         let mut facts = ready(route);
         facts.target = target("+1 425 555 0177").unwrap();
@@ -229,8 +229,12 @@ fn a_bare_number_is_dialled_over_pstn_and_nothing_else() {
             Route::Pstn => {
                 assert_eq!(clear(&facts).unwrap().address(), &Address::Number("+14255550177".into()));
             }
-            Route::Voip | Route::DirectRouting => {
+            Route::Voip => {
                 assert_eq!(finding(&facts, Check::Kind).code, "not_a_person");
+                assert!(clear(&facts).is_err());
+            }
+            Route::DirectRouting => {
+                assert_eq!(finding(&facts, Check::TeamsNumber).code, "evidence_missing");
                 assert!(clear(&facts).is_err());
             }
         }
@@ -294,4 +298,75 @@ fn whom_a_caller_may_name() {
     for bad in ["", "+12", "a b", "a/b", "a?b", "a\"b", "a\nb", &"a".repeat(300)] {
         assert!(target(bad).is_err(), "{bad}");
     }
+}
+
+/// A bare number over Direct Routing, with what the directory says of it.
+fn by_number(assigned: Option<Evidence>) -> Facts {
+    let number = target("+14255550100").unwrap();
+    let mut facts = ready(Route::DirectRouting);
+    facts.evidence.retain(|one| one.subject == Subject::Tenant);
+    facts.evidence.extend(assigned);
+    facts.evidence.push(Evidence { subject: number.clone(), ..said(Check::Group, Verdict::Pass, "ok") });
+    facts.target = number;
+    facts
+}
+
+fn assigned(verdict: Verdict, code: &'static str) -> Option<Evidence> {
+    Some(Evidence { subject: target("+14255550100").unwrap(), ..said(Check::TeamsNumber, verdict, code) })
+}
+
+#[test]
+fn a_number_at_teams_is_rung_when_it_is_assigned_and_whoever_has_it_is_in_order() {
+    // A voice application: nobody has a licence to look at.
+    let facts = by_number(assigned(Verdict::Pass, "direct_routing_number"));
+    assert_eq!(clear(&facts).unwrap().address(), &Address::Number("+14255550100".into()));
+    assert_eq!(finding(&facts, Check::Licence).verdict, Verdict::NotApplicable);
+
+    for (verdict, code) in [(Verdict::Fail, "no_number_assigned"), (Verdict::Unknown, "permission_missing")] {
+        let facts = by_number(assigned(verdict, code));
+        let refusing = clear(&facts).unwrap_err();
+        let refusing: Vec<_> = refusing.iter().filter(|one| one.weight == Weight::Refuses).collect();
+        assert_eq!(refusing.len(), 1, "{refusing:?}");
+        assert_eq!((refusing[0].check, &*refusing[0].code), (Check::TeamsNumber, code));
+    }
+    assert!(clear(&by_number(None)).is_err(), "nothing is known of it");
+
+    // Somebody has it.
+    for lacking in [Check::Licence, Check::EnterpriseVoice, Check::Exists, Check::Kind, Check::TeamsOnly] {
+        let mut facts = by_number(assigned(Verdict::Pass, "direct_routing_number"));
+        facts.evidence.extend(
+            ready(Route::DirectRouting)
+                .evidence
+                .into_iter()
+                .filter(|one| one.subject != Subject::Tenant && one.check != Check::Group),
+        );
+        assert!(clear(&facts).is_ok(), "{:?}", clear(&facts));
+        change(&mut facts, lacking, |one| one.verdict = Verdict::Fail);
+        assert!(clear(&facts).is_err(), "{lacking}");
+    }
+    let mut facts = by_number(assigned(Verdict::Pass, "direct_routing_number"));
+    change(&mut facts, Check::TrunkUp, |one| one.verdict = Verdict::Fail);
+    assert!(clear(&facts).is_err(), "the trunk is down");
+}
+
+#[test]
+fn without_an_account_a_number_at_teams_is_rung_with_a_warning_and_a_person_is_not() {
+    let number = target("+14255550100").unwrap();
+    let group = Evidence { subject: number.clone(), ..said(Check::Group, Verdict::NotApplicable, "x") };
+    let facts = |target: &Subject, route| Facts {
+        target: target.clone(),
+        route,
+        evidence: vec![group.clone()],
+        policy: Policy::without_account(target, route),
+        client_id: None,
+        now: now(),
+    };
+    let known = facts(&number, Route::DirectRouting);
+    assert!(clear(&known).is_ok(), "{:?}", clear(&known));
+    assert_eq!(finding(&known, Check::TeamsNumber).weight, Weight::Warns);
+    let mut down = known;
+    down.evidence.push(said(Check::TrunkUp, Verdict::Fail, "down"));
+    assert!(clear(&down).is_err());
+    assert!(clear(&facts(&Subject::person(ADELE), Route::DirectRouting)).is_err());
+    assert!(clear(&facts(&number, Route::Voip)).is_err());
 }

@@ -260,7 +260,16 @@ impl Door {
             return Err(not_there("only trunks have several addresses"));
         };
         let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
-        let number = NumberRule::apply_all(&known.numbers_out, Direction::Out, number);
+        let number = match &target.address {
+            // It was cleared as it is.
+            Address::Teams(_) => number.to_owned(),
+            _ if known.leads_to_teams() => {
+                return Err(not_there(
+                    "a number at Teams is dialled with a clearance, as + and digits; numbers_out of the trunk can make it so",
+                ));
+            }
+            _ => NumberRule::apply_all(&known.numbers_out, Direction::Out, number),
+        };
         let mut uri = at_destination(Some(&number), &stop.destination, stop.to.transport)?;
         if teams::is_teams(known) {
             uri = uri.with_param("user", Some("phone")).map_err(internal)?;

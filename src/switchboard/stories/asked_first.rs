@@ -52,6 +52,12 @@ id = "erins"
 tenant = "acme"
 number = "+15550150"
 targets = ["erin", "bob"]
+[[route]]
+id = "at-teams"
+tenant = "acme"
+prefix = "+1555017"
+targets = ["trunk:teams"]
+fallback = "bob"
 [[price]]
 route = "voip"
 per_minute = "0.004"
@@ -95,7 +101,7 @@ fn house() -> House {
     }
 }
 
-type Flaw<'a> = (Check, Verdict, &'a str);
+pub(super) type Flaw<'a> = (Check, Verdict, &'a str);
 
 /// What the rules make of somebody for whom all is in order but for `flaws`.
 fn judged(subject: &Subject, route: Route, flaws: &[Flaw<'_>]) -> Judgement {
@@ -155,7 +161,7 @@ impl House {
         self.board.ruled(self.now, gate::Ruling { about, at, judged });
     }
 
-    fn rules(&mut self, flaws: &[Flaw<'_>]) {
+    pub(super) fn rules(&mut self, flaws: &[Flaw<'_>]) {
         self.rules_at(self.now, flaws);
     }
 
@@ -571,5 +577,69 @@ async fn what_a_call_came_to_is_told_to_the_engine_and_what_people_do_is_not() {
         let outcomes =
             std::iter::from_fn(|| house.words.try_recv().ok()).filter(|w| matches!(w, Word::Outcome { .. }));
         assert_eq!(outcomes.count(), usize::from(told), "{event:?}");
+    }
+}
+
+// Numbers.
+
+#[tokio::test]
+async fn a_number_behind_microsofts_trunk_is_asked_for_before_it_is_rung() {
+    let mut house = house();
+    house.customer_calls("+15550170");
+    assert!(house.orders().is_empty(), "nobody is rung unasked");
+    let Question { wishes, asker, .. } = {
+        let question = house.question();
+        house.board.ruled(house.now, gate::Ruling { about: question.about, at: house.now, judged: vec![] });
+        question
+    };
+    let number = crate::prereq::rule::target("+15550170").unwrap();
+    assert_eq!((wishes, asker), (vec![(number, vec![Route::DirectRouting])], None));
+    let (_, target) = house.dial();
+    assert_eq!(
+        target.person().map(PersonId::as_str),
+        Some("bob"),
+        "an engine that cannot say has not said yes"
+    );
+}
+
+#[tokio::test]
+async fn a_number_at_teams_that_is_clear_is_rung_and_one_that_is_not_falls_back() {
+    let mut house = house();
+    house.customer_calls("+15550170");
+    house.rules(&[]);
+    let (leg, target) = house.dial();
+    assert_eq!(teams(&target), (Route::DirectRouting, &trunk("teams"), Some("+15550170")));
+    assert_eq!(house.board.channels[&TrunkId::new("teams").unwrap()], 1);
+    house.tell(leg, LegEvent::Answered);
+    assert_eq!(house.outcome(), (Route::DirectRouting, Outcome::Answered));
+
+    house.customer_calls("+15550171");
+    house.rules(&[TRUNK_DOWN]);
+    let (_, target) = house.dial();
+    assert_eq!(target.person().map(PersonId::as_str), Some("bob"), "the route's fallback");
+}
+
+#[tokio::test]
+async fn an_agent_reaches_a_number_at_teams_by_no_unguarded_way() {
+    let mut house = house();
+    let (call, ..) = house.talking();
+    for (number, over) in [("+15550170", None), ("+15559999", Some("teams"))] {
+        let request = TransferRequest {
+            call,
+            by: None,
+            wish: via(number, Via::Auto),
+            trunk: over.map(|trunk| TrunkId::new(trunk).unwrap()),
+            wait: false,
+            dry_run: false,
+            asker: Some(Subject::person("alice@example.com")),
+            card: None,
+        };
+        let mut answer = house.ask(&software("acme"), Request::Transfer(request));
+        let question = house.question();
+        assert_eq!(question.asker, Some(Subject::person("alice@example.com")));
+        let judged = vec![vec![judged(&question.wishes[0].0, Route::DirectRouting, &[TRUNK_DOWN])]];
+        house.board.ruled(house.now, gate::Ruling { about: question.about, at: house.now, judged });
+        assert_eq!(refused(&mut answer).ways.len(), 1);
+        assert!(house.orders().iter().all(|(_, action)| !matches!(action, LegAction::Dial(_))));
     }
 }

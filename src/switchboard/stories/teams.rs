@@ -43,7 +43,8 @@ fn with_teams() -> House {
 impl House {
     /// A customer calls a Teams user: the customer's leg and the user's.
     fn teams_is_called(&mut self) -> (LegId, LegId) {
-        let customer = self.customer_calls("+441234");
+        let customer = self.customer_calls("+442079460100");
+        self.rules(&[]);
         let (teams, _) = self.obey().remove(0);
         (customer, teams)
     }

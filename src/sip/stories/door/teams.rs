@@ -1,7 +1,7 @@
 //! Direct Routing at the door, in virtual time: Microsoft's proxy speaks by hand, over TLS.
 
 use super::*;
-use crate::call::{Callee, Opaque, Referral};
+use crate::call::{Callee, Opaque, Referral, TeamsAddress};
 use crate::sip::names::{Heard, Kind, Place, Question, Record};
 use crate::sip::refer::Asked;
 use crate::tls::Verified;
@@ -77,6 +77,12 @@ impl House {
             Ok(config) => House::with(config),
             Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
         }
+    }
+
+    /// A number at Teams that is cleared.
+    fn cleared(&self, number: &str) -> Target {
+        let address = TeamsAddress::of_number(number, TrunkId::new("teams").unwrap(), self.now);
+        Target { address: Address::Teams(Box::new(address)), name: "somebody at Teams".into() }
     }
 
     /// A call from Microsoft that is up: its leg and our To tag.
@@ -335,9 +341,9 @@ fn fork(invite: &Said, status: &str, tag: &str, body: &str) -> String {
 #[test]
 fn forks_as_microsoft_makes_them_are_one_call_and_the_one_that_answers_late_is_hung_up() {
     let mut house = House::with_teams();
-    let address = Address::Trunk { trunk: TrunkId::new("teams").unwrap(), number: "+15550111".into() };
-    let target = Target { address, name: "+15550111".into() };
-    let invite = house.order(LegId(77), LegAction::Dial(target), &[]).remove(0);
+    let invite = house.order(LegId(77), LegAction::Dial(house.cleared("+15550111")), &[]).remove(0);
+    assert!(invite.line().starts_with("INVITE sip:+15550111@"), "{}", invite.line());
+    assert!(invite.line().contains(";user=phone"), "{}", invite.line());
     let peer = microsoft(&mut house, MICROSOFT, 1);
     house.told();
     // Every telephone that rings has a tag of its own, and the description comes on yet another.
@@ -369,4 +375,20 @@ fn forks_as_microsoft_makes_them_are_one_call_and_the_one_that_answers_late_is_h
         said.iter().map(|said| (said.line().split(' ').next().unwrap(), said.tag("To"))).collect();
     assert_eq!(lines, [("ACK", "f5".to_owned()), ("BYE", "f5".to_owned())]);
     assert!(house.events().is_empty(), "the call goes on with the first");
+}
+
+#[test]
+fn a_number_at_teams_is_not_rung_without_a_clearance() {
+    let mut house = House::with_teams();
+    let address = Address::Trunk { trunk: TrunkId::new("teams").unwrap(), number: "+15550111".into() };
+    let target = Target { address, name: "+15550111".into() };
+    assert!(house.order(LegId(77), LegAction::Dial(target), &[]).is_empty(), "nothing is said to anybody");
+    let told = house.told();
+    let ended = told.iter().find_map(|report| match report {
+        Report::Leg(LegId(77), LegEvent::Ended(end)) => Some(end),
+        _ => None,
+    });
+    let end = ended.expect("the leg has ended");
+    assert_eq!(end.cause, Cause::Unreachable);
+    assert!(end.detail.contains("clearance"), "{}", end.detail);
 }
