@@ -57,6 +57,7 @@ impl Pair {
             timers: None,
             credentials: None,
             patience: None,
+            hops: 70,
             manners: Manners::plain(),
         };
         self.caller.dial(self.now, dial).expect("room for a call")

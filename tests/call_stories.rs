@@ -183,6 +183,18 @@ fn the_reason_a_route_fixes_is_the_one_told() {
 }
 
 #[test]
+fn a_call_that_has_come_round_rings_nobody_else_whatever_the_route_says() {
+    let mut world = World::inbound(Setup {
+        when_exhausted: Some(Cause::NoAnswer),
+        ..setup(vec![attempt(&["alice"], 20), attempt(&["bob"], 20)])
+    });
+    let alice = world.leg_of("alice");
+    let said = world.leg(alice, ended(Cause::Loop));
+    assert!(!said.iter().any(|output| matches!(output, Output::Leg(_, LegAction::Dial(_)))), "{said:?}");
+    assert!(told(&said, CALLER, LegAction::HangUp(Cause::Loop)), "{said:?}");
+}
+
+#[test]
 fn the_first_of_several_to_answer_has_the_call_and_the_others_stop_ringing() {
     let mut world = World::inbound(setup(vec![attempt(&["alice", "bob", "dora"], 20)]));
     let [alice, bob, dora] = ["alice", "bob", "dora"].map(|name| world.leg_of(name));

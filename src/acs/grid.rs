@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -296,6 +297,7 @@ pub fn caller(call: &IncomingCall) -> Caller {
             asserted: None,
             private: true,
             attestation: None,
+            journey: Arc::default(),
         };
     }
     let number = match (call.from.kind(), call.from.number()) {

@@ -29,6 +29,8 @@ pub enum Cause {
     Voicemail,
     /// A Teams user who may not be rung: a prerequisite is not met, or could not be known. The findings say which.
     NotCleared,
+    /// It has passed so many gateways that it must be going round.
+    Loop,
     /// A limit of ours is reached: calls, rate, media ports, channels of a trunk.
     Congestion,
     /// No media arrived for the configured time.
@@ -58,6 +60,7 @@ impl Cause {
             Cause::NotFound => (404, "Not Found"),
             Cause::NotAcceptable => (488, "Not Acceptable Here"),
             Cause::Forbidden => (403, "Forbidden"),
+            Cause::Loop => (483, "Too Many Hops"),
             Cause::Congestion | Cause::ShuttingDown => (503, "Service Unavailable"),
             Cause::MediaTimeout | Cause::SignallingTimeout => (408, "Request Timeout"),
             Cause::Internal => (500, "Server Internal Error"),
@@ -74,6 +77,7 @@ impl Cause {
             Cause::Declined | Cause::Forbidden => 21,
             Cause::NotFound => 1,
             Cause::Unreachable | Cause::NotCleared => 20,
+            Cause::Loop => 25,
             Cause::NotAcceptable => 88,
             Cause::Congestion => 42,
             Cause::MediaTimeout => 31,
@@ -93,6 +97,7 @@ impl Cause {
             404 | 410 | 484 | 485 | 604 => Cause::NotFound,
             406 | 415 | 488 | 606 => Cause::NotAcceptable,
             401 | 403 | 407 => Cause::Forbidden,
+            482 | 483 => Cause::Loop,
             503 => Cause::Congestion,
             300..=399 => Cause::Unreachable,
             _ => Cause::Internal,

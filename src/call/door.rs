@@ -13,6 +13,7 @@ use sidetone_media::codec::opus::Wishes;
 use sidetone_media::srtp::MasterKey;
 
 use super::card::Card;
+use super::journey::Journey;
 use super::{LegAction, LegEvent, LegId};
 
 /// The doors.
@@ -78,6 +79,8 @@ pub struct Caller {
     pub private: bool,
     /// What the network of origin attests, unverified.
     pub attestation: Option<Attestation>,
+    /// Where the call has been.
+    pub journey: Arc<Journey>,
 }
 
 /// What the network in which a call began says of the caller's right to the number (STIR/SHAKEN, RFC 8588 section 4).
@@ -98,7 +101,8 @@ pub enum Attestation {
 impl Caller {
     /// A caller who shows a number, with nobody vouching for it.
     pub fn shown(number: impl Into<String>, name: Option<String>) -> Caller {
-        Caller { number: number.into(), name, asserted: None, private: false, attestation: None }
+        let journey = Arc::default();
+        Caller { number: number.into(), name, asserted: None, private: false, attestation: None, journey }
     }
 }
 

@@ -105,6 +105,11 @@ impl Hunt {
     /// `leg` will not talk. Returns whether this attempt has nobody left.
     pub(super) fn failed(&mut self, leg: LegId, cause: Cause) -> bool {
         self.ringing.retain(|other| *other != leg);
+        if cause == Cause::Loop {
+            // The call has come round through here many times, and each round would ring whoever is left: with two ways
+            // to go on it would be two to the power of the rounds (RFC 5393 section 3).
+            self.left.clear();
+        }
         self.reached |= match cause {
             Cause::Busy | Cause::Declined => true,
             // A network without an answer says so before anything rings.
@@ -140,11 +145,15 @@ impl Hunt {
     /// Why nobody came, for whoever waited: what the route says, otherwise the reason that
     /// says most about a person. Busy beats no answer beats not there.
     pub(super) fn verdict(&self) -> Cause {
+        if self.best_reason == Some(Cause::Loop) {
+            return Cause::Loop; // so that every round behind this one ends as well
+        }
         self.when_exhausted.or(self.best_reason).unwrap_or(Cause::Unreachable)
     }
 
     fn note(&mut self, cause: Cause) {
         let weight = |cause: Cause| match cause {
+            Cause::Loop => 6,
             Cause::Busy => 5,
             Cause::Declined => 4,
             Cause::NoAnswer => 3,

@@ -24,6 +24,7 @@ mod event;
 pub mod hearing;
 mod hold;
 mod hunt;
+pub mod journey;
 mod leg;
 mod party;
 pub mod rights;

@@ -669,7 +669,8 @@ fn caller(request: &Request) -> Caller {
     let from = request.headers().from().ok();
     let number = from.as_ref().and_then(|from| from.uri.user_unescaped());
     let name = from.and_then(|from| from.display_name()).map(|name| name.to_string());
-    Caller::shown(number.unwrap_or_else(|| "anonymous".to_owned()), name)
+    let number = number.unwrap_or_else(|| "anonymous".to_owned());
+    Caller { journey: identity::journey(request.headers()), ..Caller::shown(number, name) }
 }
 
 fn internal(error: impl std::fmt::Display) -> LegEnd {

@@ -3,14 +3,18 @@
 //! `From` is what the caller shows, and anybody may write anything there. The number that a network vouches for stands where
 //! `caller_identity` of the trunk says, and is read from there alone: without that setting it is a stranger's word.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use sbc_config::{CallerIdentity, Direction, NumberRule, Privacy, Trunk};
 
 use super::header::{Name, NameAddr};
+use super::hub::MAX_FORWARDS;
 use super::message::{Headers, Request};
 use super::passport;
 use super::uri::{Host, Uri};
 use crate::call::door::Caller;
+use crate::call::journey::Journey;
 
 /// What stands in place of a number that is withheld.
 const ANONYMOUS: &str = "anonymous";
@@ -29,10 +33,18 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
     let vouched = vouched(headers, trunk.caller_identity);
     let asserted = vouched.as_ref().and_then(|said| number_in(&said.uri)).map(ours);
     let attestation = passport::attestation(headers);
+    let journey = journey(headers);
     let from_number = from.as_ref().and_then(|from| number_in(&from.uri));
     if is_withheld(headers, from.as_ref(), vouched.as_ref()) {
         let asserted = asserted.or(from_number.filter(|n| !n.eq_ignore_ascii_case(ANONYMOUS)).map(ours));
-        return Caller { number: ANONYMOUS.to_owned(), name: None, asserted, private: true, attestation };
+        return Caller {
+            number: ANONYMOUS.to_owned(),
+            name: None,
+            asserted,
+            private: true,
+            attestation,
+            journey,
+        };
     }
     let name = |said: &Option<NameAddr>| Some(said.as_ref()?.display_name()?.to_string());
     let number = asserted.clone().or(from_number.map(ours));
@@ -42,7 +54,16 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
         asserted,
         private: false,
         attestation,
+        journey,
     }
+}
+
+/// Where the call has been, as its INVITE tells.
+pub(super) fn journey(headers: &Headers) -> Arc<Journey> {
+    // RFC 7332 section 3: what goes on may pass one fewer. Nobody needs more than we give a call that begins here.
+    let left = headers.max_forwards().ok().flatten();
+    let hops = left.map(|left| left.saturating_sub(1).min(MAX_FORWARDS));
+    Arc::new(Journey { hops })
 }
 
 /// What was dialled over a trunk, in our numbers. `registered` is the name that calls come to where we register: behind it,

@@ -268,6 +268,8 @@ pub struct Dial {
     /// How long the other side may say nothing at all before the call is given up: shorter than a transaction's
     /// 32 s where there is another destination to try.
     pub patience: Option<Duration>,
+    /// How many more gateways and proxies the call may pass: Max-Forwards.
+    pub hops: u8,
     /// How the peer is spoken to.
     pub manners: Arc<Manners>,
 }

@@ -528,6 +528,7 @@ impl From<Cause> for TransferOutcome {
             | Cause::NotAcceptable
             | Cause::Forbidden
             | Cause::NotCleared
+            | Cause::Loop
             | Cause::Congestion
             | Cause::MediaTimeout
             | Cause::SignallingTimeout

@@ -43,7 +43,7 @@ use sbc_config::{Config, TrunkId};
 use tokio::sync::{mpsc, watch};
 
 use crate::bridge::{Bridge, BridgeEvent};
-use crate::call::door::{MediaEnd, Order, Report};
+use crate::call::door::{Caller, MediaEnd, Order, Report};
 use crate::call::{
     CallId, Cause, Coaching, Command, CommandError, ConsultId, Input, LegAction, LegEnd, LegEvent, LegId,
     Output, SupervisionId,
@@ -465,7 +465,9 @@ impl Switchboard {
             caller: match &action {
                 LegAction::Dial(target) => {
                     let fixed = live.emergency_caller(&self.config.load(), target);
-                    Some(fixed.unwrap_or_else(|| live.caller_for(leg)))
+                    let caller = fixed.unwrap_or_else(|| live.caller_for(leg));
+                    // Whoever is shown as calling: the call is the same one.
+                    Some(Caller { journey: live.from.journey.clone(), ..caller })
                 }
                 _ => None,
             },

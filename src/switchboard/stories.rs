@@ -7,6 +7,7 @@ mod asked_first;
 mod card;
 mod cost;
 mod hold_media;
+mod journey;
 mod refer;
 mod screen;
 mod teams;
@@ -257,6 +258,10 @@ impl House {
     }
 
     fn comes(&mut self, origin: Origin, to: &str) -> LegId {
+        self.comes_from(Caller::shown("+15550001", None), origin, to)
+    }
+
+    fn comes_from(&mut self, from: Caller, origin: Origin, to: &str) -> LegId {
         self.legs += 1;
         let leg = LegId(self.legs);
         let incoming = Incoming {
@@ -264,7 +269,7 @@ impl House {
             door: DoorName::Sip,
             tenant: TenantId::new("acme").unwrap(),
             origin,
-            from: Caller::shown("+15550001", None),
+            from,
             to: to.into(),
             codecs: vec![sidetone_media::codec::Codec::Pcmu],
             replaces: None,

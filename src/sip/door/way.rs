@@ -19,6 +19,7 @@ use crate::call::{Address, Cause, LegEnd, LegId, Target};
 use crate::sip::endpoint::{OptionsId, OptionsOutcome};
 use crate::sip::flow::{Destination, Transport};
 use crate::sip::header::{Name, NameAddr};
+use crate::sip::hub::MAX_FORWARDS;
 use crate::sip::identity;
 use crate::sip::leg::Leg;
 use crate::sip::login::Credentials;
@@ -120,6 +121,7 @@ impl Door {
             timers: way.timers,
             credentials: way.credentials,
             patience: way.patience,
+            hops: caller.journey.hops.unwrap_or(MAX_FORWARDS),
             manners,
         };
         let session = self.endpoint.dial(now, dial).map_err(|error| LegEnd {

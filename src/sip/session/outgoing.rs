@@ -11,7 +11,7 @@ use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::MAX_FORKS;
 use crate::sip::flow::Destination;
 use crate::sip::header::{Method, Name, NameAddr, Refresher, SessionExpires, Via};
-use crate::sip::hub::{Errand, Hub, MAX_FORWARDS, Question, hop_by_hop};
+use crate::sip::hub::{Errand, Hub, Question, hop_by_hop};
 use crate::sip::layer::{ClientId, Kind};
 use crate::sip::login::{Login, signed};
 use crate::sip::message::{Response, StatusCode};
@@ -106,7 +106,7 @@ impl Outgoing {
         let dial = &self.dial;
         let mut request = RequestBuilder::new(Method::Invite, &dial.target)
             .via(via)
-            .max_forwards(MAX_FORWARDS)
+            .max_forwards(dial.hops)
             .routes(&dial.routes)
             .header(Name::From, &self.from)
             .header(Name::To, &self.to)

@@ -2,6 +2,7 @@
 
 mod attested;
 mod fax;
+mod loops;
 mod refer;
 mod srtp;
 mod teams;

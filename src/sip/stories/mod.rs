@@ -167,6 +167,7 @@ impl Wire {
             timers: None,
             credentials: None,
             patience: None,
+            hops: 70,
             manners: Manners::plain(),
         }
     }
@@ -448,6 +449,7 @@ impl Solo {
             timers: None,
             credentials: None,
             patience: None,
+            hops: 70,
             manners: Manners::plain(),
         };
         change(&mut dial);
