@@ -70,4 +70,6 @@ foreign:
 	  command -v $${pair%%:*} >/dev/null || \
 	    echo "SKIPPING the stories of tests/console, which need $${pair%%:*}: apt-get install $${pair##*:}"; \
 	done
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  echo "SKIPPING the stories of tests/api with Postgres: apt-get install postgresql"
 	@test -e "target/acs-sdk/.$(ACS_SDK)" || echo "SKIPPING the story of tests/acs that needs Microsoft's Python SDK: make acs-sdk"

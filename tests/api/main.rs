@@ -5,6 +5,7 @@
 mod events;
 mod idempotency;
 mod logs;
+mod postgres;
 mod problems;
 mod records;
 mod rights;
