@@ -28,6 +28,8 @@ key_file = "sbc1.key"
 id = "demo"
 [[tenant]]
 id = "other"
+[[integration]]
+tenant = "demo"
 "#;
 
 const TEAMS: &str = r#"
@@ -216,6 +218,8 @@ fn a_direct_routing_trunk_that_breaks_the_rules_hears_of_all_of_them() {
         udp = "127.0.0.1:5060"
         [[tenant]]
         id = "demo"
+        [[integration]]
+        tenant = "demo"
         [[trunk]]                                   #! needs-tls needs-tls direct-routing
         id = "teams"
         tenant = "demo"
@@ -244,6 +248,14 @@ fn a_direct_routing_trunk_that_breaks_the_rules_hears_of_all_of_them() {
         certificate = "sbc2"                        #! unknown-reference
         "#
     ));
+}
+
+#[test]
+fn a_trunk_to_teams_without_an_account_rings_people_nobody_looked_at() {
+    let alone = HOUSE.replace("[[integration]]\ntenant = \"demo\"\n", "");
+    let config = Config::parse(&format!("{alone}{TEAMS}{ACS}"), &Drawer).unwrap();
+    let warned: Vec<_> = config.warnings.iter().map(|one| (one.code.as_str(), one.path.as_str())).collect();
+    assert_eq!(warned, [("teams-unchecked", "trunk[teams]")], "behind the other is no Teams user");
 }
 
 #[test]

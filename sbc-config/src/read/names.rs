@@ -1,7 +1,7 @@
 //! Every id that the file defines, gathered before anything is read in full, so that a reference is checked
 //! where it stands and a person with a bad password does not make every route to that person wrong as well.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use toml::de::{DeTable, DeValue};
@@ -23,6 +23,8 @@ pub(super) struct Names<'a> {
     trunks: Defined<'a>,
     certificates: Defined<'a>,
     resources: Defined<'a>,
+    /// The tenants with an [[integration]].
+    accounts: BTreeSet<&'a str>,
     /// For each team named in a person's `teams`, whether one of them is an agent.
     team_has_agent: HashMap<&'a str, bool>,
 }
@@ -57,6 +59,7 @@ impl<'a> Names<'a> {
             trunks: defined(root, "trunk"),
             certificates: defined(root, "certificate"),
             resources: defined(root, "acs"),
+            accounts: tables(root, "integration").filter_map(|(_, table)| text(table, "tenant")).collect(),
             team_has_agent,
         }
     }
@@ -78,6 +81,11 @@ impl<'a> Names<'a> {
     pub(super) fn certificate(&self, field: &Field<'a>, name: &'a str) -> Option<CertificateId> {
         self.known(field, name, "certificate", &self.certificates)?;
         CertificateId::new(name).ok()
+    }
+
+    /// Whether the tenant's people at Teams can be looked up.
+    pub(super) fn has_account(&self, tenant: &TenantId) -> bool {
+        self.accounts.contains(tenant.as_str())
     }
 
     /// Whether there is a certificate to show.

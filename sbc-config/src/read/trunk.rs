@@ -162,6 +162,13 @@ impl<'a> Trunks<'a> {
             card: section.field("card").and_then(|field| field.flag()).unwrap_or_default(),
         };
         rules::check(section, &trunk, self.has_tls_listener, names.has_certificate());
+        let unchecked = trunk.leads_to_teams() && !trunk.destinations.is_empty();
+        if whole && unchecked && !names.has_account(&trunk.tenant) {
+            let message = "numbers behind this trunk are rung without a look at whoever has them";
+            let remedy =
+                "add an [[integration]] for the tenant; until then only the state of the trunk is known";
+            section.warn(Code::TeamsUnchecked, message, remedy);
+        }
         section.finish();
         whole.then_some(trunk)
     }
