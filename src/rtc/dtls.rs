@@ -48,8 +48,20 @@ const KEY_BYTES: usize = 16;
 /// overflow the stack of a thread, and take the process with it.
 const HANDSHAKE_BYTES_MAX: usize = 32 * 1024;
 
+/// Octets of handshake that may come sealed before our next flight. A Finished takes some sixty; who forges sealed ones
+/// by the thousand fills this, and the next flight makes room again.
+const SEALED_BYTES_MAX: usize = 4096;
+
 /// Octets of a record's header (RFC 6347 section 4.1).
 const RECORD_HEADER_BYTES: usize = 13;
+
+/// Where its number is: six octets behind kind, version and epoch.
+const NUMBER_AT: usize = 5;
+
+// Kinds of records (RFC 5246 section 6.2.1) that a handshake consists of.
+const CHANGE_CIPHER_SPEC: u8 = 20;
+const ALERT: u8 = 21;
+const HANDSHAKE: u8 = 22;
 
 /// A certificate's fingerprint, as descriptions carry it (RFC 8122).
 #[derive(Clone, PartialEq, Eq)]
@@ -181,6 +193,12 @@ pub struct Association {
     keys: Option<MediaKeys>,
     /// Octets of handshake that may still come.
     handshake_left: usize,
+    /// Octets of sealed handshake that may come before there are keys, or another flight is sent.
+    sealed_left: usize,
+    /// Records in clear that were looked at.
+    clear_records: u64,
+    /// The last alert that came in clear, before there were keys.
+    refusal: Option<u8>,
 }
 
 impl Association {
@@ -216,7 +234,15 @@ impl Association {
             Role::Passive => (Some(config), None),
         };
         let endpoint = Endpoint::new(FAR_END, TransportProtocol::UDP, serves);
-        Ok(Association { endpoint, begins_with, keys: None, handshake_left: HANDSHAKE_BYTES_MAX })
+        Ok(Association {
+            endpoint,
+            begins_with,
+            keys: None,
+            handshake_left: HANDSHAKE_BYTES_MAX,
+            sealed_left: SEALED_BYTES_MAX,
+            clear_records: 0,
+            refusal: None,
+        })
     }
 
     /// There is an address: the handshake begins, if it is ours to begin and has not yet.
@@ -259,28 +285,60 @@ impl Association {
 
     /// The records that are looked at. The others are dropped without a word (RFC 6347 section 4.1.2.7).
     fn admitted(&mut self, octets: &[u8]) -> BytesMut {
-        const HANDSHAKE: u8 = 22;
         let mut admitted = BytesMut::with_capacity(octets.len());
         let mut rest = octets;
         while let Some([kind, _, _, e0, e1, .., l0, l1]) = rest.first_chunk::<RECORD_HEADER_BYTES>() {
             let length = RECORD_HEADER_BYTES + usize::from(u16::from_be_bytes([*l0, *l1]));
             let Some((record, after)) = rest.split_at_checked(length) else { break };
             rest = after;
-            // Once there are keys, what needs none is anybody's: of a last flight that is sent again, its Finished is
-            // enough to be answered.
             let sealed = [*e0, *e1] != [0, 0];
-            let spoken = matches!(kind, 20..=HANDSHAKE) && length > RECORD_HEADER_BYTES;
-            if !spoken || (self.keys.is_some() && !sealed) {
+            let content = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
+            if !self.admits(*kind, sealed, content) {
                 continue;
             }
             // Before there are keys, `rtc` keeps whatever is sealed for later.
+            let keeps = if !sealed { &mut self.handshake_left } else { &mut self.sealed_left };
             if self.keys.is_none() || *kind == HANDSHAKE {
-                let Some(left) = self.handshake_left.checked_sub(length) else { continue };
-                self.handshake_left = left;
+                let Some(left) = keeps.checked_sub(length) else { continue };
+                *keeps = left;
             }
+            let at = admitted.len();
             admitted.extend_from_slice(record);
+            if !sealed && let Some(number) = admitted.get_mut(at + NUMBER_AT..at + NUMBER_AT + 6) {
+                // Nothing vouches for the number of a record in clear, and one forged with the highest would make
+                // `rtc`'s window drop all that follow. So they are counted as they come.
+                self.clear_records += 1;
+                number.copy_from_slice(&self.clear_records.to_be_bytes()[2..]);
+            }
         }
         admitted
+    }
+
+    /// Whether a record may say something. What is in clear is anybody's who sends from the far end's address.
+    fn admits(&mut self, kind: u8, sealed: bool, content: &[u8]) -> bool {
+        match kind {
+            ALERT | HANDSHAKE if sealed => !content.is_empty(),
+            // Of one that claims to be sealed `rtc` opens no seal, and counts one epoch on.
+            CHANGE_CIPHER_SPEC if sealed => false,
+            // Once there are keys, a last flight that is sent again is answered for its Finished, which is sealed.
+            _ if self.keys.is_some() => false,
+            HANDSHAKE => !content.is_empty(),
+            // Anything else in it is an error that ends the handshake, and this is all that it can say.
+            CHANGE_CIPHER_SPEC => content == [1],
+            // RFC 6347 section 4.1.2.7 warns of it: a forged alert would end the call. A browser that means it stays
+            // silent afterwards, and is given up in time; the alert is told then.
+            ALERT => {
+                self.refusal = content.get(1).copied();
+                false
+            }
+            _ => false,
+        }
+    }
+
+    /// The last alert that came in clear while there were no keys, by its number (RFC 5246 section 7.2). Nobody
+    /// vouches for it.
+    pub fn refusal(&self) -> Option<u8> {
+        self.refusal
     }
 
     /// The keys, once agreed.
@@ -306,6 +364,7 @@ impl Association {
         if self.poll_timeout().is_none_or(|at| at > now) {
             return Ok(());
         }
+        self.sealed_left = SEALED_BYTES_MAX;
         self.endpoint.handle_timeout(FAR_END, now).map_err(DtlsError::Handshake)
     }
 
@@ -493,6 +552,43 @@ mod tests {
             assert!(!end.receive(now, &[22; 40]).unwrap());
             assert!(end.poll_transmit().is_none() && end.keys().is_some());
         }
+        active.close(now);
+        let farewell = active.poll_transmit().unwrap();
+        assert!(passive.receive(now, &farewell).unwrap(), "what has the keys is still understood");
+    }
+
+    #[test]
+    fn what_anybody_can_say_in_clear_ends_no_handshake() {
+        let now = Instant::now();
+        let (us, them) = (Identity::new().unwrap(), Identity::new().unwrap());
+        let mut active = Association::new(&us, Role::Active, them.fingerprint().clone()).unwrap();
+        let mut passive = Association::new(&them, Role::Passive, us.fingerprint().clone()).unwrap();
+        active.begin(now).unwrap();
+        let kinds = [CHANGE_CIPHER_SPEC, ALERT, 23, 24, 60];
+        let contents: [&[u8]; 6] = [&[1, 0], &[2, 40], &[1], &[9], &[], &[0; 30]];
+        let later = endless(500, 3, 1);
+        let all = kinds.iter().flat_map(|kind| contents.map(|content| (*kind, content)));
+        let all = all.chain([(HANDSHAKE, &later[..])]);
+        // The highest that there are: what comes after them has a lower one.
+        let mut number = (1 << 48) - 10_000;
+        // Between any two datagrams of the handshake, everything that is no step of it is said to both.
+        for _ in 0..16 {
+            for from_active in [true, false] {
+                let (from, to) =
+                    if from_active { (&mut active, &mut passive) } else { (&mut passive, &mut active) };
+                while let Some(datagram) = from.poll_transmit() {
+                    for (kind, content) in all.clone() {
+                        for epoch in [0, 1] {
+                            number += 1;
+                            assert!(!to.receive(now, &record(kind, epoch, number, content)).unwrap());
+                        }
+                    }
+                    assert!(!to.receive(now, &datagram).unwrap());
+                }
+            }
+        }
+        assert!(active.keys().is_some() && passive.keys().is_some());
+        assert_eq!(active.refusal(), Some(0), "the last of them, whoever said it");
     }
 
     #[test]

@@ -11,6 +11,12 @@
 //! An address is valid when a check of ours was answered from it, under the far end's password. What is sent goes to
 //! the selected one, while the far end consents (RFC 7675): a check is answered every few seconds.
 //!
+//! Browsers nominate again and again, on every check of the address they use, and change it within a call (RFC 8445
+//! section 8.1.1 allows one nomination, so this is how they are and not what is written). Another one that is
+//! nominated takes over when the far end thinks better of it; when the one in use has not been nominated for as long as
+//! no browser keeps silent; or when it is asked whether it is still there and does not answer. Only what is signed
+//! counts as a sign of life: media is not opened here, and anybody can send some.
+//!
 //! It is our own because `rtc`'s agent never leaves a pair that it has selected, and a browser that changes its network
 //! nominates another; and because everything here has a limit. The messages are `rtc`'s.
 
@@ -57,9 +63,21 @@ const CONSENT: Duration = Duration::from_secs(30);
 /// Consent is asked for this far apart, spread by a fifth either way (RFC 7675 section 5.1).
 const CONSENT_EVERY: Duration = Duration::from_secs(5);
 
-/// The selected address has been left when it says nothing for this long while another is nominated: a browser in a
-/// call sends a packet every 20 ms.
+/// The selected address has been left when another is nominated and it does not answer for this long: the longest
+/// round trip that a call is bearable with, twice, since it is asked twice.
 const LEFT: Duration = Duration::from_millis(600);
+
+/// The selected address has been left when another is nominated and it was not for this long. The address in use is
+/// checked every 2.5 s by Chromium, and within 6 s by whoever asks for consent as RFC 7675 section 5.1 says.
+const FADED: Duration = Duration::from_secs(7);
+
+/// A new address has this long to answer our check before it makes room for another.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// Numbers of checks that are remembered, so that one that was overheard is worth nothing from another address: more
+/// than half an hour of a browser that checks two addresses every 2.5 s, in at most 8 KiB. A restart forgets them with
+/// the password.
+const CHECKS_KNOWN_MAX: usize = 2048;
 
 /// An address that is not selected and says nothing for this long is forgotten.
 const IDLE: Duration = Duration::from_secs(30);
@@ -120,6 +138,12 @@ pub enum Refused {
     /// It answers nothing that we have asked.
     #[error("the answer to no check of ours")]
     Unasked,
+    /// It was sent before, from elsewhere: whoever sends it now has overheard it.
+    #[error("the check came before, from another address")]
+    Replayed,
+    /// As many addresses as there may be are proved, or are about to be.
+    #[error("too many addresses")]
+    Full,
 }
 
 /// One far end's ICE.
@@ -134,6 +158,9 @@ pub struct Agent {
     next_check: Instant,
     consent_until: Option<Instant>,
     consent_next: Instant,
+    /// Another address is nominated; the one in use is asked whether it is still there.
+    doubt: Option<Doubt>,
+    known: Known,
     out: VecDeque<(SocketAddr, Vec<u8>)>,
     events: VecDeque<Event>,
     random: Random,
@@ -145,12 +172,52 @@ struct Path {
     /// What the far end thinks of it, if it has told.
     priority: u32,
     valid: bool,
-    nominated: bool,
+    /// When it was nominated last.
+    nominated: Option<Instant>,
+    /// Whether an authentic check has come from it; else it only stands in the description.
+    asked: bool,
     checks: u32,
     /// When it is checked again; none when it is not, any more.
     check_at: Option<Instant>,
     open: VecDeque<[u8; 8]>,
+    /// When something authentic came from it last.
     heard: Instant,
+}
+
+/// The address in use is asked twice, and has until then to answer.
+struct Doubt {
+    ask_again_at: Option<Instant>,
+    until: Instant,
+}
+
+impl Doubt {
+    fn due(&self) -> Instant {
+        self.ask_again_at.unwrap_or(self.until)
+    }
+}
+
+/// The checks that have come, by what is left of their numbers. They are the far end's own, and random: two that look
+/// alike are one in two million.
+#[derive(Default)]
+struct Known(VecDeque<u32>);
+
+impl Known {
+    /// Whether a check is new. It is not, any more.
+    fn note(&mut self, id: TransactionId) -> bool {
+        let word =
+            |at: usize| id.0.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+        // Some write their numbers in letters, so that every octet has bits that never change.
+        let [a, b, c] = [word(0), word(4), word(8)].map(u32::from_be_bytes);
+        let mark = a ^ b.rotate_left(11) ^ c.rotate_left(22);
+        if self.0.contains(&mark) {
+            return false;
+        }
+        if self.0.len() >= CHECKS_KNOWN_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(mark);
+        true
+    }
 }
 
 impl Agent {
@@ -172,6 +239,8 @@ impl Agent {
             next_check: now,
             consent_until: None,
             consent_next: now,
+            doubt: None,
+            known: Known::default(),
             out: VecDeque::new(),
             events: VecDeque::new(),
             random: Random::new(seed),
@@ -195,6 +264,7 @@ impl Agent {
     /// another address is selected.
     pub fn restart(&mut self, now: Instant, local: Credentials, remote: Credentials) {
         (self.local, self.remote) = (local, remote);
+        (self.doubt, self.known) = (None, Known::default());
         let kept = self.selected;
         for path in std::mem::take(&mut self.paths) {
             if path.valid && Some(path.at) != kept {
@@ -217,15 +287,9 @@ impl Agent {
         }
     }
 
-    /// Whether the far end has proved itself at this address; if so it has been heard from there now.
-    pub fn admits(&mut self, now: Instant, from: SocketAddr) -> bool {
-        match self.find(from).and_then(|at| self.paths.get_mut(at)) {
-            Some(path) if path.valid => {
-                path.heard = now;
-                true
-            }
-            _ => false,
-        }
+    /// Whether the far end has proved itself at this address.
+    pub fn admits(&self, from: SocketAddr) -> bool {
+        self.paths.iter().any(|path| path.at == from && path.valid)
     }
 
     /// Where to send: the selected address, or while there is none any at which the far end has proved itself.
@@ -282,32 +346,41 @@ impl Agent {
         let proved =
             message.attributes.0.iter().position(|attribute| attribute.typ == ATTR_MESSAGE_INTEGRITY);
         message.attributes.0.truncate(proved.unwrap_or_default());
+        // From where it is not known, a check is worth something once. From where it is, it is one whose answer got lost.
+        let fresh = self.known.note(message.transaction_id);
+        let known = self.find(from);
+        if known.is_none() && !fresh {
+            return Err(Refused::Replayed);
+        }
         if message.contains(ATTR_ICE_CONTROLLED) {
             // RFC 8445 section 7.3.1.1: one of two controlled sides gives way, and it is never the one that was called.
             self.answer(from, message.transaction_id, BINDING_ERROR, Box::new(CODE_ROLE_CONFLICT));
             return Ok(());
         }
+        let at = match known {
+            Some(at) => at,
+            None => self.learn(now, from).ok_or(Refused::Full)?,
+        };
         let mapped = XorMappedAddress { ip: from.ip(), port: from.port() };
         self.answer(from, message.transaction_id, BINDING_SUCCESS, Box::new(mapped));
-        let at = match self.find(from) {
-            Some(at) => at,
-            None => self.learn(now, from),
-        };
-        let Some(path) = self.paths.get_mut(at) else { return Ok(()) };
-        path.heard = now;
+        let Some(path) = self.paths.get_mut(at).filter(|_| fresh) else { return Ok(()) };
+        (path.heard, path.asked) = (now, true);
         if let Some(priority) = attribute(message, ATTR_PRIORITY).and_then(|octets| octets.try_into().ok()) {
             path.priority = u32::from_be_bytes(priority);
         }
         let nominates = message.contains(ATTR_USE_CANDIDATE);
-        path.nominated |= nominates;
-        if path.valid {
-            if nominates {
-                self.consider(now, at);
-            }
-        } else {
+        if nominates {
+            path.nominated = Some(now);
+        }
+        let valid = path.valid;
+        if !valid {
             // RFC 8445 section 7.3.1.4: a check that comes triggers one that goes.
             path.check_at = Some(now + PATIENCE);
             self.check(at);
+        }
+        self.is_there(from);
+        if valid && nominates {
+            self.consider(now, at);
         }
         Ok(())
     }
@@ -331,22 +404,25 @@ impl Agent {
         if self.selected == Some(from) {
             self.consent_until = Some(now + CONSENT);
         }
+        self.is_there(from);
         self.consider(now, at);
         Ok(())
     }
 
-    /// A new address that an authentic check came from.
-    fn learn(&mut self, now: Instant, at: SocketAddr) -> usize {
+    /// A new address that an authentic check came from; `None` if there is no room for it.
+    fn learn(&mut self, now: Instant, at: SocketAddr) -> Option<usize> {
         if self.paths.len() >= PATHS_MAX {
-            // The one that has been silent for longest makes room; never the one in use.
-            let in_use = self.selected;
-            let others = self.paths.iter().enumerate().filter(|(_, path)| Some(path.at) != in_use);
-            if let Some((oldest, _)) = others.min_by_key(|(_, path)| (path.valid, path.heard)) {
-                self.forget(oldest);
-            }
+            // What only stands in the description makes room first, then whoever had time to answer us and did not. A
+            // proved address never makes room for one that is not.
+            let gives_way = |path: &Path| {
+                !path.valid && (!path.asked || now.saturating_duration_since(path.heard) >= SETTLING)
+            };
+            let others = self.paths.iter().enumerate().filter(|(_, path)| gives_way(path));
+            let (oldest, _) = others.min_by_key(|(_, path)| (path.asked, path.heard))?;
+            self.forget(oldest);
         }
         self.paths.push(Path::new(now, at));
-        self.paths.len() - 1
+        Some(self.paths.len() - 1)
     }
 
     fn forget(&mut self, at: usize) {
@@ -356,24 +432,60 @@ impl Agent {
         }
     }
 
-    /// Selects an address that is valid and nominated, if it is better than the one in use, or that one has been left.
+    /// Something authentic has come from an address: if it is the one in use, there is no doubt any more.
+    fn is_there(&mut self, from: SocketAddr) {
+        if self.selected == Some(from) {
+            self.doubt = None;
+        }
+    }
+
+    /// Selects an address that is valid and nominated, if it is better than the one in use, or that one has been left;
+    /// whether it has is asked.
     fn consider(&mut self, now: Instant, at: usize) {
-        let Some(path) = self.paths.get(at).filter(|path| path.valid && path.nominated) else { return };
-        let in_use = self.selected.and_then(|selected| self.paths.iter().find(|path| path.at == selected));
-        let takes_over = in_use.is_none_or(|old| {
-            old.at != path.at
-                // After a restart the old address is nominated by nobody.
-                && (!old.nominated
-                    || path.priority > old.priority
-                    || now.saturating_duration_since(old.heard) >= LEFT)
-        });
-        if takes_over {
-            let selected = path.at;
-            self.selected = Some(selected);
-            self.paths.iter_mut().for_each(|path| path.nominated = path.at == selected);
-            self.consent_until = Some(now + CONSENT);
-            self.consent_next = now + self.consent_pause();
-            self.events.push_back(Event::Selected(selected));
+        let Some(path) = self.paths.get(at).filter(|path| path.valid && path.nominated.is_some()) else {
+            return;
+        };
+        let in_use = self.selected.and_then(|selected| self.find(selected));
+        let Some((in_use, old)) = in_use.and_then(|at| Some((at, self.paths.get(at)?))) else {
+            return self.select(now, at);
+        };
+        if in_use == at {
+            return;
+        }
+        // After a restart the old address is nominated by nobody.
+        let faded = old.nominated.is_none_or(|last| now.saturating_duration_since(last) >= FADED);
+        if faded || path.priority > old.priority {
+            self.select(now, at);
+        } else if self.doubt.is_none() {
+            self.doubt = Some(Doubt { ask_again_at: Some(now + LEFT / 2), until: now + LEFT });
+            self.check(in_use);
+        }
+    }
+
+    fn select(&mut self, now: Instant, at: usize) {
+        let Some(selected) = self.paths.get(at).map(|path| path.at) else { return };
+        self.selected = Some(selected);
+        self.doubt = None;
+        self.paths.iter_mut().filter(|path| path.at != selected).for_each(|path| path.nominated = None);
+        self.consent_until = Some(now + CONSENT);
+        self.consent_next = now + self.consent_pause();
+        self.events.push_back(Event::Selected(selected));
+    }
+
+    /// The address in use is asked again, or did not answer: whichever was nominated last takes over.
+    fn resolve(&mut self, now: Instant) {
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.due() <= now) else { return };
+        if doubt.ask_again_at.take().is_some() && doubt.until > now {
+            if let Some(in_use) = self.selected.and_then(|selected| self.find(selected)) {
+                self.check(in_use);
+            }
+            return;
+        }
+        self.doubt = None;
+        let others = self.paths.iter().enumerate().filter(|(_, path)| Some(path.at) != self.selected);
+        let nominated = others.filter_map(|(at, path)| Some((path.nominated.filter(|_| path.valid)?, at)));
+        if let Some((_, at)) = nominated.max() {
+            self.select(now, at);
         }
     }
 
@@ -383,7 +495,8 @@ impl Agent {
         let checks = checks.map(|at| at.max(self.next_check));
         let consent = self.consent_until.map(|until| until.min(self.consent_next));
         let idle = self.idle_paths().map(|path| path.heard + IDLE).min();
-        checks.into_iter().chain(consent).chain(idle).min()
+        let doubt = self.doubt.as_ref().map(Doubt::due);
+        checks.into_iter().chain(consent).chain(idle).chain(doubt).min()
     }
 
     fn idle_paths(&self) -> impl Iterator<Item = &Path> {
@@ -399,12 +512,13 @@ impl Agent {
         }
         if self.consent_until.is_some_and(|until| until <= now) {
             // Whoever comes back has to prove themselves anew.
-            self.consent_until = None;
+            (self.consent_until, self.doubt) = (None, None);
             if let Some(at) = self.selected.take().and_then(|selected| self.find(selected)) {
                 self.forget(at);
             }
             self.events.push_back(Event::Lost);
         }
+        self.resolve(now);
         if self.consent_until.is_some() && self.consent_next <= now {
             self.consent_next = now + self.consent_pause();
             if let Some(at) = self.selected.and_then(|selected| self.find(selected)) {
@@ -506,7 +620,8 @@ impl Path {
             at,
             priority: 0,
             valid: false,
-            nominated: false,
+            nominated: None,
+            asked: false,
             checks: 0,
             check_at: None,
             open: VecDeque::new(),

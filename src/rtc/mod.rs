@@ -35,6 +35,9 @@ pub mod presence;
 pub mod run;
 pub mod sdp;
 pub mod signal;
+pub mod sources;
+#[cfg(test)]
+mod stories;
 
 pub use presence::Browsers;
 pub use run::{Pieces, Rtc};
