@@ -20,7 +20,6 @@ use crate::prereq::Subject;
 use super::cost::Path;
 use super::desk::{Answer, CallView, DTMF_DIGITS_MAX, Direction, LegAct, Refusal, Via, Wish};
 use super::gate::to_person;
-use super::history::History;
 use super::live::{Leg, Live};
 use super::toll::{emergency_trunks, emergency_trunks_of};
 use super::ways::wanted;
@@ -51,13 +50,17 @@ impl Pace {
     }
 }
 
+/// What becomes of a call that came in.
+struct Plan {
+    attempts: Vec<Attempt>,
+    when_exhausted: Option<Cause>,
+    caller_is: CallerIs,
+    emergency: bool,
+}
+
 /// Where an incoming leg is to go.
 enum Way {
-    Call {
-        attempts: Vec<Attempt>,
-        when_exhausted: Option<Cause>,
-        caller_is: CallerIs,
-    },
+    Call(Plan),
     Supervision,
     /// Somebody who is no supervisor dials like one.
     NoSupervisor,
@@ -83,56 +86,46 @@ impl Switchboard {
             Way::Nowhere(cause, why) => self.turn_away(&incoming, cause, why),
             Way::Supervision => self.supervisor_dials_in(now, &config, incoming),
             Way::NoSupervisor => self.no_supervisor_dials_in(&incoming),
-            Way::Call { attempts, when_exhausted, caller_is } => {
-                let id = new_call_id();
-                let (first_person, first_trunk) = match &incoming.origin {
-                    Origin::Person(person) => (Some(person.clone()), None),
-                    Origin::Trunk(trunk) => (None, Some(trunk.clone())),
-                    Origin::Acs(_) => (None, None),
-                };
-                let role = if caller_is == CallerIs::Agent { "agent" } else { "customer" };
-                let started_at = SystemTime::now();
-                let mut first = Leg::new(incoming.leg, incoming.from.number.clone(), role, started_at);
-                first.person = first_person.clone();
-                first.trunk = first_trunk.clone();
-                first.path = Some(Path::of(&config, &incoming));
-                first.offered = incoming.codecs;
-                let setup = Setup {
-                    first: incoming.leg,
-                    first_is: caller_is,
-                    first_person,
-                    first_trunk: first_trunk.clone(),
-                    attempts,
-                    when_exhausted,
-                    takeover: takeover(&config),
-                    parties_max: config.limits.parties_per_call_max,
-                    seed: random(),
-                };
-                let live = Live {
-                    id,
-                    call: Call::inbound(now, setup),
-                    tenant: incoming.tenant,
-                    direction: Direction::Inbound,
-                    from: incoming.from,
-                    to: incoming.to,
-                    emergency: false,
-                    trunk: first_trunk.clone(),
-                    started_at,
-                    answered_at: None,
-                    legs: vec![first],
-                    timer: None,
-                    waiting: Vec::new(),
-                    transferring: None,
-                    consult_card: None,
-                    transfer_card: None,
-                    screening: None,
-                    history: History::default(),
-                    applied: 0,
-                };
-                self.by_leg.insert(incoming.leg, id);
-                self.begin(now, live);
-            }
+            Way::Call(plan) => self.take_in(now, &config, incoming, plan),
         }
+    }
+
+    /// A call that came in begins.
+    fn take_in(&mut self, now: Instant, config: &Config, incoming: Incoming, plan: Plan) {
+        let Plan { attempts, when_exhausted, caller_is, emergency } = plan;
+        let (first_person, first_trunk) = match &incoming.origin {
+            Origin::Person(person) => (Some(person.clone()), None),
+            Origin::Trunk(trunk) => (None, Some(trunk.clone())),
+            Origin::Acs(_) => (None, None),
+        };
+        let role = if caller_is == CallerIs::Agent { "agent" } else { "customer" };
+        let mut first = Leg::new(incoming.leg, incoming.from.number.clone(), role, SystemTime::now());
+        first.person.clone_from(&first_person);
+        first.trunk.clone_from(&first_trunk);
+        first.path = Some(Path::of(config, &incoming));
+        first.offered = incoming.codecs;
+        let call = Call::inbound(
+            now,
+            Setup {
+                first: incoming.leg,
+                first_is: caller_is,
+                first_person,
+                first_trunk: first_trunk.clone(),
+                attempts,
+                when_exhausted,
+                takeover: takeover(config),
+                parties_max: config.limits.parties_per_call_max,
+                seed: random(),
+            },
+        );
+        let parts = (incoming.tenant, Direction::Inbound, incoming.from, incoming.to);
+        let live = Live { emergency, trunk: first_trunk, legs: vec![first], ..Live::new(call, parts) };
+        self.by_leg.insert(incoming.leg, live.id);
+        if emergency {
+            tracing::warn!(id = %live.id, "a call to an emergency service");
+            self.tell_emergency(&live);
+        }
+        self.begin(now, live);
     }
 
     fn begin(&mut self, now: Instant, mut live: Live) {
@@ -188,55 +181,10 @@ impl Switchboard {
 
     /// A call to an emergency service: no limit holds it up, nobody is asked, every trunk that may carry it is tried.
     fn emergency(&mut self, now: Instant, config: &Config, incoming: Incoming, trunks: &[TrunkId]) {
-        let id = new_call_id();
-        let (first_person, first_trunk) = match &incoming.origin {
-            Origin::Person(person) => (Some(person.clone()), None),
-            Origin::Trunk(trunk) => (None, Some(trunk.clone())),
-            Origin::Acs(_) => (None, None),
-        };
-        let started_at = SystemTime::now();
-        let mut first = Leg::new(incoming.leg, incoming.from.number.clone(), "agent", started_at);
-        first.person.clone_from(&first_person);
-        first.trunk.clone_from(&first_trunk);
-        first.path = Some(Path::of(config, &incoming));
-        first.offered = incoming.codecs;
         let to = |trunk| Attempt::new(vec![to_trunk(trunk, &incoming.to).into()], EMERGENCY_RING);
-        let setup = Setup {
-            first: incoming.leg,
-            first_is: CallerIs::Agent,
-            first_person,
-            first_trunk: first_trunk.clone(),
-            attempts: trunks.iter().map(to).collect(),
-            when_exhausted: None,
-            takeover: takeover(config),
-            parties_max: config.limits.parties_per_call_max,
-            seed: random(),
-        };
-        let live = Live {
-            id,
-            call: Call::inbound(now, setup),
-            tenant: incoming.tenant,
-            direction: Direction::Inbound,
-            from: incoming.from,
-            to: incoming.to,
-            emergency: true,
-            trunk: first_trunk,
-            started_at,
-            answered_at: None,
-            legs: vec![first],
-            timer: None,
-            waiting: Vec::new(),
-            transferring: None,
-            consult_card: None,
-            transfer_card: None,
-            screening: None,
-            history: History::default(),
-            applied: 0,
-        };
-        tracing::warn!(%id, "a call to an emergency service");
-        self.by_leg.insert(incoming.leg, id);
-        self.tell_emergency(&live);
-        self.begin(now, live);
+        let attempts = trunks.iter().map(to).collect();
+        let plan = Plan { attempts, when_exhausted: None, caller_is: CallerIs::Agent, emergency: true };
+        self.take_in(now, config, incoming, plan);
     }
 
     fn way(&self, config: &Config, incoming: &Incoming) -> Way {
@@ -262,7 +210,7 @@ impl Switchboard {
             && let Some(route) = config.routes.find(&incoming.tenant, trunk, &dialled)
         {
             let (attempts, when_exhausted) = attempts(config, route, &incoming.to, None);
-            return Way::Call { attempts, when_exhausted, caller_is };
+            return Way::Call(Plan { attempts, when_exhausted, caller_is, emergency: false });
         }
         // Our own telephones may dial each other by extension. A trunk may not: it reaches what
         // routes give it.
@@ -271,11 +219,12 @@ impl Switchboard {
             Origin::Trunk(_) | Origin::Acs(_) => None,
         };
         match extension {
-            Some(person) if person.role != PersonRole::Supervisor => Way::Call {
+            Some(person) if person.role != PersonRole::Supervisor => Way::Call(Plan {
                 attempts: vec![Attempt::new(vec![to_person(config, &person.id)], RING)],
                 when_exhausted: None,
                 caller_is,
-            },
+                emergency: false,
+            }),
             _ => Way::Nowhere(Cause::NotFound, "no_route"),
         }
     }
@@ -346,7 +295,6 @@ impl Switchboard {
                 wanted(&config, &person.tenant, &wish, trunk, None)?
             }
         };
-        let id = new_call_id();
         let setup = Setup {
             first: LegId(0),
             first_is: CallerIs::Agent,
@@ -359,27 +307,11 @@ impl Switchboard {
             seed: random(),
         };
         let number = person.extension.as_deref().unwrap_or(agent.as_str()).to_owned();
-        let live = Live {
-            id,
-            call: Call::outbound(now, setup, Attempt::new(vec![customer], RING * 2)),
-            tenant: person.tenant.clone(),
-            direction: Direction::Outbound,
-            from: Caller::shown(number, person.display_name.as_deref().map(str::to_owned)),
-            to: to.to_owned(),
-            emergency: is_emergency,
-            trunk: None,
-            started_at: SystemTime::now(),
-            answered_at: None,
-            legs: Vec::new(),
-            timer: None,
-            waiting: Vec::new(),
-            transferring: None,
-            consult_card: None,
-            transfer_card: None,
-            screening: None,
-            history: History::default(),
-            applied: 0,
-        };
+        let call = Call::outbound(now, setup, Attempt::new(vec![customer], RING * 2));
+        let from = Caller::shown(number, person.display_name.as_deref().map(str::to_owned));
+        let parts = (person.tenant.clone(), Direction::Outbound, from, to.to_owned());
+        let live = Live { emergency: is_emergency, ..Live::new(call, parts) };
+        let id = live.id;
         if is_emergency {
             self.tell_emergency(&live);
         }

@@ -18,6 +18,7 @@ use crate::call::{
 use crate::observe::Audience;
 use crate::prereq::{Route, Subject};
 
+use super::admission::new_call_id;
 use super::cost::Path;
 use super::desk::{
     Answer, CallState, CallView, Direction, Follow, LegView, Refusal, SupervisionState, SupervisionView,
@@ -146,6 +147,34 @@ impl Leg {
 }
 
 impl Live {
+    /// A call that begins now, nobody's yet.
+    pub(super) fn new(
+        call: Call,
+        (tenant, direction, from, to): (TenantId, Direction, Caller, String),
+    ) -> Live {
+        Live {
+            id: new_call_id(),
+            call,
+            tenant,
+            direction,
+            from,
+            to,
+            emergency: false,
+            trunk: None,
+            started_at: SystemTime::now(),
+            answered_at: None,
+            legs: Vec::new(),
+            timer: None,
+            waiting: Vec::new(),
+            transferring: None,
+            consult_card: None,
+            transfer_card: None,
+            screening: None,
+            history: History::default(),
+            applied: 0,
+        }
+    }
+
     pub(super) fn legs(&self) -> Vec<LegId> {
         self.legs.iter().map(|leg| leg.id).collect()
     }
