@@ -23,7 +23,7 @@
 //! | 14 | hold by sendonly or 0.0.0.0 | `pitfall_14_microsoft_is_held_by_inactive_with_a_true_address` | `a_hold_by_inactive_is_answered_inactive_and_sound_comes_back_with_a_new_key` |
 //! | 15 | crypto with MKI, of 32 bits, GCM | `an_offer_as_microsoft_makes_it_is_answered_with_its_own_tag_and_a_reinvite_keeps_our_key` | `a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp` |
 //! | 16 | WebRTC's leftovers in an offer | `each_rule_is_refused_with_its_status` | `pitfall_16_a_carriers_call_to_a_teams_user_is_offered_early_and_secured_and_breaks_no_rule` |
-//! | 17 | Replaces sent to Microsoft | `pitfall_17_replaces_is_matched_before_any_route_and_never_sent` | `an_invite_with_replaces_takes_the_place_of_a_call_and_rings_nobody` |
+//! | 17 | Replaces sent to Microsoft | `pitfall_17_replaces_is_matched_before_any_route_and_never_sent`, `a_consultative_referral_is_an_invite_back_to_microsoft_and_never_carries_its_replaces` | `a_consulted_target_has_the_customer_at_once_and_no_replaces_is_sent`, `an_invite_with_replaces_takes_the_place_of_a_call_and_rings_nobody` |
 //! | 18 | a silent 183, many 18x | `each_fork_rings_under_its_tag_and_the_one_that_answers_has_the_call` | `pitfall_18_two_devices_ring_and_a_third_tag_answers_and_the_caller_is_told_once`, `a_silent_183_is_covered_by_our_ringing_at_the_callers_ear_until_sound_truly_comes` |
 //! | 19 | busy and declined tried elsewhere | `a_gateway_timeout_moves_on_and_a_refusal_never_does` | `pitfall_19_busy_and_declined_reach_the_caller_and_are_tried_nowhere_else` |
 //! | 20 | an old certificate kept | | `a_certificate_is_renewed_while_a_call_over_tls_goes_on` |

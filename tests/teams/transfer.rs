@@ -6,8 +6,11 @@ use sidetone::sim::voice::Voice;
 
 use crate::{
     A_WHILE, AGENT_HZ, HEARD_DBFS, NOT_HEARD_DBFS, TARGET_HZ, TEAMS_HZ, Test, customer_reaches_teams, open,
-    teams_reaches_alice, until_heard, until_up,
+    teams_reaches_alice, they_talk, until_heard, until_up,
 };
+
+/// What is heard of the one who joined two calls at Microsoft.
+const JOINED_HZ: f64 = 2093.0;
 
 /// Ringing of ours is at least this loud, all in all, where it sounds.
 const RINGING_DBFS: f64 = -40.0;
@@ -123,21 +126,114 @@ async fn a_referral_to_a_number_goes_back_to_microsoft_as_well() -> Test {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_referral_that_fails_leaves_the_old_call_as_it_was() -> Test {
+    // Refused at once, and refused after it has rung for a while.
+    for (manner, status) in [(Manner::Busy, 486), (Manner::Ring, 480), (Manner::Ring, 603)] {
+        let house = open().await?;
+        let call = customer_reaches_teams(&house).await?;
+        they_talk(&house, call).await?;
+        house.proxy.set_manner(manner).await?;
+        house.proxy.set_voice(Voice::tone(TARGET_HZ)).await?;
+        house.proxy.hold(call, true).await?;
+        house.proxy.until("the hold is answered", |state| state.seen.descriptions.len() == 2).await?;
+        house.proxy.refer(call, None, Goodbye::InTime).await?;
+        if manner == Manner::Ring {
+            house.proxy.until("the target rings", |state| told(state, " 180 ")).await?;
+            hears_ringing(&house.customer).await?;
+            house.proxy.reject(1, status).await?;
+        }
+        let news = format!(" {status} ");
+        let state = house.proxy.until("news of the failure", |state| told(state, &news)).await?;
+        let (_, subscription) = state.seen.notified.last().ok_or("news")?;
+        assert!(subscription.starts_with("terminated"), "{subscription}");
+        assert_eq!(
+            state.stages,
+            [Some(Stage::Up), Some(Stage::Over(Some(status)))],
+            "and nothing else is tried"
+        );
+        let answers = state.seen.answers.len();
+
+        // Microsoft takes the customer off hold, and all is as it was.
+        house.proxy.hold(call, false).await?;
+        let state =
+            house.proxy.until("the call is resumed", |state| state.seen.answers.len() > answers).await?;
+        assert_eq!(state.seen.answers.last(), Some(&("INVITE".to_owned(), 200)), "{manner:?} {status}");
+        they_talk(&house, call).await?;
+        let state = house.proxy.state();
+        assert_eq!((state.seen.requests.get("BYE"), state.stages.len()), (None, 2), "{manner:?} {status}");
+        assert!(state.seen.broken.is_empty(), "{:?}", state.seen.broken);
+        house.proxy.bye(call).await?;
+        house.customer.over().await?;
+        house.gateway.stop().await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consulted_target_has_the_customer_at_once_and_no_replaces_is_sent() -> Test {
     let house = open().await?;
     let call = customer_reaches_teams(&house).await?;
-    house.proxy.set_manner(Manner::Busy).await?;
-    house.proxy.refer(call, None, Goodbye::InTime).await?;
-    let state = house.proxy.until("news of the failure", |state| told(state, " 486 ")).await?;
-    let (_, subscription) = state.seen.notified.last().ok_or("news")?;
-    assert!(subscription.starts_with("terminated"), "{subscription}");
-    assert_eq!(state.stages, [Some(Stage::Up), Some(Stage::Over(Some(486)))]);
-
-    let (teams, customer) = (house.proxy.ear(call).await?.ok_or("an ear")?, house.customer.ear().await?);
-    until_heard(&customer, TEAMS_HZ).await?;
-    until_heard(&teams, CUSTOMER_HZ).await?;
-    assert_eq!(house.proxy.state().seen.requests.get("BYE"), None);
-    house.proxy.bye(call).await?;
+    they_talk(&house, call).await?;
+    house.proxy.hold(call, true).await?;
+    house.proxy.until("the hold is answered", |state| state.seen.descriptions.len() == 2).await?;
+    // The transferor and the target talk within Microsoft, which nobody here sees.
+    house.proxy.set_voice(Voice::tone(TARGET_HZ)).await?;
+    house.proxy.refer_to_consulted(call, None).await?;
+    let over = |state: &State| state.stages == [Some(Stage::Over(None)), Some(Stage::Up)];
+    let state = house.proxy.until("the transferor hangs up", over).await?;
+    assert!(accepted(&state), "{:?}", state.seen.answers);
+    let (line, subscription) = state.seen.notified.last().ok_or("news")?;
+    assert!(line.starts_with("SIP/2.0 200") && subscription.starts_with("terminated"), "{line}");
+    let invite = state.seen.last_invite.ok_or("an INVITE")?;
+    let invite = String::from_utf8_lossy(&invite).to_ascii_lowercase();
+    // Microsoft refuses it since April 2022, and a Request-URI has no headers (RFC 3261 section 19.1.1).
+    assert!(!invite.contains("\r\nreplaces:") && !invite.contains("?replaces"), "{invite}");
+    customer_and_target_talk(&house, 1).await?;
+    let state = house.proxy.state();
+    assert_eq!(state.seen.requests.get("BYE"), None, "the old call is Microsoft's to end");
+    assert!(state.seen.broken.is_empty(), "{:?}", state.seen.broken);
+    house.customer.hang_up().await?;
     house.customer.over().await?;
+    house.gateway.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consult_that_went_through_us_is_joined_by_microsoft_and_both_ends_are_bridged_anew() -> Test {
+    let house = open().await?;
+    let call = customer_reaches_teams(&house).await?;
+    they_talk(&house, call).await?;
+    house.proxy.hold(call, true).await?;
+    house.proxy.until("the hold is answered", |state| state.seen.descriptions.len() == 2).await?;
+    // The transferor consults Alice, who is behind us: a second call, which the customer hears nothing of.
+    let consult = teams_reaches_alice(&house).await?;
+    let (alice, customer) = (house.alice.ear().await?, house.customer.ear().await?);
+    until_heard(&alice, TEAMS_HZ).await?;
+    customer.listen(A_WHILE).await?;
+    let private = customer.listen(A_WHILE).await?;
+    assert!(private.level_of(AGENT_HZ) < NOT_HEARD_DBFS && private.level_of(TEAMS_HZ) < NOT_HEARD_DBFS);
+
+    // The customer is called back to Microsoft; Microsoft joins the new call with Alice's, whose place it takes.
+    house.proxy.set_voice(Voice::tone(TARGET_HZ)).await?;
+    house.proxy.refer_to_consulted(call, Some(consult)).await?;
+    let referred = |state: &State| {
+        state.stages.first() == Some(&Some(Stage::Over(None)))
+            && state.stages.get(2) == Some(&Some(Stage::Up))
+    };
+    house.proxy.until("the transferor hangs up", referred).await?;
+    house.proxy.set_voice(Voice::tone(JOINED_HZ)).await?;
+    let joined = house.proxy.call_replacing(consult, "+15550122").await?;
+    until_up(&house, joined).await?;
+    let replaced = |state: &State| state.stages.get(consult) == Some(&Some(Stage::Over(None)));
+    house.proxy.until("the consult is hung up by us", replaced).await?;
+
+    customer_and_target_talk(&house, 2).await?;
+    let at_joined = house.proxy.ear(joined).await?.ok_or("an ear")?;
+    until_heard(&alice, JOINED_HZ).await?;
+    until_heard(&at_joined, AGENT_HZ).await?;
+    assert_eq!(house.alice.status().calls_in, 1, "and she was rung once");
+    assert!(house.proxy.state().seen.broken.is_empty(), "{:?}", house.proxy.state().seen.broken);
+    house.customer.hang_up().await?;
+    house.alice.hang_up().await?;
     house.gateway.stop().await;
     Ok(())
 }

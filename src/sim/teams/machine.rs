@@ -378,8 +378,8 @@ impl Machine {
         self.offer_again(id, |ours| ours.key = key);
     }
 
-    /// Asks the gateway to call somebody else for this call, from another site on a new connection. `consultative`
-    /// names a call that the new one takes the place of, as Microsoft writes it: in an opaque parameter.
+    /// Asks the gateway to call somebody else for this call, from another site on a new connection. A call that the new one
+    /// takes the place of is named as Microsoft writes it, in an opaque parameter (`x-tt`).
     pub fn refer(&mut self, id: CallId, to: ReferTo<'_>, goodbye: Goodbye) {
         let n = self.next();
         let Some(call) = self.calls.get(id) else { return };
@@ -389,6 +389,11 @@ impl Machine {
         let refer_to = match to {
             ReferTo::User => format!("sip:{host}:{port};transport=tls;x-m=8:orgid:{}", guid(7, n)),
             ReferTo::Number(number) => format!("sip:{number}@{host}:{port};user=phone;transport=tls"),
+            ReferTo::Consulted(_) => format!("sip:{host}:{port};transport=tls;x-m=8:orgid:{}", guid(7, n)),
+        };
+        let consulted = match to {
+            ReferTo::Consulted(dialog) => self.dialog_to_replace(dialog, n),
+            ReferTo::User | ReferTo::Number(_) => String::new(),
         };
         let by = format!(
             "<sip:{host}:{port};x-m=8:orgid:{};x-t={};x-ti={};x-tt=aHR0cHM6Ly9hcGkuZXhhbXBsZS9jYWxsL1JlcGxhY2U%3D>",
@@ -397,12 +402,28 @@ impl Machine {
             guid(10, n)
         );
         self.known.referred.insert(refer_to.clone(), by.clone());
-        let more = [("Refer-To", format!("<{refer_to}>")), ("Referred-By", by)];
+        let more = [("Refer-To", format!("<{refer_to}{consulted}>")), ("Referred-By", by)];
         if let Some(call) = self.calls.get_mut(id) {
             call.goodbye = Some(goodbye);
             call.site = site;
         }
         self.ask_next(id, "REFER", Along::Fresh, &more, "");
+    }
+
+    /// The headers of a Refer-To that name a dialog (RFC 5589 section 7.3): a call of ours with the gateway, or one that the
+    /// gateway knows nothing of.
+    fn dialog_to_replace(&self, call: Option<CallId>, n: u64) -> String {
+        let known = call.and_then(|call| self.calls.get(call)).map(|call| {
+            (call.call_id.clone(), tag_of(&call.theirs).unwrap_or_default().to_owned(), call.our_tag.clone())
+        });
+        let unknown = || (guid(11, n), format!("{n:016x}"), format!("{n:08x}"));
+        let (call_id, to, from) = known.unwrap_or_else(unknown);
+        format!("?Replaces={call_id}%3Bto-tag%3D{to}%3Bfrom-tag%3D{from}")
+    }
+
+    /// Refuses a call that rings.
+    pub fn reject(&mut self, id: CallId, status: u16) {
+        self.respond(id, status, None, "", &[]);
     }
 
     /// Hangs up.
@@ -442,6 +463,9 @@ pub enum ReferTo<'n> {
     User,
     /// A number.
     Number(&'n str),
+    /// A user with whom the transferor has talked. Beside the opaque parameter, the Refer-To names that dialog in a Replaces header
+    /// as a telephone would: a call of ours with the gateway, or one within Microsoft.
+    Consulted(Option<CallId>),
 }
 
 /// The names of the three sites.

@@ -319,6 +319,22 @@ impl Proxy {
         .await
     }
 
+    /// Transfers a call to a user with whom the transferor has talked: in a call with the gateway, or within Microsoft.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn refer_to_consulted(&self, call: CallId, consult: Option<CallId>) -> Result<(), ProxyError> {
+        self.act(move |machine| machine.refer(call, ReferTo::Consulted(consult), Goodbye::InTime)).await
+    }
+
+    /// Refuses a call that rings.
+    ///
+    /// # Errors
+    /// [`ProxyError::Gone`]
+    pub async fn reject(&self, call: CallId, status: u16) -> Result<(), ProxyError> {
+        self.act(move |machine| machine.reject(call, status)).await
+    }
+
     /// Hangs up.
     ///
     /// # Errors

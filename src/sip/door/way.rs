@@ -224,7 +224,9 @@ impl Door {
             Address::Referred { trunk, by, to } => {
                 let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
                 let asked = Asked::unpacked(&to.0);
-                let uri = uri(&asked.to)?;
+                // RFC 3261 section 19.1.1: neither Request-URI nor To has headers. What a consultative transfer says in them, Replaces,
+                // is never sent: Microsoft refuses it, and knows by Referred-By what the call is for.
+                let uri = uri(&asked.to)?.without_headers();
                 let destination = self.resolve_referred(now, known, &uri)?;
                 // RFC 3892: on whose behalf, in the words it came in.
                 let said = asked.by.map(|said| (Name::ReferredBy.as_str().to_owned(), said));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::call::door::Correlation;
+use crate::call::hearing::Hears;
 use crate::call::{Address, Presence, Referral, Target};
 
 const TEAMS: &str = r#"
@@ -154,6 +155,37 @@ async fn a_referred_caller_goes_to_the_target_and_the_supervisor_follows() {
     assert_eq!(house.presence(target), Some(Presence::Talking));
     assert_eq!(house.board.by_leg.get(&sam), Some(&call), "still on the line");
     assert!(house.events().contains(&"transfer.completed"), "{:?}", house.events());
+}
+
+#[tokio::test]
+async fn a_caller_held_for_a_transfer_that_fails_is_given_back_by_the_transferor_and_rung_nowhere_else() {
+    let mut house = House::new();
+    let (call, customer, alice) = house.talking();
+    let hears = |house: &House| house.board.calls[&call].call.table().1.hears(customer).clone();
+    assert_eq!(hears(&house), Hears::One(alice));
+    house.tell(alice, LegEvent::Held);
+    house.obey();
+    assert_eq!(hears(&house), Hears::Music);
+    house.tell(alice, LegEvent::Referred(Box::new(another().into())));
+    let (target, _) = house.obey().remove(0);
+    house.tell(target, LegEvent::Ringing);
+    house.obey();
+    assert_eq!(hears(&house), Hears::Ringback);
+
+    house.tell(target, LegEvent::Ended(LegEnd::of(Cause::NoAnswer)));
+    let orders = house.orders();
+    assert!(orders.contains(&(alice, LegAction::Refer(Referral::Failed(Cause::NoAnswer)))), "{orders:?}");
+    assert!(!orders.iter().any(|(_, action)| matches!(action, LegAction::Dial(_))), "{orders:?}");
+    // Still held: Microsoft takes the call off hold itself, as it put it there.
+    assert_eq!(hears(&house), Hears::Music);
+    house.tell(alice, LegEvent::Resumed);
+    house.obey();
+    assert_eq!(hears(&house), Hears::One(alice));
+    assert!(house.board.calls[&call].call.table().1.connects(alice, customer));
+    let events = house.events();
+    let started = events.iter().position(|kind| *kind == "transfer.started");
+    let back = events.iter().position(|kind| *kind == "transfer.rolled_back");
+    assert!(started.is_some() && started < back, "{events:?}");
 }
 
 #[tokio::test]

@@ -117,9 +117,14 @@ impl SecretSource for Files {
 }
 
 fn refers(house: &mut House, tag: &str) -> (LegId, Target, Vec<Said>) {
+    refers_to(house, tag, "")
+}
+
+/// The same, with headers in the Refer-To.
+fn refers_to(house: &mut House, tag: &str, headers: &str) -> (LegId, Target, Vec<Said>) {
     // From another datacentre, on a connection of its own.
     let peer = microsoft(house, ELSEWHERE, 2);
-    let more = format!("REFER-TO: <{REFER_TO}>\nREFERRED-BY: {REFERRED_BY}\n");
+    let more = format!("REFER-TO: <{REFER_TO}{headers}>\nREFERRED-BY: {REFERRED_BY}\n");
     house.told();
     let said = house.hears(peer, &ms("REFER", "r", "19233e6b", tag, 2, &more, ""));
     let told = house.told();
@@ -159,6 +164,41 @@ fn pitfall_10_a_referred_target_is_called_at_microsoft_in_the_very_words() {
     }
     assert!(invite.body().contains("a=sendrecv"), "pitfall 13: {}", invite.body());
     assert!(invite.body().contains("a=crypto:"), "keys of its own: {}", invite.body());
+}
+
+#[test]
+fn a_consultative_referral_is_an_invite_back_to_microsoft_and_never_carries_its_replaces() {
+    // A dialog of Microsoft's own that we know nothing of, and one that is with us.
+    for with_us in [false, true] {
+        let mut house = House::with_teams();
+        let (leg, tag) = house.teams_is_answered();
+        let dialog = match with_us {
+            true => format!("19233e6b%3Bto-tag%3D{tag}%3Bfrom-tag%3D6dfc92be"),
+            false => "5d2e%3Bto-tag%3D77%3Bfrom-tag%3D88".to_owned(),
+        };
+        let headers = format!("?Replaces={dialog}&Require=replaces");
+        let (asker, target, said) = refers_to(&mut house, &tag, &headers);
+        assert_eq!((asker, said[0].line()), (leg, "SIP/2.0 202 Accepted"));
+        assert_eq!(said[1].body(), "SIP/2.0 100 Trying\r\n");
+        let invite = house.order(LegId(99), LegAction::Dial(target), &[]).remove(0);
+        // Pitfalls 10, 11 and 17: the very words of the URI, without headers that a Request-URI must not have.
+        assert_eq!(invite.line(), format!("INVITE {REFER_TO} SIP/2.0"));
+        assert_eq!((invite.get("To"), invite.get("Referred-By")), (&*format!("<{REFER_TO}>"), REFERRED_BY));
+        assert!(!invite.0.to_ascii_lowercase().contains("replaces="), "{}", invite.0);
+        assert!(
+            !invite.0.contains("\r\nReplaces:") && !invite.0.contains("\r\nRequire: replaces"),
+            "{}",
+            invite.0
+        );
+        // The target was talking already: no ringing, the answer at once.
+        let peer = microsoft(&mut house, MICROSOFT, 3);
+        let contact = format!("{MS_CONTACT}{ROUTE}");
+        house.hears(peer, &with_body(invite.answered("200 OK", "t", &contact), OFFER));
+        assert!(house.events().contains(&LegEvent::Answered));
+        let said = house.order(leg, LegAction::Refer(Referral::Connected), &[]).remove(0);
+        assert_eq!(said.body(), "SIP/2.0 200 OK\r\n");
+        assert_eq!(said.get("Subscription-State"), "terminated;reason=noresource");
+    }
 }
 
 #[test]
