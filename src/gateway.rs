@@ -298,7 +298,7 @@ impl Gateway {
             }
         });
         let beside = source.directory().to_owned();
-        let certificates = certificates::follow(config.clone(), beside, tls);
+        let certificates = certificates::follow(config.clone(), beside, tls, ledger.clone());
         tasks.spawn(until_stopped(certificates, stopped.clone()));
         if let Source::File(path) = source {
             let (reloaded, reloads) = mpsc::channel(1);

@@ -23,6 +23,10 @@ pub const NOT_CLEARED: &str = "sidetone_not_cleared_total";
 pub const TRUNK_UP: &str = "sidetone_trunk_up";
 /// Days until a certificate of ours runs out. Label `identity`.
 pub const CERTIFICATE_DAYS_LEFT: &str = "sidetone_certificate_days_left";
+/// Times that certificates, keys and roots were read anew. Label `outcome`: `reloaded` or `failed`.
+pub const CERTIFICATE_RELOADS: &str = "sidetone_certificate_reloads_total";
+/// 1 while the files on disk cannot be used and what was read before is in force, 0 otherwise.
+pub const CERTIFICATE_FILES_WRONG: &str = "sidetone_certificate_files_wrong";
 /// Calls over. Label `cause`.
 pub const CALLS_ENDED: &str = "sidetone_calls_ended_total";
 /// From a call's arrival to its answer.
@@ -119,6 +123,11 @@ fn describe() {
     counter!(NOT_CLEARED, "Legs to Teams users that were not rung, because a prerequisite stood in the way");
     gauge!(TRUNK_UP, "1 while a trunk answers OPTIONS, by trunk");
     gauge!(CERTIFICATE_DAYS_LEFT, "Days until a certificate of ours runs out, by certificate");
+    counter!(CERTIFICATE_RELOADS, "Times that certificates, keys and roots were read anew, by outcome");
+    gauge!(
+        CERTIFICATE_FILES_WRONG,
+        "1 while the certificate files on disk cannot be used and those read before are in force"
+    );
     counter!(CALLS_ENDED, "Calls over, by cause");
     histogram!(CALL_ANSWER_SECONDS, Unit::Seconds, "From a call's arrival to its answer");
     gauge!(SUPERVISIONS_LIVE, "Supervisors now on the line");

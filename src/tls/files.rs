@@ -47,6 +47,19 @@ pub enum FileError {
     },
 }
 
+impl FileError {
+    /// The same in one word, for those who are told that something is wrong with a certificate and not where it lies.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            FileError::Unreadable { .. } => "file_unreadable",
+            FileError::Identity { source: IdentityError::Chain, .. } => "chain_unreadable",
+            FileError::Identity { source: IdentityError::Key, .. } => "key_unreadable",
+            FileError::Identity { source: IdentityError::Mismatch(_), .. } => "key_of_another_certificate",
+            FileError::Roots { .. } => "roots_unreadable",
+        }
+    }
+}
+
 /// Reads everything it takes to speak TLS. `beside` is where relative paths start.
 ///
 /// # Errors

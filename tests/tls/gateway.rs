@@ -5,10 +5,12 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use sidetone::config;
 use sidetone::gateway::{Gateway, Source};
 use sidetone::sim::authority::Leaf;
 use sidetone::sim::phone::{Options, Phone, PhoneError, Tls, Transport};
+use sidetone::sim::stage::api::{Api, Events};
 use sidetone::sip::uri::Uri;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -17,20 +19,29 @@ use crate::Story;
 use crate::town::*;
 
 /// The carrier's address: trust begins with it and does not end there.
-const CARRIER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+pub(crate) const CARRIER_IP: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Tokens of the API.
+const ADMIN: &str = "the-admins-token";
+pub(crate) const OPERATOR: &str = "the-operators-token";
+
+fn sha256(token: &str) -> String {
+    Sha256::digest(token).iter().map(|octet| format!("{octet:02x}")).collect()
+}
 
 const NUMBER: &str = "+15550100";
 
-struct House {
-    town: Town,
-    folder: TempDir,
-    gateway: Gateway,
-    at: SocketAddr,
+pub(crate) struct House {
+    pub(crate) town: Town,
+    pub(crate) folder: TempDir,
+    pub(crate) gateway: Gateway,
+    pub(crate) at: SocketAddr,
+    pub(crate) api: Api,
 }
 
 impl House {
     /// A gateway with a certificate for our name, a carrier that must show one, and Alice. `ports` are for its media.
-    async fn open(ports: &str) -> Result<House, Box<dyn std::error::Error>> {
+    pub(crate) async fn open(ports: &str) -> Result<House, Box<dyn std::error::Error>> {
         let town = Town::new();
         let folder = TempDir::new()?;
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text);
@@ -85,7 +96,18 @@ id = "line"
 tenant = "demo"
 number = "{NUMBER}"
 targets = ["alice"]
-"#
+[[token]]
+id = "admin"
+sha256 = "{admin}"
+role = "tenant_admin"
+tenant = "demo"
+[[token]]
+id = "platform"
+sha256 = "{operator}"
+role = "operator"
+"#,
+            admin = sha256(ADMIN),
+            operator = sha256(OPERATOR),
         );
         let file = folder.path().join("sidetone.toml");
         fs::write(&file, text)?;
@@ -96,11 +118,12 @@ targets = ["alice"]
         };
         let gateway = Gateway::start(config, Source::File(file)).await?;
         let at = gateway.sip_tls_addr().expect("a TLS listener");
-        Ok(House { town, folder, gateway, at })
+        let api = Api::new(gateway.api_addr(), ADMIN)?;
+        Ok(House { town, folder, gateway, at, api })
     }
 
     /// A telephone that speaks TLS and shows this.
-    async fn phone(
+    pub(crate) async fn phone(
         &self,
         name: &str,
         ip: IpAddr,
@@ -118,13 +141,13 @@ targets = ["alice"]
         Ok(Phone::start(options).await?)
     }
 
-    fn number(&self) -> Uri {
+    pub(crate) fn number(&self) -> Uri {
         Uri::sip_at(Some(NUMBER), self.at).expect("an address")
     }
 }
 
 /// Puts a certificate where the gateway looks for it, as a renewal does.
-fn install(folder: &TempDir, leaf: &Leaf) -> std::io::Result<()> {
+pub(crate) fn install(folder: &TempDir, leaf: &Leaf) -> std::io::Result<()> {
     fs::write(folder.path().join("sbc1.key"), &leaf.key)?;
     fs::write(folder.path().join("sbc1.pem"), &leaf.chain)
 }
@@ -140,6 +163,7 @@ async fn a_certificate_is_renewed_while_a_call_over_tls_goes_on() -> Story {
     alice.talking().await?;
     carrier.ear().await?.wait_for(5).await?;
 
+    let events = Events::follow(&house.api).await?;
     let renewed = house.town.of(OURS);
     install(&house.folder, &renewed)?;
     // Whoever connects comes to see the new certificate.
@@ -154,6 +178,10 @@ async fn a_certificate_is_renewed_while_a_call_over_tls_goes_on() -> Story {
         }
     };
     timeout(SOON, shown).await??;
+
+    let told = events.until("the renewal", |event| event.kind == "certificate.renewed").await?;
+    assert_eq!(told.data["certificate"], "sbc1");
+    assert!(told.data["days_left"].as_f64().is_some_and(|days| days > 0.0), "{}", told.data);
 
     // The call has not noticed: sound flows, and its end is told over the connections it began on.
     carrier.ear().await?.wait_for(5).await?;

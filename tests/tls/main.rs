@@ -9,6 +9,7 @@ mod flood;
 mod gateway;
 mod handshake;
 mod reload;
+mod renewal;
 mod rules;
 mod town;
 
