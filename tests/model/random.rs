@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use sbc_config::PersonId;
 use sidetone::call::{
-    Arrival, AskExpert, Attempt, Cause, Coaching, Command, ConsultId, ENDING_MAX, LegAction, LegEnd,
-    LegEvent, LegId, Output, Role, Setup, SpeakTo, Supervise, SupervisionId, Takeover,
+    After, Arrival, AskExpert, Attempt, Callee, Cause, Coaching, Command, ConsultId, ENDING_MAX, LegAction,
+    LegEnd, LegEvent, LegId, Output, Role, Setup, SpeakTo, Supervise, SupervisionId, Takeover,
 };
 
+use crate::world::teams::{TOO_LONG, at_teams};
 use crate::world::{Line, World, setup, target};
 
 /// One thing that happens. Numbers choose among the legs, or supervisions, that there are.
@@ -20,6 +21,8 @@ enum Step {
     Door(usize, Told),
     /// A door tells what it should keep to itself: of a leg told to hang up, gone, or never known.
     Stray(usize, Told),
+    /// The prerequisite engine answers about somebody at Teams, perhaps for nobody any more.
+    Engine(usize, Ruling),
     /// The doors carry out every hang-up they were told.
     DoorsHangUp,
     /// Somebody asks for something.
@@ -40,9 +43,51 @@ enum Told {
     Held,
     Resumed,
     Digit(char),
-    Referred,
+    Referred(Reach),
     MediaLost,
     Ended(Cause),
+}
+
+/// Where somebody is to be rung.
+#[derive(Debug, Clone, Copy)]
+enum Reach {
+    Telephone,
+    Teams,
+}
+
+impl Reach {
+    fn of(self, name: &str) -> Callee {
+        match self {
+            Reach::Telephone => target(name),
+            Reach::Teams => at_teams(name),
+        }
+    }
+}
+
+/// What the prerequisite engine says of somebody.
+#[derive(Debug, Clone, Copy)]
+enum Ruling {
+    /// They may be rung.
+    Clear,
+    /// They may have been, some time ago.
+    ClearBefore,
+    Refused,
+}
+
+/// Some who are rung together.
+#[derive(Debug, Clone)]
+struct Try {
+    whom: Vec<Reach>,
+    seconds: u64,
+    only_if_not_reached: bool,
+}
+
+impl Try {
+    fn attempt(&self, names: &str) -> Attempt {
+        let callees = self.whom.iter().enumerate().map(|(n, reach)| reach.of(&format!("{names}{n}")));
+        let after = if self.only_if_not_reached { After::NotReached } else { After::Anything };
+        Attempt { after, ..Attempt::new(callees.collect(), Duration::from_secs(self.seconds)) }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -53,13 +98,13 @@ enum Wish {
     Unmute(usize),
     SendDigits(usize),
     HangUpLeg(usize),
-    Transfer(usize),
+    Transfer(usize, Reach),
     HangUp,
     Supervise(Supervision),
     SwitchRole(usize, Coaching),
     EndSupervision(usize),
-    /// Ask an expert, by so many ways.
-    Consult(Option<usize>, usize),
+    /// Ask an expert, by these ways.
+    Consult(Option<usize>, Vec<Try>),
     SpeakTo(SpeakTo),
     CompleteConsult,
     CancelConsult,
@@ -74,22 +119,24 @@ struct Supervision {
     dtmf_control: bool,
     follows: bool,
     arrival: u8,
+    reach: Reach,
 }
 
 #[derive(Debug, Clone)]
 struct Opening {
     inbound: bool,
-    attempts: Vec<(usize, u64)>,
-    customers: usize,
+    attempts: Vec<Try>,
+    customers: Vec<Reach>,
     when_exhausted: Option<Cause>,
     takeover: Takeover,
 }
 
 fn opening() -> impl Strategy<Value = Opening> {
-    let attempts = prop::collection::vec((prop_oneof![8 => 0..4usize, 1 => 4..10usize], 5..30u64), 0..5);
+    let attempts = prop::collection::vec(attempt(prop_oneof![8 => 0..4usize, 1 => 4..10usize].boxed()), 0..5);
     let exhausted = prop::option::weighted(0.3, cause());
     let takeover = prop_oneof![Just(Takeover::ReleasesAgent), Just(Takeover::KeepsAgent)];
-    (any::<bool>(), attempts, 0..4usize, exhausted, takeover).prop_map(
+    let customers = prop::collection::vec(reach(), 0..4);
+    (any::<bool>(), attempts, customers, exhausted, takeover).prop_map(
         |(inbound, attempts, customers, when_exhausted, takeover)| Opening {
             inbound,
             attempts,
@@ -98,6 +145,24 @@ fn opening() -> impl Strategy<Value = Opening> {
             takeover,
         },
     )
+}
+
+/// Telephones come first, so that a story shrinks to one without Teams if it can.
+fn reach() -> impl Strategy<Value = Reach> {
+    prop_oneof![2 => Just(Reach::Telephone), 1 => Just(Reach::Teams)]
+}
+
+fn ruling() -> impl Strategy<Value = Ruling> {
+    prop_oneof![4 => Just(Ruling::Clear), 1 => Just(Ruling::ClearBefore), 1 => Just(Ruling::Refused)]
+}
+
+fn attempt(how_many: BoxedStrategy<usize>) -> impl Strategy<Value = Try> {
+    let whom = how_many.prop_flat_map(|n| prop::collection::vec(reach(), n));
+    (whom, 5..30u64, any::<bool>()).prop_map(|(whom, seconds, only_if_not_reached)| Try {
+        whom,
+        seconds,
+        only_if_not_reached,
+    })
 }
 
 fn cause() -> impl Strategy<Value = Cause> {
@@ -122,7 +187,7 @@ fn told() -> impl Strategy<Value = Told> {
         1 => Just(Told::Held),
         1 => Just(Told::Resumed),
         3 => prop::sample::select(vec!['4', '5', '6', '1', '#']).prop_map(Told::Digit),
-        3 => Just(Told::Referred),
+        3 => reach().prop_map(Told::Referred),
         1 => Just(Told::MediaLost),
         2 => cause().prop_map(Told::Ended),
     ]
@@ -130,8 +195,9 @@ fn told() -> impl Strategy<Value = Told> {
 
 fn supervision() -> impl Strategy<Value = Supervision> {
     let roles = prop::collection::vec(coaching(), 0..4);
-    (0..4u8, coaching(), prop::option::of(any::<usize>()), roles, any::<bool>(), any::<bool>(), 0..3u8)
-        .prop_map(|(who, role, subject, allowed_roles, dtmf_control, follows, arrival)| Supervision {
+    let who = (0..4u8, reach());
+    (who, coaching(), prop::option::of(any::<usize>()), roles, any::<bool>(), any::<bool>(), 0..3u8).prop_map(
+        |((who, reach), role, subject, allowed_roles, dtmf_control, follows, arrival)| Supervision {
             who,
             role,
             subject,
@@ -139,7 +205,9 @@ fn supervision() -> impl Strategy<Value = Supervision> {
             dtmf_control,
             follows,
             arrival,
-        })
+            reach,
+        },
+    )
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -151,7 +219,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => any::<usize>().prop_map(Wish::SendDigits),
         1 => any::<usize>().prop_map(Wish::HangUpLeg),
         1 => Just(Wish::HangUp),
-        2 => any::<usize>().prop_map(Wish::Transfer),
+        2 => (any::<usize>(), reach()).prop_map(|(leg, reach)| Wish::Transfer(leg, reach)),
         8 => supervision().prop_map(Wish::Supervise),
         8 => (any::<usize>(), coaching()).prop_map(|(which, role)| Wish::SwitchRole(which, role)),
         2 => any::<usize>().prop_map(Wish::EndSupervision),
@@ -162,7 +230,8 @@ fn wish() -> impl Strategy<Value = Wish> {
 fn consult() -> impl Strategy<Value = Wish> {
     let whom = vec![SpeakTo::Expert, SpeakTo::Customer, SpeakTo::Both, SpeakTo::Conference];
     prop_oneof![
-        3 => (prop::option::weighted(0.2, any::<usize>()), 0..4usize).prop_map(|(by, ways)| Wish::Consult(by, ways)),
+        3 => (prop::option::weighted(0.2, any::<usize>()), prop::collection::vec(attempt((1..3usize).boxed()), 0..4))
+            .prop_map(|(by, ways)| Wish::Consult(by, ways)),
         4 => prop::sample::select(whom).prop_map(Wish::SpeakTo),
         1 => Just(Wish::CompleteConsult),
         1 => Just(Wish::CancelConsult),
@@ -173,6 +242,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         10 => (any::<usize>(), told()).prop_map(|(leg, told)| Step::Door(leg, told)),
         1 => (any::<usize>(), told()).prop_map(|(leg, told)| Step::Stray(leg, told)),
+        4 => (any::<usize>(), ruling()).prop_map(|(leg, ruling)| Step::Engine(leg, ruling)),
         1 => Just(Step::DoorsHangUp),
         8 => wish().prop_map(Step::Command),
         3 => any::<usize>().prop_map(Step::DialsIn),
@@ -191,22 +261,16 @@ struct Story {
 
 impl Story {
     fn begin(opening: &Opening) -> Story {
-        let targets = |names: String, count| (0..count).map(|n| target(&format!("{names}{n}"))).collect();
-        let attempts = opening
-            .attempts
-            .iter()
-            .enumerate()
-            .map(|(n, (count, ring))| {
-                Attempt::new(targets(format!("agent{n}-"), *count), Duration::from_secs(*ring))
-            })
-            .collect();
+        let tries = opening.attempts.iter().enumerate();
+        let attempts = tries.map(|(n, wanted)| wanted.attempt(&format!("agent{n}-"))).collect();
         let setup =
             Setup { takeover: opening.takeover, when_exhausted: opening.when_exhausted, ..setup(attempts) };
         let world = if opening.inbound {
             World::inbound(setup)
         } else {
-            let ring = Duration::from_secs(30);
-            World::outbound(setup, Attempt::new(targets("customer".into(), opening.customers), ring))
+            let whom = opening.customers.clone();
+            let customers = Try { whom, seconds: 30, only_if_not_reached: false };
+            World::outbound(setup, customers.attempt("customer"))
         };
         Story { world, supervisions: 0, consults: 0, dial_ins: 0 }
     }
@@ -215,6 +279,7 @@ impl Story {
         match step {
             Step::Door(which, told) => self.door(which, told),
             Step::Stray(which, told) => self.stray(which, told),
+            Step::Engine(which, ruling) => self.engine(which, ruling),
             Step::DoorsHangUp => self.world.doors_hang_up(),
             Step::Command(wish) => self.command(wish),
             Step::DialsIn(which) => self.dials_in(which),
@@ -237,7 +302,7 @@ impl Story {
         let lawful = match told {
             Told::Ringing | Told::EarlyMedia => matches!(line, Line::Dialled | Line::Up),
             Told::Answered => line != Line::CallingIn,
-            Told::Held | Told::Resumed | Told::Digit(_) | Told::Referred => line == Line::Up,
+            Told::Held | Told::Resumed | Told::Digit(_) | Told::Referred(_) => line == Line::Up,
             Told::MediaLost | Told::Ended(_) => true,
         };
         if !lawful {
@@ -267,6 +332,35 @@ impl Story {
         assert!(said.is_empty() || ends && matches!(said[..], [Output::Over(..)]), "{told:?}: {said:?}");
     }
 
+    /// The engine answers in its own time, and to the last.
+    fn engine(&mut self, which: usize, ruling: Ruling) {
+        let asked: Vec<(LegId, Line)> = self
+            .world
+            .legs
+            .iter()
+            .filter(|(_, door)| door.wish.is_some())
+            .map(|(leg, door)| (*leg, door.line))
+            .collect();
+        let Some((leg, line)) = choose(&asked, which) else { return };
+        let said = match ruling {
+            Ruling::Clear => self.world.cleared(leg),
+            Ruling::ClearBefore => {
+                let Some(before) = self.world.now.checked_sub(TOO_LONG) else { return };
+                self.world.cleared_at(leg, before)
+            }
+            Ruling::Refused if line == Line::Clearing => self.world.refused(leg),
+            Ruling::Refused => return,
+        };
+        if line != Line::Clearing {
+            assert_eq!(said, [], "{leg} is dialled already, or nobody is to be rung any more");
+        } else if let Ruling::Clear = ruling {
+            let dialled = matches!(said[..], [Output::Leg(rung, LegAction::Dial(_))] if rung == leg);
+            assert!(dialled, "who is cleared is rung: {said:?}");
+        } else if let Ruling::ClearBefore = ruling {
+            assert!(matches!(said[..], [Output::Clear(again, _)] if again == leg), "{said:?}");
+        }
+    }
+
     fn command(&mut self, wish: Wish) {
         let legs: Vec<LegId> = self.world.legs.keys().copied().collect();
         let leg = |which| choose(&legs, which).unwrap_or(LegId(0xdead));
@@ -279,14 +373,14 @@ impl Story {
             Wish::Unmute(which) => Command::Unmute(leg(which)),
             Wish::SendDigits(which) => Command::SendDigits(leg(which), "12#".into()),
             Wish::HangUpLeg(which) => Command::HangUpLeg(leg(which)),
-            Wish::Transfer(which) => Command::Transfer(leg(which), target("target")),
+            Wish::Transfer(which, reach) => Command::Transfer(leg(which), reach.of("target")),
             Wish::HangUp => Command::HangUp(Cause::Normal),
             Wish::SwitchRole(which, role) => Command::SwitchRole(supervision(which), role),
             Wish::EndSupervision(which) => Command::EndSupervision(supervision(which)),
             Wish::Consult(by, ways) => {
                 self.consults += 1;
-                let way = |n| Attempt::new(vec![target(&format!("expert{n}"))], Duration::from_secs(10));
-                let ways = (0..ways).map(way).collect();
+                let ways = ways.iter().enumerate();
+                let ways = ways.map(|(n, way)| way.attempt(&format!("expert{n}-"))).collect();
                 Command::Consult(AskExpert { id: ConsultId(self.consults), by: by.map(leg), ways })
             }
             Wish::SpeakTo(to) => Command::SpeakTo(ConsultId(self.consults), to),
@@ -304,7 +398,7 @@ impl Story {
                     dtmf_control: wanted.dtmf_control,
                     follows: wanted.follows,
                     by: match wanted.arrival {
-                        0 => Arrival::Dial(target(&name)),
+                        0 => Arrival::Dial(wanted.reach.of(&name)),
                         1 => Arrival::Expected,
                         _ => Arrival::Here(self.new_leg()),
                     },
@@ -370,7 +464,7 @@ fn event(told: Told) -> LegEvent {
         Told::Held => LegEvent::Held,
         Told::Resumed => LegEvent::Resumed,
         Told::Digit(digit) => LegEvent::Digit(digit),
-        Told::Referred => LegEvent::Referred(Box::new(target("target"))),
+        Told::Referred(reach) => LegEvent::Referred(Box::new(reach.of("target"))),
         Told::MediaLost => LegEvent::MediaLost,
         Told::Ended(cause) => LegEvent::Ended(LegEnd::of(cause)),
     }
@@ -378,6 +472,10 @@ fn event(told: Told) -> LegEvent {
 
 fn sends_digits(said: &[Output]) -> bool {
     said.iter().any(|output| matches!(output, Output::Leg(_, LegAction::SendDigits(_))))
+}
+
+fn rung_for_20_s(how_many: usize) -> Try {
+    Try { whom: vec![Reach::Telephone; how_many], seconds: 20, only_if_not_reached: false }
 }
 
 fn config(cases: u32) -> ProptestConfig {
@@ -413,8 +511,8 @@ proptest! {
     ) {
         let mut story = Story::begin(&Opening {
             inbound,
-            attempts: vec![(2, 20)],
-            customers: 1,
+            attempts: vec![rung_for_20_s(2)],
+            customers: vec![Reach::Telephone],
             when_exhausted: None,
             takeover: if keeps { Takeover::KeepsAgent } else { Takeover::ReleasesAgent },
         });
@@ -443,8 +541,8 @@ proptest! {
     ) {
         let mut story = Story::begin(&Opening {
             inbound,
-            attempts: vec![(1, 20)],
-            customers: 1,
+            attempts: vec![rung_for_20_s(1)],
+            customers: vec![Reach::Telephone],
             when_exhausted: None,
             takeover: if keeps { Takeover::KeepsAgent } else { Takeover::ReleasesAgent },
         });
@@ -462,8 +560,9 @@ proptest! {
 fn transfer_step() -> impl Strategy<Value = Step> {
     let hang_ups = prop_oneof![2 => Just(Told::Ended(Cause::Normal)), 1 => Just(Told::MediaLost), 1 => cause().prop_map(Told::Ended)];
     prop_oneof![
-        6 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Referred)),
-        2 => any::<usize>().prop_map(|leg| Step::Command(Wish::Transfer(leg))),
+        6 => (any::<usize>(), reach()).prop_map(|(leg, reach)| Step::Door(leg, Told::Referred(reach))),
+        2 => (any::<usize>(), reach()).prop_map(|(leg, reach)| Step::Command(Wish::Transfer(leg, reach))),
+        4 => (any::<usize>(), ruling()).prop_map(|(leg, ruling)| Step::Engine(leg, ruling)),
         2 => any::<usize>().prop_map(Step::Replaces),
         5 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Answered)),
         2 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Ringing)),
@@ -487,6 +586,7 @@ fn supervisor_step() -> impl Strategy<Value = Step> {
         3 => any::<usize>().prop_map(|which| Step::Command(Wish::EndSupervision(which))),
         8 => consult().prop_map(Step::Command),
         3 => any::<usize>().prop_map(Step::DialsIn),
+        5 => (any::<usize>(), ruling()).prop_map(|(leg, ruling)| Step::Engine(leg, ruling)),
         4 => any::<usize>().prop_map(|leg| Step::Door(leg, Told::Answered)),
         4 => (any::<usize>(), prop::sample::select(vec!['4', '5', '6'])).prop_map(|(leg, d)| Step::Door(leg, Told::Digit(d))),
         2 => any::<usize>().prop_map(|which| Step::Command(Wish::Hold(which))),

@@ -12,8 +12,11 @@ use sidetone::call::hearing::{Hearing, hearing};
 use sidetone::call::{
     Address, Arrival, Attempt, Call, CallEvent, Callee, CallerIs, Cause, Coaching, Command, CommandError,
     ENDING_MAX, Hold, Input, LegAction, LegEnd, LegEvent, LegId, MAX_PARTIES, Output, Presence, Role, Seat,
-    Setup, SpeakTo, Supervise, Supervision, Takeover, Target,
+    Setup, SpeakTo, Supervise, Supervision, Takeover, Target, TeamsUser,
 };
+
+#[path = "teams.rs"]
+pub(crate) mod teams;
 
 /// One call and its surroundings.
 pub(crate) struct World {
@@ -38,11 +41,21 @@ pub(crate) struct DoorLeg {
     pub(crate) held: bool,
     /// What was dialled, if we called.
     pub(crate) target: Option<Target>,
+    /// Who was to be cleared, if they are at Teams.
+    pub(crate) wish: Option<TeamsUser>,
+}
+
+impl DoorLeg {
+    fn new(line: Line) -> DoorLeg {
+        DoorLeg { line, held: false, target: None, wish: None }
+    }
 }
 
 /// How the leg stands with its door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Line {
+    /// The prerequisite engine is asked, and no door knows of it.
+    Clearing,
     /// We called, and it has not answered.
     Dialled,
     /// It called.
@@ -91,8 +104,7 @@ impl World {
     /// Somebody calls.
     pub(crate) fn inbound(setup: Setup) -> World {
         let now = Instant::now(); // of no meaning: all that counts is what is added to it
-        let caller = DoorLeg { line: Line::CallingIn, held: false, target: None };
-        World::with(Call::inbound(now, setup), now, [(CALLER, caller)].into())
+        World::with(Call::inbound(now, setup), now, [(CALLER, DoorLeg::new(Line::CallingIn))].into())
     }
 
     /// We call the customer for an agent.
@@ -133,14 +145,33 @@ impl World {
         self.listen()
     }
 
+    /// The engine has cleared the Teams user of a leg, as of `given`. Returns what the call said to it.
+    pub(crate) fn cleared_at(&mut self, leg: LegId, given: Instant) -> Vec<Output> {
+        let wish = self.legs[&leg].wish.clone().expect("nobody asked for a clearance");
+        let address = Box::new(teams::clearance(&wish, given));
+        self.call.handle(self.now, Input::Cleared(leg, address));
+        self.listen()
+    }
+
+    /// The engine has cleared them just now.
+    pub(crate) fn cleared(&mut self, leg: LegId) -> Vec<Output> {
+        self.cleared_at(leg, self.now)
+    }
+
+    /// The engine refuses, as the switchboard tells it.
+    pub(crate) fn refused(&mut self, leg: LegId) -> Vec<Output> {
+        assert_eq!(self.legs[&leg].line, Line::Clearing, "who is rung already is not refused");
+        self.leg(leg, LegEvent::Ended(LegEnd::of(Cause::NotCleared)))
+    }
+
     /// Somebody asks for something.
     pub(crate) fn command(&mut self, command: Command) -> Result<Vec<Output>, CommandError> {
         if let Command::Seat(_, leg) | Command::Replace(_, leg) = command {
-            self.legs.insert(leg, DoorLeg { line: Line::CallingIn, held: false, target: None });
+            self.legs.insert(leg, DoorLeg::new(Line::CallingIn));
         }
         let done = self.call.command(self.now, command.clone());
         if let (Ok(()), Command::Supervise(Supervise { by: Arrival::Here(leg), .. })) = (&done, &command) {
-            self.legs.insert(*leg, DoorLeg { line: Line::Up, held: false, target: None });
+            self.legs.insert(*leg, DoorLeg::new(Line::Up));
         }
         if let (Err(_), Command::Seat(_, leg) | Command::Replace(_, leg)) = (&done, &command) {
             self.legs.remove(leg); // not of this call
@@ -183,10 +214,11 @@ impl World {
         self.legs.iter().filter(|(_, door)| door.line == line).map(|(leg, _)| *leg).collect()
     }
 
-    /// The leg on which this person or number was last called.
+    /// The leg on which this person or number was last called, or is to be.
     pub(crate) fn leg_of(&self, name: &str) -> LegId {
         let dialled = |output: &Output| match output {
             Output::Leg(leg, LegAction::Dial(target)) if target.name == name => Some(*leg),
+            Output::Clear(leg, user) if user.name == name => Some(*leg),
             _ => None,
         };
         self.said.iter().rev().find_map(dialled).unwrap_or_else(|| panic!("{name} was never called"))
@@ -223,7 +255,7 @@ impl World {
         assert!(!self.over, "after the end: {output:?}");
         match output {
             Output::Leg(leg, action) => self.obey(*leg, action),
-            Output::Clear(..) => panic!("nobody here is at Teams"),
+            Output::Clear(leg, user) => self.ask_engine(*leg, user),
             Output::Hearing(generation, table) => {
                 assert_eq!(*generation, self.generation + 1, "generations count up by one");
                 assert_ne!(*table, self.table, "a table is told when it differs");
@@ -261,12 +293,33 @@ impl World {
         }
     }
 
+    /// The engine is asked about a new leg, or again about one that it has not cleared in time.
+    fn ask_engine(&mut self, leg: LegId, user: &TeamsUser) {
+        let asked = DoorLeg { wish: Some(user.clone()), ..DoorLeg::new(Line::Clearing) };
+        let before = self.legs.insert(leg, asked.clone());
+        assert!(before.is_none_or(|before| before == asked), "asked again about somebody else");
+    }
+
+    /// Whoever is at Teams is dialled with a clearance of their own that is still good, and nobody else needs one.
+    fn dial(&mut self, leg: LegId, target: &Target) {
+        let mut dialled = DoorLeg { target: Some(target.clone()), ..DoorLeg::new(Line::Dialled) };
+        let before = self.legs.remove(&leg);
+        if let Address::Teams(address) = &target.address {
+            let asked = before.filter(|door| door.line == Line::Clearing).and_then(|door| door.wish);
+            let wish = asked.unwrap_or_else(|| panic!("{} is dialled, and nobody was asked", target.name));
+            assert!(address.good_at(self.now), "{} is dialled too late", target.name);
+            assert_eq!(address.clearance().subject(), &wish.subject);
+            dialled.wish = Some(wish);
+        } else {
+            assert_eq!(before, None, "a new leg has a new id");
+        }
+        self.legs.insert(leg, dialled);
+    }
+
     /// A door does as it is told, and notices when it is told nonsense.
     fn obey(&mut self, leg: LegId, action: &LegAction) {
         if let LegAction::Dial(target) = action {
-            let dialled = DoorLeg { line: Line::Dialled, held: false, target: Some(target.clone()) };
-            assert_eq!(self.legs.insert(leg, dialled), None, "a new leg has a new id");
-            return;
+            return self.dial(leg, target);
         }
         let door =
             self.legs.get_mut(&leg).unwrap_or_else(|| panic!("{action:?} for {leg}, which nobody knows"));
@@ -305,6 +358,7 @@ impl World {
         }
         assert!(seats.len() <= MAX_PARTIES, "{} parties", seats.len());
         self.check_silence(&seats);
+        self.check_cleared();
         self.check_replaced(&seats);
         self.check_supervisions(&seats);
         self.check_consult(&seats);
@@ -332,6 +386,14 @@ impl World {
             for ear in seats.iter().filter(|ear| self.table.connects(ear.leg, mouth.leg)) {
                 assert_eq!((coaching, ear.role, ear.leg), (Coaching::Whisper, Role::Agent, subject));
             }
+        }
+    }
+
+    /// Whoever is not cleared yet has no telephone that could hear or be heard.
+    fn check_cleared(&self) {
+        for leg in self.legs_of(|line| line == Line::Clearing) {
+            assert_eq!(self.table.hears(leg).mouths(), []);
+            assert!(self.legs.keys().all(|ear| !self.table.connects(*ear, leg)), "{leg} is heard");
         }
     }
 
