@@ -2,7 +2,9 @@
 //!
 //! One [`Jwks`] is one address with keys, remembered. It is asked again when it is old, and when a token names
 //! a key nobody here has seen, but for the latter at most once in [`RETRY`]: anybody can invent key names. While the
-//! address is down, keys already known go on being good for [`KEEP`]; a token whose key is not known is refused.
+//! address is down, it is asked again after [`RETRY_FAILED`], and keys already known go on being good for [`KEEP`]; a token
+//! whose key is not known is refused. A read that has begun is done, whatever becomes of the request that caused it: nobody
+//! keeps keys from others by asking and going away.
 //!
 //! Only RS256 is taken. A token that says `none`, HS256 or anything else is refused before a key is looked at,
 //! so that a public key can never be used as a shared secret.
@@ -21,6 +23,8 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 const KEEP: Duration = Duration::from_secs(24 * 60 * 60);
 /// The shortest time between two reads, whatever the tokens say.
 const RETRY: Duration = Duration::from_secs(60);
+/// The same after a read that failed: until one succeeds, nobody may be believed.
+const RETRY_FAILED: Duration = Duration::from_secs(5);
 /// How long the address may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// A longer key set is refused. Entra's has about ten keys in 20 KB.
@@ -32,18 +36,24 @@ const LEEWAY: u64 = 60;
 
 /// The keys of one issuer.
 pub struct Jwks {
+    source: Arc<Source>,
+    /// Held while the address is read, so that many tokens cause one read.
+    reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Where keys are, and what was found there.
+struct Source {
     url: String,
     http: reqwest::Client,
     known: Mutex<Known>,
-    /// Held while the address is read, so that many tokens cause one read.
-    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct Known {
     keys: HashMap<String, Arc<DecodingKey>>,
     read_at: Option<Instant>,
-    tried_at: Option<Instant>,
+    /// When the address may be asked again, whatever tokens say.
+    again_at: Option<Instant>,
 }
 
 /// What a token must say to be for us.
@@ -109,7 +119,8 @@ struct RsaKey {
 impl Jwks {
     /// Keys at this address; nothing is read before the first token. `http` should follow no redirects.
     pub fn new(url: impl Into<String>, http: reqwest::Client) -> Jwks {
-        Jwks { url: url.into(), http, known: Mutex::default(), reading: tokio::sync::Mutex::new(()) }
+        let source = Source { url: url.into(), http, known: Mutex::default() };
+        Jwks { source: Arc::new(source), reading: Arc::default() }
     }
 
     /// The claims of `token`, if it is signed by the issuer, meant for us and good at `now`.
@@ -143,36 +154,51 @@ impl Jwks {
 
     /// The key of this name, read if need be.
     async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>, TokenFault> {
-        if let Found::Key(key) = self.look(kid, Instant::now()) {
+        if let Found::Key(key) = self.source.look(kid, Instant::now()) {
             return Ok(key);
         }
-        let _reading = self.reading.lock().await;
+        let reading = self.reading.clone().lock_owned().await;
         // Whoever held the lock before may have read it.
-        let known = match self.look(kid, Instant::now()) {
+        let known = match self.source.look(kid, Instant::now()) {
             Found::Key(key) => return Ok(key),
             Found::Settled(fault) => return Err(fault),
             Found::Old(key) => Some(key),
             Found::Ask => None,
         };
-        self.known().tried_at = Some(Instant::now());
+        let source = self.source.clone();
+        // Apart from the request, whose sender may go away.
+        let renewed = tokio::spawn(async move {
+            let _reading = reading;
+            source.renew().await
+        });
+        match renewed.await {
+            Ok(true) => self.source.known().keys.get(kid).cloned().ok_or(TokenFault::UnknownKey),
+            Ok(false) | Err(_) => known.ok_or(TokenFault::KeysUnavailable),
+        }
+    }
+}
+
+impl Source {
+    /// Reads the keys. False if they cannot be read.
+    async fn renew(&self) -> bool {
         match self.read().await {
             Ok(keys) => {
-                let key = keys.get(kid).cloned();
                 let mut known = self.known();
-                known.keys = keys;
-                known.read_at = Some(Instant::now());
-                key.ok_or(TokenFault::UnknownKey)
+                let now = Instant::now();
+                *known = Known { keys, read_at: Some(now), again_at: Some(now + RETRY) };
+                true
             }
             Err(error) => {
                 tracing::warn!(url = self.url, %error, "the keys of a token issuer cannot be read");
-                known.ok_or(TokenFault::KeysUnavailable)
+                self.known().again_at = Some(Instant::now() + RETRY_FAILED);
+                false
             }
         }
     }
 
     fn look(&self, kid: &str, now: Instant) -> Found {
         let known = self.known();
-        let tried_lately = known.tried_at.is_some_and(|at| now.duration_since(at) < RETRY);
+        let tried_lately = known.again_at.is_some_and(|at| now < at);
         let age = known.read_at.map(|at| now.duration_since(at));
         match known.keys.get(kid).filter(|_| age.is_some_and(|age| age < KEEP)) {
             Some(key) if tried_lately || age.is_some_and(|age| age < FRESH) => Found::Key(key.clone()),
@@ -303,6 +329,55 @@ mod tests {
         assert_eq!(with("aud", Value::Null), Err(TokenFault::Audience));
         assert_eq!(with("aud", json!(["them", "other"])), Ok(()));
         assert_eq!(check(&claims(good.clone()), &Expects::default(), at(700)), Err(TokenFault::Issuer));
+    }
+
+    /// A key set without a key, at an address that answers when told.
+    async fn slow_keys() -> (Jwks, tokio::net::TcpListener) {
+        let _named = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        (Jwks::new(url, reqwest::Client::new()), listener)
+    }
+
+    async fn answer(mut stream: tokio::net::TcpStream, with: &str) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let _asked = stream.read(&mut [0; 4096]).await.unwrap();
+        let text =
+            format!("HTTP/1.1 {with}\r\nconnection: close\r\ncontent-length: 11\r\n\r\n{{\"keys\":[]}}");
+        stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_goes_away_keeps_the_keys_from_nobody() {
+        let (jwks, listener) = slow_keys().await;
+        let asked = {
+            let asking = jwks.key("invented");
+            tokio::pin!(asking);
+            tokio::select! {
+                _ = &mut asking => panic!("nobody has answered yet"),
+                asked = listener.accept() => asked.unwrap().0,
+            }
+        };
+        // It is gone, and the answer comes for whoever asks next.
+        let (found, ()) = tokio::join!(jwks.key("k"), answer(asked, "200 OK"));
+        assert_eq!(found.err(), Some(TokenFault::UnknownKey));
+    }
+
+    #[tokio::test]
+    async fn a_read_that_fails_is_tried_again_soon_and_one_that_does_not_is_not() {
+        let (jwks, listener) = slow_keys().await;
+        let first = async { answer(listener.accept().await.unwrap().0, "503 Busy").await };
+        let (found, ()) = tokio::join!(jwks.key("k"), first);
+        assert_eq!(found.err(), Some(TokenFault::KeysUnavailable));
+        let look = |after: Duration| jwks.source.look("k", Instant::now() + after);
+        assert!(matches!(look(Duration::ZERO), Found::Settled(TokenFault::KeysUnavailable)));
+        assert!(matches!(look(RETRY_FAILED), Found::Ask));
+        jwks.source.known().again_at = None;
+        let second = async { answer(listener.accept().await.unwrap().0, "200 OK").await };
+        let (found, ()) = tokio::join!(jwks.key("k"), second);
+        assert_eq!(found.err(), Some(TokenFault::UnknownKey));
+        assert!(matches!(look(RETRY - Duration::from_secs(1)), Found::Settled(TokenFault::UnknownKey)));
+        assert!(matches!(look(RETRY), Found::Ask));
     }
 
     #[test]

@@ -118,7 +118,7 @@ struct Envelope {
     #[serde(rename = "type")]
     kind: String,
     #[serde(default)]
-    time: Option<String>,
+    time: Value,
     data: Data,
 }
 
@@ -128,20 +128,31 @@ struct Data {
     call_connection_id: String,
     correlation_id: String,
     operation_context: Option<String>,
-    result_information: Option<ResultInformation>,
-    sequence_number: Option<u64>,
-    participants: Vec<Participant>,
-    media_streaming_update: Option<Value>,
-    sequence_id: Option<u64>,
-    tone: Option<String>,
+    // What follows may be of another kind than published without an event being lost for it.
+    result_information: Value,
+    sequence_number: Value,
+    participants: Vec<Value>,
+    media_streaming_update: Value,
+    sequence_id: Value,
+    tone: Value,
 }
 
-/// Reads a body. What in it is no event is left out and counted by the caller as the difference.
+/// A body, read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Told {
+    /// What it tells.
+    pub events: Vec<Event>,
+    /// How much of it could not be read.
+    pub unreadable: usize,
+}
+
+/// Reads a body. What in it is no event is left out, and counted.
 ///
 /// # Errors
 /// [`NoEvents`].
-pub fn read(body: &[u8]) -> Result<Vec<Event>, NoEvents> {
-    let value: Value = serde_json::from_slice(body).map_err(|_| NoEvents::Shape)?;
+pub fn read(body: &[u8]) -> Result<Told, NoEvents> {
+    let mut value: Value = serde_json::from_slice(body).map_err(|_| NoEvents::Shape)?;
+    wire::without_nulls(&mut value);
     let all = match value {
         Value::Array(all) => all,
         one @ Value::Object(_) => vec![one],
@@ -150,8 +161,10 @@ pub fn read(body: &[u8]) -> Result<Vec<Event>, NoEvents> {
     if all.len() > EVENTS_MAX {
         return Err(NoEvents::TooMany);
     }
+    let came = all.len();
     let envelopes = all.into_iter().filter_map(|value| serde_json::from_value::<Envelope>(value).ok());
-    Ok(envelopes.filter_map(event).collect())
+    let events: Vec<Event> = envelopes.filter_map(event).collect();
+    Ok(Told { unreadable: came - events.len(), events })
 }
 
 fn event(envelope: Envelope) -> Option<Event> {
@@ -163,20 +176,22 @@ fn event(envelope: Envelope) -> Option<Event> {
         "AnswerFailed" => Happened::AnswerFailed,
         "CreateCallFailed" => Happened::CreateFailed,
         "ConnectFailed" => Happened::ConnectFailed,
-        "ParticipantsUpdated" => Happened::Participants {
-            sequence: data.sequence_number.unwrap_or(0),
-            participants: data.participants,
-        },
+        "ParticipantsUpdated" => {
+            let participants = data.participants.into_iter();
+            Happened::Participants {
+                sequence: data.sequence_number.as_u64().unwrap_or(0),
+                participants: participants.filter_map(|one| serde_json::from_value(one).ok()).collect(),
+            }
+        }
         "MediaStreamingStarted" => Happened::StreamingStarted,
         "MediaStreamingStopped" => Happened::StreamingStopped,
         "MediaStreamingFailed" => {
-            let detail =
-                data.media_streaming_update.as_ref().and_then(|u| u.get("mediaStreamingStatusDetails"));
+            let detail = data.media_streaming_update.get("mediaStreamingStatusDetails");
             Happened::StreamingFailed(detail.and_then(Value::as_str).unwrap_or("unknown").to_owned())
         }
         "ContinuousDtmfRecognitionToneReceived" => Happened::Tone {
-            sequence: data.sequence_id.unwrap_or(0),
-            digit: wire::digit(data.tone.as_deref()?)?,
+            sequence: data.sequence_id.as_u64().unwrap_or(0),
+            digit: wire::digit(data.tone.as_str()?)?,
         },
         "SendDtmfTonesCompleted" | "SendDtmfTonesFailed" => Happened::DigitsPlayed,
         "TranscriptionFailed" => Happened::Other("TranscriptionFailed"),
@@ -190,8 +205,8 @@ fn event(envelope: Envelope) -> Option<Event> {
         connection: data.call_connection_id,
         correlation: data.correlation_id,
         context: data.operation_context,
-        at: time.and_then(|time| time.parse().ok()),
-        result: data.result_information.unwrap_or_default(),
+        at: time.as_str().and_then(|time| time.parse().ok()),
+        result: serde_json::from_value(data.result_information).unwrap_or_default(),
         happened,
     })
 }
@@ -210,7 +225,7 @@ mod tests {
 
     fn one(name: &str) -> Event {
         let (_, body) = bodies().into_iter().find(|(known, _)| known == name).unwrap();
-        read(&body).unwrap().remove(0)
+        read(&body).unwrap().events.remove(0)
     }
 
     #[test]
@@ -218,7 +233,7 @@ mod tests {
         let all = bodies();
         assert!(all.len() >= 23);
         for (name, body) in all {
-            let events = read(&body).unwrap();
+            let Told { events, unreadable: 0 } = read(&body).unwrap() else { panic!("{name}") };
             assert_eq!(events.len(), 1, "{name}");
             assert!(!matches!(events[0].happened, Happened::Unknown(_)), "{name}");
             assert!(!events[0].connection.is_empty() && events[0].at.is_some(), "{name}");
@@ -247,13 +262,32 @@ mod tests {
     }
 
     #[test]
+    fn no_end_of_a_call_is_lost_for_what_is_null_or_of_another_kind() {
+        let body = serde_json::json!([{ "id": "x", "type": "Microsoft.Communication.CallDisconnected", "time": null,
+            "data": { "callConnectionId": "c", "correlationId": null, "operationContext": null, "participants": null,
+                "resultInformation": { "code": 0, "subCode": 560000, "message": null, "sipDetails": null,
+                    "q850Details": { "code": 16, "message": null } } } }]);
+        let ended = read(body.to_string().as_bytes()).unwrap().events.remove(0);
+        assert_eq!(
+            (ended.happened, ended.result.verbatim()),
+            (Happened::Disconnected, "ACS 0/560000, Q.850 16".into())
+        );
+        let body = serde_json::json!([{ "id": "x", "type": "Microsoft.Communication.ParticipantsUpdated",
+            "data": { "callConnectionId": "c", "resultInformation": "fine", "sequenceNumber": -1,
+                "participants": [7, { "identifier": { "rawId": "4:+15550100" } }, { "identifier": "x" }] } }]);
+        let told = read(body.to_string().as_bytes()).unwrap().events.remove(0);
+        let Happened::Participants { participants, .. } = told.happened else { panic!("{told:?}") };
+        assert_eq!(participants.len(), 1);
+    }
+
+    #[test]
     fn strange_bodies_are_no_events_and_no_panic() {
         assert_eq!(read(b"nonsense"), Err(NoEvents::Shape));
         assert_eq!(read(b"7"), Err(NoEvents::Shape));
-        assert_eq!(read(b"[1, null, {}]"), Ok(vec![]));
+        assert_eq!(read(b"[1, null, {}]"), Ok(Told { events: vec![], unreadable: 3 }));
         let many = format!("[{}1]", "1,".repeat(EVENTS_MAX));
         assert_eq!(read(many.as_bytes()), Err(NoEvents::TooMany));
         let strange = br#"{"id":"x","type":"Microsoft.Communication.Surprise","data":{}}"#;
-        assert_eq!(read(strange).unwrap()[0].happened, Happened::Unknown("Surprise".into()));
+        assert_eq!(read(strange).unwrap().events[0].happened, Happened::Unknown("Surprise".into()));
     }
 }

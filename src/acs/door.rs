@@ -30,12 +30,13 @@ use crate::call::door::{
 };
 use crate::call::{Address, Carrier, Cause, LegAction, LegEnd, LegEvent, LegId, Target, TeamsAddress};
 
-use super::grid::{self, IncomingCall, IncomingContext};
+use super::grid::{self, IncomingCall};
 use super::identifier::{Kind, RawId};
 use super::operation::Operation;
 use super::stream::{KEYS_PAYLOAD_TYPE, PAYLOAD_TYPE};
 use super::wire::{
-    AnswerCall, CreateCall, ForParticipant, Identifier, MediaStreaming, PhoneNumber, RejectCall, SendDtmf,
+    AnswerCall, CreateCall, ForParticipant, Hidden, Identifier, MediaStreaming, PhoneNumber, RejectCall,
+    SendDtmf,
 };
 use keys::Keys;
 
@@ -168,7 +169,7 @@ struct Leg {
 
 enum State {
     /// It rings; this answers it.
-    Offered(IncomingContext),
+    Offered(Hidden),
     /// We have asked for it to be answered or called.
     Asked,
     Up,
@@ -240,7 +241,9 @@ impl Door {
         };
         let id = self.paths.leg_id();
         let rung = wall.as_second().saturating_sub(call.rings_since.as_second());
-        let left = u64::try_from(grid::RINGING_S.saturating_sub(rung)).unwrap_or(0);
+        // A clock of theirs that is ahead of ours makes no telephone ring longer.
+        let left = grid::RINGING_S.saturating_sub(rung).min(grid::RINGING_S);
+        let left = u64::try_from(left).unwrap_or(0);
         let incoming = Incoming {
             leg: id,
             door: DoorName::Acs,
@@ -308,7 +311,7 @@ impl Door {
         let shown = shown.map(|caller| caller.name.unwrap_or(caller.number));
         let body = CreateCall {
             targets: vec![Identifier::of(&remote)],
-            callback_uri: format!("{}{}", acs.callback_url, self.paths.callback(&resource, id)),
+            callback_uri: format!("{}{}", acs.callback_url, self.paths.callback(&resource, id)).into(),
             source_caller_id_number: number
                 .filter(|_| is_phone)
                 .map(|value| PhoneNumber { value, is_anonymous: None }),
@@ -333,11 +336,11 @@ impl Door {
             return self.hang_up(now, id, Cause::Unreachable);
         };
         let State::Offered(context) = &leg.state else { return }; // once is enough
-        let incoming_call_context = context.expose().to_owned();
+        let incoming_call_context = context.clone();
         leg.state = State::Asked;
         leg.end_at = None;
         leg.look_at = Some(now + LOOK_AFTER);
-        let callback_uri = format!("{}{}", acs.callback_url, self.paths.callback(&acs.id, id));
+        let callback_uri = format!("{}{}", acs.callback_url, self.paths.callback(&acs.id, id)).into();
         let media_streaming_options = Some(self.streaming(acs, id));
         let operation_context = Some(id.to_string());
         let body =
@@ -352,7 +355,7 @@ impl Door {
         };
         MediaStreaming {
             transport_type: "websocket".into(),
-            transport_url: Some(format!("{base}{}", self.paths.media(&acs.id, leg))),
+            transport_url: Some(format!("{base}{}", self.paths.media(&acs.id, leg)).into()),
             content_type: Some("audio".into()),
             audio_channel_type: match acs.channels {
                 AcsChannels::Mixed => "mixed".into(),
@@ -378,7 +381,7 @@ impl Door {
                     _ => "none",
                 };
                 let body = RejectCall {
-                    incoming_call_context: context.expose().to_owned(),
+                    incoming_call_context: context.clone(),
                     call_reject_reason: Some(reason.into()),
                 };
                 self.ask(id, Why::Reject, Operation::Reject(body));

@@ -4,7 +4,6 @@
 //! that we placed ourselves. All of it is decided here, and the time is an argument.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +13,7 @@ use serde_json::Value;
 use crate::call::door::Caller;
 
 use super::identifier::{Kind, RawId};
-use super::wire::Identifier;
+use super::wire::{Hidden, Identifier, without_nulls};
 
 /// Events in one delivery: what Event Grid batches at most.
 const EVENTS_MAX: usize = 5_000;
@@ -41,23 +40,6 @@ const ANONYMOUS: &str = "anonymous";
 /// Headers kept of a call's `customContext`: five of our own, one of the caller's, and room.
 const SIP_HEADERS_MAX: usize = 16;
 
-/// The secret with which a ringing call is answered. Whoever has it and the access key can take the call.
-#[derive(Clone, PartialEq, Eq)]
-pub struct IncomingContext(String);
-
-impl IncomingContext {
-    /// The secret itself.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for IncomingContext {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("IncomingContext(redacted)")
-    }
-}
-
 /// Somebody calls.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IncomingCall {
@@ -69,8 +51,8 @@ pub struct IncomingCall {
     pub is_anonymous: bool,
     /// The caller's name, if there is one.
     pub name: Option<String>,
-    /// What answers it.
-    pub context: IncomingContext,
+    /// What answers it: whoever has it and the access key can take the call.
+    pub context: Hidden,
     /// One for all connections of the call.
     pub correlation: String,
     /// Since when it rings.
@@ -175,17 +157,11 @@ struct Data {
     to: Identifier,
     from: Identifier,
     #[serde(default)]
-    caller_display_name: Option<String>,
+    caller_display_name: Value,
     #[serde(default)]
-    custom_context: Option<CustomContext>,
+    custom_context: Value,
     incoming_call_context: String,
     correlation_id: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct CustomContext {
-    sip_headers: Option<BTreeMap<String, String>>,
 }
 
 impl Gate {
@@ -198,9 +174,9 @@ impl Gate {
         subscriptions: &[impl AsRef<str>],
         ours: &impl Ours,
     ) -> Verdict {
-        // Anybody may point a subscription at us.
+        // Anybody may point a subscription at us. Event Grid names it on every delivery, in either schema.
         let allowed = subscriptions.is_empty()
-            || labels.subscription.is_none_or(|named| {
+            || labels.subscription.is_some_and(|named| {
                 subscriptions.iter().any(|known| known.as_ref().eq_ignore_ascii_case(named))
             });
         if !allowed {
@@ -237,7 +213,8 @@ impl Gate {
         std::mem::take(&mut self.dropped)
     }
 
-    fn judge(&mut self, now: Timestamp, event: Value, ours: &impl Ours) -> Result<IncomingCall, Dropped> {
+    fn judge(&mut self, now: Timestamp, mut event: Value, ours: &impl Ours) -> Result<IncomingCall, Dropped> {
+        without_nulls(&mut event);
         let envelope: Envelope = serde_json::from_value(event).map_err(|_| Dropped::Malformed)?;
         if envelope.event_type != "Microsoft.Communication.IncomingCall" {
             return Err(Dropped::OtherType);
@@ -271,21 +248,28 @@ impl Gate {
             }
             self.seen.push_back(seen);
         }
-        let headers = data.custom_context.unwrap_or_default().sip_headers.unwrap_or_default();
-        let sip_headers = headers.into_iter().take(SIP_HEADERS_MAX);
+        let named = data.caller_display_name.as_str().filter(|name| !name.is_empty());
         let flagged = data.from.phone_number.as_ref().and_then(|phone| phone.is_anonymous);
         Ok(IncomingCall {
             is_anonymous: flagged == Some(true) || from.number() == Some(ANONYMOUS),
             to,
             from,
-            name: data.caller_display_name.filter(|name| !name.is_empty()),
-            context: IncomingContext(data.incoming_call_context),
+            name: named.map(str::to_owned),
+            context: data.incoming_call_context.into(),
             correlation: data.correlation_id,
             rings_since: at,
             marks,
-            sip_headers: sip_headers.map(|(name, value)| (name.to_ascii_lowercase(), value)).collect(),
+            sip_headers: sip_headers(&data.custom_context),
         })
     }
+}
+
+/// What a `customContext` has of SIP headers, by their names in lower case; what is no text is none.
+fn sip_headers(context: &Value) -> BTreeMap<String, String> {
+    let headers = context.get("sipHeaders").and_then(Value::as_object).into_iter().flatten();
+    let text =
+        |(name, value): (&String, &Value)| Some((name.to_ascii_lowercase(), value.as_str()?.to_owned()));
+    headers.filter_map(text).take(SIP_HEADERS_MAX).collect()
 }
 
 /// Who calls, for people: the number, or the raw id of one who has none; nobody, if they withhold it.
@@ -454,6 +438,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_or_of_another_kind_where_nothing_hangs_on_it_loses_no_call() {
+        let mut body = sample("IncomingCall_pstn_eventgrid_schema");
+        let data = &mut body[0]["data"];
+        data["callerDisplayName"] = Value::Null;
+        data["to"]["phoneNumber"]["isAnonymous"] = Value::Null;
+        data["from"] = serde_json::json!({ "kind": "phoneNumber", "rawId": "4:anonymous",
+            "phoneNumber": { "value": null }, "communicationUser": null });
+        data["customContext"] = serde_json::json!({ "voipHeaders": null,
+            "sipHeaders": { "X-MS-Custom-None": null, "X-MS-Custom-Number": 7, "X-MS-Custom-Ticket": "42" } });
+        let call = calls(deliver(&mut Gate::default(), &body)).remove(0);
+        assert_eq!(
+            call.sip_headers.into_iter().collect::<Vec<_>>(),
+            [("x-ms-custom-ticket".into(), "42".into())]
+        );
+        assert!(call.is_anonymous && call.name.is_none());
+        body[0]["data"]["customContext"] = "surprise".into();
+        body[0]["data"]["callerDisplayName"] = 7.into();
+        body[0]["data"]["correlationId"] = "another".into();
+        body[0]["id"] = "another".into();
+        assert_eq!(calls(deliver(&mut Gate::default(), &body)).len(), 1);
+    }
+
+    #[test]
     fn a_redirected_call_is_a_new_one() {
         let mut gate = Gate::default();
         assert_eq!(calls(deliver(&mut gate, &sample("IncomingCall_pstn_eventgrid_schema"))).len(), 1);
@@ -470,8 +477,10 @@ mod tests {
         let labels = Labels { event_type: Some("SubscriptionValidation"), subscription: Some("SIDETONE") };
         let code = "512d38b6-c7b8-40c8-89fe-f46f9e9622b6".to_owned();
         assert_eq!(gate.deliver(at(0), labels, &body, &["sidetone"], &House), Verdict::Validate(code));
-        let labels = Labels { subscription: Some("strangers"), ..labels };
-        assert_eq!(gate.deliver(at(0), labels, &body, &["sidetone"], &House), Verdict::Forbidden);
+        for subscription in [Some("strangers"), None] {
+            let labels = Labels { subscription, ..labels };
+            assert_eq!(gate.deliver(at(0), labels, &body, &["sidetone"], &House), Verdict::Forbidden);
+        }
         assert_eq!(gate.deliver(at(0), Labels::default(), b"<xml/>", &NONE, &House), Verdict::Malformed);
     }
 }

@@ -136,7 +136,7 @@ async fn is_of_an_earlier_life(house: &House, resource: &Resource, connection: &
     let connection = connection.to_owned();
     match resource.client.connection(&Operation::Get { connection }).await {
         Ok(CallConnection { callback_uri: Some(uri), .. }) => {
-            house.gave_in_an_earlier_life(&resource.acs, &uri)
+            house.gave_in_an_earlier_life(&resource.acs, uri.expose())
         }
         Ok(_) => false,
         Err(error) => {

@@ -216,7 +216,8 @@ impl Client {
     /// # Errors
     /// [`RestError`].
     pub async fn connection(&self, operation: &Operation) -> Result<CallConnection, RestError> {
-        let answer = self.ask(operation).await?;
+        let mut answer = self.ask(operation).await?;
+        wire::without_nulls(&mut answer);
         serde_json::from_value(answer).map_err(|_| RestError::Answer { operation: operation.name() })
     }
 

@@ -1,6 +1,6 @@
 //! The addresses that the clouds are given: Event Grid's webhook, each leg's callbacks, each leg's media stream.
 //!
-//! Whoever comes is asked two things before anything is believed: the secret in the address, and a token.
+//! Whoever comes is asked two things before anything is believed, or even read: the secret in the address, and a token.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, State, WebSocketUpgrade};
+use axum::extract::{
+    ConnectInfo, DefaultBodyLimit, FromRequest as _, Path, Query, Request, State, WebSocketUpgrade,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -104,17 +106,46 @@ pub(super) struct House {
     pub(super) words: mpsc::Sender<Word>,
     pub(super) sockets: Sockets,
     /// What the door knows of its legs, for those who ask before they may reach it.
-    known: Mutex<HashMap<LegId, Names>>,
+    known: Mutex<Known>,
     /// Types of events that nobody knows, each told once.
     unknown_kinds: Mutex<HashSet<String>>,
     body_bytes_max: usize,
     pub(super) media_idle: Duration,
 }
 
+/// What the door knows of its legs.
+#[derive(Default)]
+struct Known {
+    legs: HashMap<LegId, Names>,
+    /// The calls that legs are of, and how many legs are.
+    correlations: HashMap<String, usize>,
+}
+
+impl Known {
+    fn put(&mut self, leg: LegId, names: Option<Names>) {
+        let of = |names: Option<&Names>| names.and_then(|names| names.correlation.clone());
+        if let Some(now) = of(names.as_ref()) {
+            *self.correlations.entry(now).or_default() += 1;
+        }
+        let before = match names {
+            Some(names) => self.legs.insert(leg, names),
+            None => self.legs.remove(&leg),
+        };
+        if let Some(before) = of(before.as_ref())
+            && let Some(legs) = self.correlations.get_mut(&before)
+        {
+            *legs -= 1;
+            if *legs == 0 {
+                self.correlations.remove(&before);
+            }
+        }
+    }
+}
+
 /// What is ours, for the webhook's gate.
 struct Mine<'a> {
     acs: &'a Acs,
-    known: &'a HashMap<LegId, Names>,
+    known: &'a Mutex<Known>,
 }
 
 impl Ours for Mine<'_> {
@@ -125,7 +156,7 @@ impl Ours for Mine<'_> {
     fn is_own(&self, from: &RawId, correlation: &str) -> bool {
         let own_number = self.acs.caller_id.as_ref().map(|number| number.to_string());
         (own_number.is_some() && from.number() == own_number.as_deref())
-            || self.known.values().any(|names| names.correlation.as_deref() == Some(correlation))
+            || lock(self.known).correlations.contains_key(correlation)
     }
 }
 
@@ -154,21 +185,17 @@ impl House {
 
     /// Takes over what the door knows of a leg.
     pub(super) fn note(&self, leg: LegId, names: Option<Names>) {
-        let mut known = lock(&self.known);
-        match names {
-            Some(names) => drop(known.insert(leg, names)),
-            None => drop(known.remove(&leg)),
-        }
+        lock(&self.known).put(leg, names);
     }
 
     /// What ACS calls a leg's connection.
     pub(super) fn connection_of(&self, leg: LegId) -> Option<String> {
-        lock(&self.known).get(&leg)?.connection.clone()
+        lock(&self.known).legs.get(&leg)?.connection.clone()
     }
 
     /// Whether a connection is that of a leg.
     pub(super) fn knows(&self, connection: &str) -> bool {
-        lock(&self.known).values().any(|names| names.connection.as_deref() == Some(connection))
+        lock(&self.known).legs.values().any(|names| names.connection.as_deref() == Some(connection))
     }
 
     /// Whether this is an address for a leg's events as we give them, and none of this life.
@@ -253,7 +280,7 @@ async fn event_grid(
     Query(credentials): Query<Credentials>,
     ConnectInfo(source): ConnectInfo<Source>,
     headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Response {
     let Some(resource) = house.resources.open_to_calls(&name) else {
         return StatusCode::NOT_FOUND.into_response();
@@ -267,11 +294,14 @@ async fn event_grid(
         return StatusCode::UNAUTHORIZED.into_response();
     }
     source.has_proven();
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) => return rejection.into_response(),
+    };
     let label = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let labels = Labels { event_type: label("aeg-event-type"), subscription: label("aeg-subscription-name") };
     let verdict = {
-        let known = lock(&house.known);
-        let mine = Mine { acs: &resource.acs, known: &known };
+        let mine = Mine { acs: &resource.acs, known: &house.known };
         let mut gate = lock(&resource.gate);
         let verdict = gate.deliver(Timestamp::now(), labels, &body, &resource.acs.subscriptions, &mine);
         for dropped in gate.dropped() {
@@ -304,22 +334,31 @@ async fn event(
     Path((name, leg, secret)): Path<(String, String, String)>,
     ConnectInfo(source): ConnectInfo<Source>,
     headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> StatusCode {
     let Some(resource) = house.resources.get(&name) else { return StatusCode::NOT_FOUND };
-    let Some(leg) = house.leg("calls", &name, &leg, &secret) else {
-        if resource.tokens.trusts(&headers).await {
-            let events = callback::read(&body).unwrap_or_default();
-            house.hears_of_stranger(&resource, events.first().map(|event| event.connection.as_str()));
-        }
+    let leg = house.leg("calls", &name, &leg, &secret);
+    if !resource.tokens.trusts(&headers).await {
+        // To a stranger a wrong secret and an address that never was are the same.
+        return if leg.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::NOT_FOUND };
+    }
+    let body = match Bytes::from_request(request, &()).await {
+        Ok(body) => body,
+        Err(rejection) => return rejection.status(),
+    };
+    let told = callback::read(&body);
+    let Some(leg) = leg else {
+        let events = told.unwrap_or_default().events;
+        house.hears_of_stranger(&resource, events.first().map(|event| event.connection.as_str()));
         return StatusCode::NOT_FOUND;
     };
-    if !resource.tokens.trusts(&headers).await {
-        return StatusCode::UNAUTHORIZED;
-    }
     source.has_proven();
-    let Ok(events) = callback::read(&body) else { return StatusCode::BAD_REQUEST };
-    for event in events {
+    let Ok(told) = told else { return StatusCode::BAD_REQUEST };
+    if told.unreadable > 0 {
+        metrics::counter!(names::ACS_EVENTS, "type" => "unreadable").increment(told.unreadable as u64);
+        tracing::warn!(%leg, events = told.unreadable, "ACS tells what cannot be read; was its interface changed?");
+    }
+    for event in told.events {
         let label = match &event.happened {
             callback::Happened::Unknown(kind) => {
                 let mut kinds = lock(&house.unknown_kinds);

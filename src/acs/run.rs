@@ -27,7 +27,7 @@ use super::operation::Operation;
 use super::resources::Resources;
 use super::rest::{BadEndpoint, Client, RestError};
 use super::routes::{self, House, PathKey};
-use super::wire::CallConnection;
+use super::wire::{CallConnection, without_nulls};
 
 /// What waits to be handled. When it is full, callbacks wait and are at last sent again.
 const INPUTS_MAX: usize = 4096;
@@ -262,10 +262,11 @@ fn as_whom(config: Arc<ArcSwap<Config>>, tls: Arc<Tls>) -> connections::AsWhom {
 }
 
 async fn ask(client: &Client, leg: LegId, operation: &Operation) -> Result<CallConnection, Failure> {
-    let answer = client.ask(operation).await.map_err(|error| {
+    let mut answer = client.ask(operation).await.map_err(|error| {
         log(leg, &error);
         Failure { is_gone: error.is_gone(), cause: error.cause(), detail: error.detail() }
     })?;
+    without_nulls(&mut answer);
     // Most operations answer with something else, or nothing, which nobody needs.
     Ok(serde_json::from_value(answer).unwrap_or_default())
 }

@@ -30,6 +30,9 @@ const PACKET_SAMPLES: usize = 320;
 /// The most samples taken from one message: 200 ms at 24 kHz. A longer one is no live sound.
 const SAMPLES_MAX: usize = 4_800;
 
+/// Speakers that are heard together. The service gives four at most.
+const SPEAKERS_MAX: usize = 8;
+
 /// The payload type on the wire inside the process.
 pub const PAYLOAD_TYPE: u8 = 96;
 
@@ -200,6 +203,8 @@ impl Inlet {
             // Nothing was said meanwhile: time passed.
             self.timestamp = self.timestamp.wrapping_add(pause.as_millis() as u32 * 8);
             self.left.clear();
+            // What waited for its moment to be complete is of before.
+            self.moment = None;
         }
         self.last = Some(now);
         let ready = match audio.participant {
@@ -230,6 +235,7 @@ impl Inlet {
     fn join(&mut self, participant: String, timestamp: Option<String>, pcm: Vec<i16>) -> Option<Vec<i16>> {
         if let Some(moment) = &mut self.moment
             && moment.timestamp == timestamp
+            && moment.speakers.len() < SPEAKERS_MAX
             && !moment.speakers.contains(&participant)
         {
             if moment.pcm.len() < pcm.len() {
@@ -485,6 +491,22 @@ mod tests {
         assert_eq!(payload(&packets[0]), [120; 320]);
         let packets = inlet.take(now, said(vec![1; 320], "2", Some("a")));
         assert_eq!(payload(&packets[0]), [3; 320], "the same speaker again is the next moment");
+    }
+
+    #[test]
+    fn any_number_of_speakers_is_a_limited_number_and_none_speaks_from_before_a_pause() {
+        let mut inlet = Inlet::new(16_000, 7).unwrap();
+        let now = Instant::now();
+        let mut packets = Vec::new();
+        for speaker in 0..1_000 {
+            packets.extend(inlet.take(now, said(vec![1; 320], "1", Some(&speaker.to_string()))));
+            assert!(inlet.moment.as_ref().is_some_and(|moment| moment.speakers.len() <= SPEAKERS_MAX));
+        }
+        assert_eq!(payload(&packets[0]), [SPEAKERS_MAX as i16; 320]);
+        let later = now + Duration::from_secs(1);
+        assert!(inlet.take(later, said(vec![5; 320], "2", Some("a"))).is_empty());
+        let packets = inlet.take(later, said(vec![6; 320], "3", Some("a")));
+        assert_eq!((packets.len(), payload(&packets[0])), (1, vec![5; 320]));
     }
 
     #[test]

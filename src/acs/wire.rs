@@ -4,10 +4,54 @@
 //! Senders differ: `kind` may be missing, words come in any case, unknown members come and go. What is read here is
 //! lenient; what is written is the form of the published API.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::identifier::{Kind, RawId};
+
+/// What must not be printed: a call's secret, which answers it, or an address with a secret in its path. On the wire it is text.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// The text itself.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Hidden {
+    fn from(text: String) -> Hidden {
+        Hidden(text)
+    }
+}
+
+impl From<&str> for Hidden {
+    fn from(text: &str) -> Hidden {
+        Hidden(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden(redacted)")
+    }
+}
+
+/// A member that is null is one that is not there: senders write either.
+pub fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, value| !value.is_null());
+            members.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
+}
 
 /// A participant.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -53,6 +97,7 @@ pub struct TeamsExtensionUser {
 
 /// `communicationUser`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CommunicationUser {
     /// The raw id once more.
     pub id: String,
@@ -60,7 +105,7 @@ pub struct CommunicationUser {
 
 /// `phoneNumber`, also alone as a caller's number.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct PhoneNumber {
     /// E.164, or `anonymous`.
     pub value: String,
@@ -144,7 +189,7 @@ impl Identifier {
         if let Some(user) = &self.communication_user {
             return RawId::new(&user.id);
         }
-        if let Some(phone) = &self.phone_number {
+        if let Some(phone) = self.phone_number.as_ref().filter(|phone| !phone.value.is_empty()) {
             return RawId::phone_number(&phone.value);
         }
         let in_cloud = |cloud: &Option<String>, public: &str| {
@@ -186,7 +231,7 @@ pub struct MediaStreaming {
     pub transport_type: String,
     /// Where to dial.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub transport_url: Option<String>,
+    pub transport_url: Option<Hidden>,
     /// `audio`, the only one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
@@ -221,9 +266,9 @@ bodies! {
     /// Answer a call.
     AnswerCall {
         /// The secret of the call to be answered.
-        incoming_call_context: String,
+        incoming_call_context: Hidden,
         /// Where events go.
-        callback_uri: String,
+        callback_uri: Hidden,
         /// Comes back in events.
         #[serde(skip_serializing_if = "Option::is_none")]
         operation_context: Option<String>,
@@ -236,7 +281,7 @@ bodies! {
         /// Whom to call.
         targets: Vec<Identifier>,
         /// Where events go.
-        callback_uri: String,
+        callback_uri: Hidden,
         /// The number shown, needed to call telephones.
         #[serde(skip_serializing_if = "Option::is_none")]
         source_caller_id_number: Option<PhoneNumber>,
@@ -261,7 +306,7 @@ bodies! {
         /// `{kind, serverCallId | groupCallId | roomId}`.
         call_locator: Value,
         /// Where events go.
-        callback_uri: String,
+        callback_uri: Hidden,
         /// Comes back in events.
         #[serde(skip_serializing_if = "Option::is_none")]
         operation_context: Option<String>,
@@ -272,14 +317,14 @@ bodies! {
     /// Send a call on without answering it.
     RedirectCall {
         /// The secret of the call.
-        incoming_call_context: String,
+        incoming_call_context: Hidden,
         /// To whom.
         target: Identifier,
     }
     /// Refuse a call.
     RejectCall {
         /// The secret of the call.
-        incoming_call_context: String,
+        incoming_call_context: Hidden,
         /// `none`, `busy` or `forbidden`.
         #[serde(skip_serializing_if = "Option::is_none")]
         call_reject_reason: Option<String>,
@@ -296,7 +341,7 @@ bodies! {
         operation_context: Option<String>,
         /// Where this operation's events go.
         #[serde(skip_serializing_if = "Option::is_none")]
-        operation_callback_uri: Option<String>,
+        operation_callback_uri: Option<Hidden>,
         /// Headers that go along.
         #[serde(skip_serializing_if = "Option::is_none")]
         custom_calling_context: Option<Value>,
@@ -322,7 +367,7 @@ bodies! {
         operation_context: Option<String>,
         /// Where this operation's events go.
         #[serde(skip_serializing_if = "Option::is_none")]
-        operation_callback_uri: Option<String>,
+        operation_callback_uri: Option<Hidden>,
         /// Headers that go along.
         #[serde(skip_serializing_if = "Option::is_none")]
         custom_calling_context: Option<Value>,
@@ -373,7 +418,7 @@ bodies! {
         operation_context: Option<String>,
         /// Where this operation's events go.
         #[serde(skip_serializing_if = "Option::is_none")]
-        operation_callback_uri: Option<String>,
+        operation_callback_uri: Option<Hidden>,
     }
     /// Play something.
     Play {
@@ -425,7 +470,7 @@ bodies! {
         operation_context: Option<String>,
         /// Where this operation's events go.
         #[serde(skip_serializing_if = "Option::is_none")]
-        operation_callback_uri: Option<String>,
+        operation_callback_uri: Option<Hidden>,
     }
 }
 
@@ -443,7 +488,7 @@ pub struct CallConnection {
     pub call_connection_state: String,
     /// Where events go.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub callback_uri: Option<String>,
+    pub callback_uri: Option<Hidden>,
     /// Who calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Identifier>,

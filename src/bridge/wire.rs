@@ -37,7 +37,7 @@ pub struct LegWire(Arc<Shared>);
 
 /// The room's end; the wire ends with it.
 #[derive(Debug)]
-pub(super) struct WireEnd(Arc<Shared>);
+pub(crate) struct WireEnd(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -52,7 +52,7 @@ struct Shared {
 
 impl LegWire {
     /// A wire with its two ends.
-    pub(super) fn new() -> io::Result<(LegWire, WireEnd)> {
+    pub(crate) fn new() -> io::Result<(LegWire, WireEnd)> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK | EventfdFlags::SEMAPHORE;
         let shared = Arc::new(Shared {
             inbound: Mutex::default(),
@@ -129,12 +129,12 @@ impl WireEnd {
         Some(octets.len())
     }
 
-    pub(super) fn send(&self, octets: &[u8]) {
+    pub(crate) fn send(&self, octets: &[u8]) {
         self.put(Outbound::Packet(octets.to_vec()));
     }
 
     /// From here on the ear hears somebody else.
-    pub(super) fn switch(&self) {
+    pub(crate) fn switch(&self) {
         self.put(Outbound::Switch);
     }
 
@@ -144,7 +144,9 @@ impl WireEnd {
             queue.clear();
         }
         if queue.len() >= OUTBOUND_MAX {
-            queue.pop_front();
+            // A switch is at the front, if there is one, and never too old: it is the sound behind it that gives way.
+            let oldest = usize::from(queue.front() == Some(&Outbound::Switch));
+            queue.remove(oldest);
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
         queue.push_back(outbound);
@@ -207,6 +209,13 @@ mod tests {
         end.send(&[99]);
         assert_eq!(wire.next().await, Some(Outbound::Switch), "nothing old is sent after a switch");
         assert_eq!(wire.next().await, Some(Outbound::Packet(vec![99])));
+        end.switch();
+        for n in 0..=OUTBOUND_MAX {
+            end.send(&[n as u8]);
+        }
+        assert_eq!(wire.next().await, Some(Outbound::Switch), "a switch is not lost to what comes after it");
+        assert_eq!(wire.next().await, Some(Outbound::Packet(vec![2])));
+        wire.forget();
         drop(end);
         assert_eq!(wire.next().await, None);
         assert!(!wire.push(vec![1]));

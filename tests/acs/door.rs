@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use sbc_config::{AcsId, Config, SecretError, SecretSource};
-use sidetone::acs::callback::{Event, Happened};
+use sidetone::acs::callback::{self, Event, Happened};
 use sidetone::acs::door::{Door, Failure, Paths, Stream, Wanted, Why};
 use sidetone::acs::grid::{Gate, IncomingCall, Labels, Ours, Verdict};
 use sidetone::acs::identifier::RawId;
@@ -194,9 +194,12 @@ fn an_answer_says_where_we_are() {
     house.order(leg, LegAction::Answer);
     let asked = house.asked();
     let [(Why::Answer, Operation::Answer(body))] = &asked[..] else { panic!("{asked:?}") };
-    assert_eq!(body.callback_uri, format!("https://gw.example.com/calls/{leg}"));
+    assert_eq!(body.callback_uri.expose(), format!("https://gw.example.com/calls/{leg}"));
     let streaming = body.media_streaming_options.as_ref().expect("a stream");
-    assert_eq!(streaming.transport_url, Some(format!("wss://gw.example.com/media/{leg}")));
+    assert_eq!(streaming.transport_url, Some(format!("wss://gw.example.com/media/{leg}").into()));
+    // What must not be printed is not, however much is.
+    let printed = format!("{asked:?}");
+    assert!(!["gw.example.com", "opaque"].iter().any(|secret| printed.contains(secret)), "{printed}");
     assert_eq!(streaming.enable_bidirectional, Some(true));
 }
 
@@ -277,6 +280,16 @@ fn a_call_that_is_not_answered_is_rejected_or_rings_out() {
     house.pass(Duration::from_secs(27));
     assert!(house.events().is_empty(), "it has been ringing for two seconds when it came");
     house.pass(Duration::from_secs(1));
+    assert_eq!(ended(&house.events()), [Cause::Cancelled]);
+}
+
+#[test]
+fn a_call_from_a_clock_ahead_of_ours_rings_no_longer_than_others() {
+    let mut house = House::new();
+    let ours = wall() - jiff::SignedDuration::from_secs(290);
+    house.door.incoming(house.now, ours, &contoso(), incoming_call());
+    house.wanted();
+    house.pass(Duration::from_secs(30));
     assert_eq!(ended(&house.events()), [Cause::Cancelled]);
 }
 
@@ -421,6 +434,26 @@ fn an_answer_that_is_lost_after_its_events_have_come_ends_nothing() {
     house.order(leg, LegAction::HangUp(Cause::Released));
     house.door.done(house.now, &contoso(), leg, Why::Answer, Err(lost()));
     assert_eq!(ended(&house.events()), [Cause::Released]);
+}
+
+#[test]
+fn every_callback_does_to_a_call_what_it_says() {
+    let file: serde_json::Value =
+        serde_json::from_str(include_str!("../wire/acs/callback-events.json")).expect("the events are JSON");
+    let bodies = file["bodies"].as_object().expect("groups").values();
+    for (name, body) in bodies.flat_map(|group| group.as_object().expect("bodies")) {
+        let mut told = callback::read(body.to_string().as_bytes()).expect("a list of events");
+        let event = Event { connection: "c1".into(), ..told.events.remove(0) };
+        let ends = ["CallDisconnected", "AnswerFailed", "CreateCallFailed", "ConnectFailed"]
+            .iter()
+            .any(|kind| body[0]["type"].as_str().is_some_and(|said| said.ends_with(kind)));
+        let mut house = House::new();
+        let leg = house.up();
+        house.door.event(house.now, &contoso(), leg, event.clone());
+        house.door.event(house.now, &contoso(), leg, event);
+        assert_eq!(ended(&house.events()).len(), usize::from(ends), "{name}");
+        assert_eq!(house.door.legs(), usize::from(!ends), "{name}");
+    }
 }
 
 #[test]

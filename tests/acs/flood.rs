@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sidetone::sim::acs::GATEWAY_HOST;
 use sidetone::sim::authority::{Authority, Wanted};
 use sidetone::sim::stage::{CHAIN_FILE, KEY_FILE, Setting};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -54,6 +54,31 @@ async fn a_flood_hinders_nobody(setting: Setting) -> Story {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_idle_connections_do_not_keep_a_call_out() -> Story {
     a_flood_hinders_nobody(Setting::default()).await
+}
+
+/// The status that is answered to a head whose body never comes.
+async fn answered_before_the_body(at: SocketAddr, path: &str) -> Result<u16, Box<dyn std::error::Error>> {
+    let mut stream = TcpStream::connect(at).await?;
+    let head = format!("POST {path} HTTP/1.1\r\nhost: gateway.test\r\ncontent-length: 1000000\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let mut line = [0; 12];
+    tokio::time::timeout(sidetone::sim::HUNG_AFTER, stream.read_exact(&mut line)).await??;
+    Ok(String::from_utf8_lossy(&line[9..]).parse()?)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_read_of_whoever_has_not_shown_who_they_are() -> Story {
+    let house = House::start("").await?;
+    house.customer_reaches_alice().await?;
+    let at = house.stage.acs().ok_or("no listener")?;
+    assert_eq!(answered_before_the_body(at, "/acs/contoso/events?secret=guess").await?, 401);
+    let callback = house.acs.callback_of(CUSTOMER).ok_or("no callback")?;
+    let path = callback.split_once("/acs/").map(|(_, rest)| format!("/acs/{rest}")).ok_or("no path")?;
+    assert_eq!(answered_before_the_body(at, &path).await?, 401, "the secret alone is not enough");
+    let (other, _) = path.rsplit_once('/').ok_or("no secret")?;
+    assert_eq!(answered_before_the_body(at, &format!("{other}/0123456789abcdef")).await?, 404);
+    house.stage.stop().await;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

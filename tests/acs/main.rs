@@ -6,6 +6,7 @@
 #![cfg(feature = "sim")]
 
 mod calls;
+mod captures;
 mod consult;
 mod door;
 mod entra;

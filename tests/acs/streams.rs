@@ -119,3 +119,17 @@ async fn a_stream_that_does_not_introduce_itself_is_what_we_asked_for() -> Story
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_ten_seconds_the_service_has_never_more_than_five_frames_before_their_time() -> Story {
+    for audio in ["audio = \"16k\"", "audio = \"24k\""] {
+        let house = House::start(audio).await?;
+        let (_, customer) = house.customer_reaches_alice().await?;
+        let figures =
+            house.acs.until_figures(CUSTOMER, "ten seconds", |figures| figures.frames >= 500).await?;
+        assert!(figures.ahead_max <= 5, "{figures:?}");
+        house.talker_hears(&customer, &[house.stage.alice.hz], &[]).await?;
+        house.stage.stop().await;
+    }
+    Ok(())
+}

@@ -118,6 +118,10 @@ pub struct StreamFigures {
     pub frames: u64,
     /// The most frames that were waiting to be played.
     pub queued_max: usize,
+    /// The most frames that had come before their time, counted from when the gateway was dialled first. It cannot be too many
+    /// because a machine is slow: what is late is read later. What StopAudio threw away is not counted, as if it had been
+    /// three frames.
+    pub ahead_max: u64,
     /// StopAudio messages.
     pub stops: u64,
     /// Times it was dialled.
@@ -152,6 +156,7 @@ pub(super) async fn stream(
     token: impl Fn() -> Option<String> + Send,
 ) -> Result<(), Error> {
     let (mut position, mut queue) = (0u64, VecDeque::<i16>::new());
+    let begun = tokio::time::Instant::now();
     loop {
         let samples = ask.rate as usize / 50;
         let mut request = ask.url.as_str().into_client_request()?;
@@ -200,7 +205,11 @@ pub(super) async fn stream(
                 }
                 message = incoming.next() => match message {
                     Some(Ok(Message::Text(text))) => {
-                        figures.send_modify(|figures| take(&text, &mut queue, samples, ask.bidirectional, figures));
+                        figures.send_modify(|figures| {
+                            take(&text, &mut queue, samples, ask.bidirectional, figures);
+                            let played = begun.elapsed().as_millis() as u64 / 20 + 3 * figures.stops;
+                            figures.ahead_max = figures.ahead_max.max(figures.frames.saturating_sub(played));
+                        });
                     }
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break Some(Duration::ZERO),
                     Some(Ok(_)) => {}

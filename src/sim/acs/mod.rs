@@ -162,6 +162,14 @@ struct Ringing {
     until: Timestamp,
 }
 
+impl Ringing {
+    fn new(from: &str, to: &str, voice: Voice) -> Ringing {
+        let (from, to) = (from.to_owned(), to.to_owned());
+        let until = Timestamp::now() + jiff::SignedDuration::from_secs(30);
+        Ringing { from, to, voice, correlation: uuid(), until }
+    }
+}
+
 struct Call {
     server_call: String,
     correlation: String,
@@ -302,14 +310,8 @@ impl AcsSim {
     /// `webhook` (path and query), in CloudEvents or its own schema.
     pub fn call(&self, from: &str, to: &str, voice: Voice, webhook: &str, cloud_events: bool) -> String {
         let context = format!("context-{}", uuid());
-        let correlation = uuid();
-        let ringing = Ringing {
-            from: from.to_owned(),
-            to: to.to_owned(),
-            voice,
-            correlation: correlation.clone(),
-            until: Timestamp::now() + jiff::SignedDuration::from_secs(30),
-        };
+        let ringing = Ringing::new(from, to, voice);
+        let correlation = ringing.correlation.clone();
         let name = {
             let mut world = self.0.world();
             world.ringing.insert(context.clone(), ringing);
@@ -328,6 +330,33 @@ impl AcsSim {
         let (inner, webhook) = (self.0.clone(), webhook.to_owned());
         tokio::spawn(async move { inner.deliver(&webhook, &body).await });
         context
+    }
+
+    /// Somebody calls a number of the resource, and no gateway is told: this context answers it.
+    pub fn rings(&self, context: &str, from: &str, to: &str) {
+        let ringing = Ringing::new(from, to, Voice::Silence);
+        self.0.world().ringing.insert(context.to_owned(), ringing);
+    }
+
+    /// A call connection of this name is up, with these in it, and without callbacks that reach anybody.
+    pub fn has_call(&self, connection: &str, who: &[&str]) {
+        let streaming = MediaStreaming {
+            transport_type: "websocket".to_owned(),
+            transport_url: None,
+            content_type: None,
+            audio_channel_type: "mixed".to_owned(),
+            start_media_streaming: None,
+            enable_bidirectional: None,
+            audio_format: None,
+            enable_dtmf_tones: None,
+        };
+        let talkers: Vec<_> = who.iter().map(|raw| Talker::new(raw, Voice::Silence, 16_000)).collect();
+        let call = Call {
+            state: "connected",
+            talkers: Arc::new(talkers.into()),
+            ..rest::new_call(String::new(), None, Some(streaming))
+        };
+        self.0.world().calls.insert(connection.to_owned(), call);
     }
 
     /// The call connections that are up, by who is in them.

@@ -23,7 +23,7 @@ use crate::acs::rest::uuid;
 use crate::acs::sign::{Signed, Unsigned, is_signed};
 use crate::acs::wire::{
     AddParticipant, CancelAdd, ForParticipant, Identifier, MoveParticipants, MuteParticipants, Play,
-    Recognize, RedirectCall, RejectCall, RemoveParticipant, SendDtmf, TransferCall,
+    Recognize, RedirectCall, RejectCall, RemoveParticipant, SendDtmf, TransferCall, without_nulls,
 };
 
 /// Versions the service knows.
@@ -174,6 +174,7 @@ fn judged(
     }
     let (answer, then) = match carry_out(&mut world, method, uri.path(), body) {
         Ok(Yes { status, mut body, then }) => {
+            // What the service has nothing to say about it leaves out.
             without_nulls(&mut body);
             ((status, body), then)
         }
@@ -200,13 +201,13 @@ fn carry_out(world: &mut World, method: &Method, path: &str, body: &[u8]) -> Ans
         tail if is(&Method::POST, tail, ":connect") => return connect(world, parsed(body)?),
         tail if is(&Method::POST, tail, ":reject") => {
             let body: RejectCall = parsed(body)?;
-            world.ringing.remove(&body.incoming_call_context).ok_or(GONE)?;
+            world.ringing.remove(body.incoming_call_context.expose()).ok_or(GONE)?;
             return done(204, Value::Null);
         }
         tail if is(&Method::POST, tail, ":redirect") => {
             let body: RedirectCall = parsed(body)?;
             body.target.raw().ok_or(INVALID)?;
-            world.ringing.remove(&body.incoming_call_context).ok_or(GONE)?;
+            world.ringing.remove(body.incoming_call_context.expose()).ok_or(GONE)?;
             return done(204, Value::Null);
         }
         _ => {}
@@ -478,18 +479,6 @@ pub(super) fn identifier(raw: &str) -> Value {
     match RawId::new(raw) {
         Some(id) => serde_json::to_value(Identifier::of(&id)).unwrap_or_default(),
         None => json!({ "kind": "unknown", "rawId": raw }),
-    }
-}
-
-/// What the service has nothing to say about it leaves out.
-pub(super) fn without_nulls(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(without_nulls);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_nulls),
-        _ => {}
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use super::media::{self, Control};
 use super::{Entry, GATEWAY_HOST, Gateway, Inner, KEPT_MAX, OF_CALLS, World, lock, rest};
 use crate::acs::rest::uuid;
+use crate::acs::wire::without_nulls;
 
 impl Inner {
     pub(super) fn world(&self) -> MutexGuard<'_, World> {
@@ -74,7 +75,7 @@ impl Inner {
             if let (Some(data), Some(more)) = (data.as_object_mut(), more.as_object()) {
                 data.extend(more.clone());
             }
-            rest::without_nulls(&mut data);
+            without_nulls(&mut data);
             let subject = format!("calling/callConnections/{connection}");
             let event = json!([{ "id": uuid(), "source": subject, "subject": subject, "data": data,
                 "type": format!("Microsoft.Communication.{kind}"), "specversion": "1.0",
@@ -138,7 +139,7 @@ impl Inner {
                 said.as_deref().is_some_and(|said| said.eq_ignore_ascii_case(word))
             };
             let ask = media::Ask {
-                url: streaming.transport_url.clone().unwrap_or_default(),
+                url: streaming.transport_url.as_ref().map_or("", |url| url.expose()).to_owned(),
                 rate: if is(&streaming.audio_format, "pcm24KMono") { 24_000 } else { 16_000 },
                 unmixed: streaming.audio_channel_type.eq_ignore_ascii_case("unmixed"),
                 bidirectional: streaming.enable_bidirectional == Some(true),

@@ -13,15 +13,16 @@ use crate::acs::rest::uuid;
 use crate::acs::wire::{AnswerCall, ConnectCall, CreateCall, Identifier, MediaStreaming};
 
 pub(super) fn answer(world: &mut World, body: AnswerCall) -> Answer {
-    check_callback(world, &body.callback_uri)?;
+    check_callback(world, body.callback_uri.expose())?;
     check_stream(body.media_streaming_options.as_ref())?;
-    let ringing = world.ringing.remove(&body.incoming_call_context).ok_or(GONE)?;
+    let ringing = world.ringing.remove(body.incoming_call_context.expose()).ok_or(GONE)?;
     if ringing.until < Timestamp::now() {
         return Err(GONE);
     }
     let rate = rate_of(body.media_streaming_options.as_ref());
     let talker = Talker::new(&ringing.from, ringing.voice, rate);
-    let call = new_call(body.callback_uri, body.operation_context, body.media_streaming_options);
+    let call =
+        new_call(body.callback_uri.expose().to_owned(), body.operation_context, body.media_streaming_options);
     let call = Call {
         correlation: ringing.correlation,
         source: ringing.from,
@@ -36,17 +37,20 @@ pub(super) fn answer(world: &mut World, body: AnswerCall) -> Answer {
 }
 
 pub(super) fn create(world: &mut World, body: CreateCall) -> Answer {
-    check_callback(world, &body.callback_uri)?;
+    check_callback(world, body.callback_uri.expose())?;
     check_stream(body.media_streaming_options.as_ref())?;
     let targets: Vec<RawId> = body.targets.iter().filter_map(Identifier::raw).collect();
     if targets.is_empty() || targets.len() != body.targets.len() {
         return Err(INVALID);
     }
-    if targets.iter().any(|id| id.kind() == Kind::Phone) && body.source_caller_id_number.is_none() {
+    // A call in the name of a Teams app shows that app's number.
+    let shows_number = body.source_caller_id_number.is_some() || body.teams_app_source.is_some();
+    if targets.iter().any(|id| id.kind() == Kind::Phone) && !shows_number {
         return Err(No(400, "8523", "SourceCallerIdNumber is required for phone numbers."));
     }
     let rate = rate_of(body.media_streaming_options.as_ref());
-    let mut call = new_call(body.callback_uri, body.operation_context, body.media_streaming_options);
+    let mut call =
+        new_call(body.callback_uri.expose().to_owned(), body.operation_context, body.media_streaming_options);
     call.targets = targets.iter().map(|id| id.as_str().to_owned()).collect();
     call.source =
         body.source_caller_id_number.map(|number| format!("4:{}", number.value)).unwrap_or_default();
@@ -76,7 +80,7 @@ pub(super) fn create(world: &mut World, body: CreateCall) -> Answer {
 }
 
 pub(super) fn connect(world: &mut World, body: ConnectCall) -> Answer {
-    check_callback(world, &body.callback_uri)?;
+    check_callback(world, body.callback_uri.expose())?;
     check_stream(body.media_streaming_options.as_ref())?;
     let kind = body.call_locator.get("kind").and_then(Value::as_str).unwrap_or_default();
     if !["serverCallLocator", "groupCallLocator", "roomCallLocator"]
@@ -86,7 +90,8 @@ pub(super) fn connect(world: &mut World, body: ConnectCall) -> Answer {
         return Err(INVALID);
     }
     let id = uuid();
-    let call = new_call(body.callback_uri, body.operation_context, body.media_streaming_options);
+    let call =
+        new_call(body.callback_uri.expose().to_owned(), body.operation_context, body.media_streaming_options);
     let said = properties(&id, &call);
     world.calls.insert(id.clone(), call);
     Ok(Yes { status: 200, body: said, then: Then::Connect(id) })
@@ -126,7 +131,7 @@ fn check_callback(world: &World, uri: &str) -> Result<(), No> {
 fn check_stream(streaming: Option<&MediaStreaming>) -> Result<(), No> {
     let Some(streaming) = streaming else { return Ok(()) };
     let one_of = |said: &str, words: &[&str]| words.iter().any(|word| word.eq_ignore_ascii_case(said));
-    let url = streaming.transport_url.as_deref().unwrap_or_default();
+    let url = streaming.transport_url.as_ref().map_or("", |url| url.expose());
     let fit = one_of(&streaming.transport_type, &["websocket"])
         && one_of(&streaming.audio_channel_type, &["mixed", "unmixed"])
         && (url.starts_with("wss://") || url.starts_with("ws://"))
