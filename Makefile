@@ -3,6 +3,7 @@
 CARGO ?= cargo
 CONFIG ?= deploy/sidetone.example.toml
 OUT ?= demo-out
+WHAT ?= all
 
 .DEFAULT_GOAL := help
 .PHONY: help demo console pictures run test check fmt bench load openapi image
@@ -12,6 +13,9 @@ help: ## this list
 
 demo: need-cargo need-cmake ## play a whole call on loopback: monitor, whisper, barge, takeover; who hears whom, measured
 	$(CARGO) run --locked -- demo --out $(OUT)
+
+console: need-cargo need-cmake ## the same, and it stays open with calls going on, for a browser at the console
+	$(CARGO) run --locked -- demo --out $(OUT) --keep
 
 run: need-cargo need-cmake ## serve CONFIG (deploy/sidetone.example.toml), release build
 	$(CARGO) run --locked --release -- serve --config $(CONFIG)
@@ -30,10 +34,16 @@ fmt: need-cargo ## format everything
 	$(CARGO) fmt --all
 
 bench: need-cargo need-cmake ## the benches: SIP parsing, packet path, mixing, jitter buffer; the built gateway under load is `make load`
-	$(CARGO) bench --locked --workspace
+	$(CARGO) bench --locked --workspace --bench '*'
 
-load: need-cargo need-cmake ## the built gateway under load: delay, CPU per packet and per call, memory; whether a whisper leaks
-	$(CARGO) bench --locked --bench load -- all
+load: need-cargo need-cmake ## the built gateway under load: delay, CPU per packet and per call, memory; WHAT="relay --calls 300" for a part of it
+	$(CARGO) bench --locked --bench load -- $(WHAT)
+
+openapi: need-cargo need-cmake ## write api/openapi.json anew out of the handlers
+	SIDETONE_WRITE_OPENAPI=1 $(CARGO) test --locked --lib openapi
+
+pictures: need-cargo need-cmake ## take the pictures of the README anew, with Chromium
+	SIDETONE_WRITE_PICTURES=1 $(CARGO) test --locked --test console pictures
 
 image: ## the container image
 	docker build --file deploy/Dockerfile --tag sidetone .
