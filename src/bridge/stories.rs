@@ -201,7 +201,7 @@ fn loss_and_reordering_leave_a_mix_whole() {
     let (from, mut kept) = (stage.heard[AGENT].len(), None::<(usize, Vec<u8>)>);
     for n in 0..200 {
         stage.lose = n % 20 == 7;
-        stage.keep = n % 20 == 13;
+        stage.keeps = (n % 20 == 13).then_some(CUSTOMER);
         stage.run(1);
         if let Some((slot, mut octets)) = kept.take() {
             stage.arrive(slot, &mut octets, address(slot));
@@ -445,9 +445,10 @@ struct Stage {
     jitter_ms: [u32; 3],
     sequence: [u16; 3],
     timestamp: [u32; 3],
-    /// The customer's next packet is lost, or kept to come later.
+    /// The customer's next packet is lost.
     lose: bool,
-    keep: bool,
+    /// Whose next packet is kept to come later.
+    keeps: Option<usize>,
     kept: Option<(usize, Vec<u8>)>,
     stopped: [bool; 3],
     said: [Vec<Vec<u8>>; 3],
@@ -511,7 +512,7 @@ impl Stage {
             phase_ms: [0, 7, 14],
             jitter_ms: [0; 3],
             lose: false,
-            keep: false,
+            keeps: None,
             kept: None,
             sequence: [10, 20, 30],
             timestamp: [1_000, 2_000, 3_000],
@@ -616,7 +617,7 @@ impl Stage {
         self.said[slot].push(payload.clone());
         let kind = codec.payload_type();
         let mut octets = packet(kind, sequence, timestamp, self.ssrc[slot], &payload);
-        if self.keep && slot == CUSTOMER {
+        if self.keeps == Some(slot) {
             self.kept = Some((slot, octets));
             return;
         }

@@ -153,6 +153,11 @@ impl Mix {
         self.taps.iter().find(|heard| heard.who == who).map(|heard| &heard.tap)
     }
 
+    /// The taps into all mouths.
+    pub fn taps(&mut self) -> impl Iterator<Item = (u64, &mut Tap)> {
+        self.taps.iter_mut().map(|heard| (heard.who, &mut heard.tap))
+    }
+
     /// Drops a mouth that is about to be gone, and its history with it. The ear hears it out: it
     /// fades away in the next packet.
     pub fn drop_mouth(&mut self, who: u64, mouth: Option<&Mouth>) {

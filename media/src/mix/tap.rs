@@ -72,6 +72,8 @@ struct Made {
 struct Watch {
     least: i64,
     watched_ms: u32,
+    /// For how long on end one packet more would have been there, had its ear waited a moment.
+    awaited_ms: u32,
     patience_ms: u32,
     shrunk: bool,
 }
@@ -87,7 +89,13 @@ impl Tap {
             gain: 0.0,
             target: 1.0,
             behind_ms_max: behind_ms_max.min(BEHIND_MS_MAX),
-            watch: Watch { least: i64::MAX, watched_ms: 0, patience_ms: PATIENCE_MS, shrunk: false },
+            watch: Watch {
+                least: i64::MAX,
+                watched_ms: 0,
+                awaited_ms: 0,
+                patience_ms: PATIENCE_MS,
+                shrunk: false,
+            },
             concealer: None,
             concealed_samples: 0,
         }
@@ -131,6 +139,18 @@ impl Tap {
     /// Samples said and not read.
     pub fn unread(&self, mouth: &Mouth) -> usize {
         (mouth.written() - self.cursor).max(0) as usize
+    }
+
+    /// Before a read of `samples` for which enough is unread: whether the mouth's next packet, which is due at any moment
+    /// if `is_near`, is worth waiting for. It is when that has been so for as long as delay is watched before it is given
+    /// up: with the packet there, the read moves up by one. Until then to wait would only make the ear late.
+    pub fn is_worth_waiting(&mut self, mouth: &Mouth, samples: usize, is_near: bool) -> bool {
+        if !is_near {
+            self.watch.awaited_ms = 0;
+            return false;
+        }
+        self.watch.awaited_ms += samples as u32 * 1000 / mouth.rate().hz();
+        self.watch.has_awaited(mouth.power() < PAUSE_POWER)
     }
 
     /// Reads the packet that clocks this mix: exactly what was just said.
@@ -186,8 +206,17 @@ impl Tap {
             self.watch.begin_anew();
             return spare;
         }
-        let read_ms = length as u32 * 1000 / mouth.rate().hz();
-        self.watch.surplus(spare, read_ms, in_ms(SURPLUS_MS_MIN), mouth.power() < PAUSE_POWER)
+        let (read_ms, pauses) = (length as u32 * 1000 / mouth.rate().hz(), mouth.power() < PAUSE_POWER);
+        if self.watch.has_awaited(pauses) {
+            self.watch.awaited_ms = 0;
+            if spare >= length {
+                self.watch.begin_anew();
+                self.watch.shrunk = true;
+                return spare;
+            }
+            // It did not come in time: the next try is when it has been near for as long again.
+        }
+        self.watch.surplus(spare, read_ms, in_ms(SURPLUS_MS_MIN), pauses)
     }
 
     /// Packets are late: what is there, and for the rest a continuation of it that fades away.
@@ -259,6 +288,16 @@ impl Watch {
     fn begin_anew(&mut self) {
         self.least = i64::MAX;
         self.watched_ms = 0;
+        self.awaited_ms = 0;
+    }
+
+    /// How long delay is watched before it is given up.
+    fn patience(&self, pauses: bool) -> u32 {
+        if pauses { self.patience_ms / PAUSE_PATIENCE_PART } else { self.patience_ms }
+    }
+
+    fn has_awaited(&self, pauses: bool) -> bool {
+        self.awaited_ms >= self.patience(pauses)
     }
 
     /// The ear ran out of sound. If that comes of having moved up, it was too soon.
@@ -274,12 +313,11 @@ impl Watch {
         self.least = self.least.min(spare);
         self.watched_ms += read_ms;
         let worth_it = pauses && self.least >= least_worth;
-        let patience_ms = if worth_it { self.patience_ms / PAUSE_PATIENCE_PART } else { self.patience_ms };
-        if self.watched_ms < patience_ms {
+        if self.watched_ms < self.patience(worth_it) {
             return 0;
         }
         let surplus = self.least;
-        self.begin_anew();
+        (self.least, self.watched_ms) = (i64::MAX, 0);
         self.shrunk = surplus >= least_worth;
         if self.shrunk {
             return surplus;

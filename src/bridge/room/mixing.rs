@@ -25,7 +25,8 @@ const GRACE_JITTERS: f32 = 4.0;
 const GRACE_MAX: Duration = Duration::from_millis(50);
 
 /// How long a mix may wait for a companion's packet that is due, to say it a frame earlier: what it costs
-/// the main voice is a fifth of a frame at most, what it saves the companion nearly a whole one.
+/// the main voice is a fifth of a frame at most, what it saves the companion nearly a whole one. It waits when the tap
+/// is ready to move up to that packet, and not before: the one said instead would be a whole frame late.
 const COMPANION_WAIT: Duration = Duration::from_millis(4);
 
 /// How long when nothing of the companion's is left to say: without its packet, sound would be made up
@@ -119,21 +120,26 @@ impl Room {
     }
 
     /// Until when a companion's packet is worth waiting for, if one is due at any moment.
-    fn worth_waiting(&self, now: Instant, at: usize, main: usize, said: Said) -> Option<Instant> {
-        let leg = self.legs[at].as_deref()?;
-        let Ear::Mix(mixing) = &leg.ear else { return None };
+    fn worth_waiting(&mut self, now: Instant, at: usize, main: usize, said: Said) -> Option<Instant> {
         let main = self.legs[main].as_deref()?.id.0;
-        let until = mixing.mix.mouths().filter(|who| *who != main).filter_map(|who| {
-            let mouth = self.mouth(who)?;
-            let tap = mixing.mix.tap(who)?;
-            let samples = said.samples * mouth.rate().hz() as usize / self.mouth(main)?.rate().hz() as usize;
-            let unread = tap.unread(mouth);
-            let wait = if unread < samples { COMPANION_WAIT_DRY } else { COMPANION_WAIT };
-            let due = mouth.next_due()?;
-            let near = due + COMPANION_LATE >= now && due <= now + wait;
-            (near && unread < 2 * samples).then_some((due + COMPANION_LATE).min(now + wait))
+        let mut leg = self.legs[at].take()?;
+        let until = leg.mixing().zip(self.mouth(main)).and_then(|(mixing, clock)| {
+            let companions = mixing.mix.taps().filter(|(who, _)| *who != main);
+            let waits = companions.filter_map(|(who, tap)| {
+                let mouth = self.mouth(who)?;
+                let samples = said.samples * mouth.rate().hz() as usize / clock.rate().hz() as usize;
+                let unread = tap.unread(mouth);
+                let is_dry = unread < samples;
+                let wait = if is_dry { COMPANION_WAIT_DRY } else { COMPANION_WAIT };
+                let due = mouth.next_due()?;
+                let is_near = due + COMPANION_LATE >= now && due <= now + wait && unread < 2 * samples;
+                let waits = if is_dry { is_near } else { tap.is_worth_waiting(mouth, samples, is_near) };
+                waits.then_some((due + COMPANION_LATE).min(now + wait))
+            });
+            waits.max()
         });
-        until.max()
+        self.legs[at] = Some(leg);
+        until
     }
 
     pub(super) fn mouth(&self, who: u64) -> Option<&Mouth> {

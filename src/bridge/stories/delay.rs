@@ -23,6 +23,31 @@ fn a_little_jitter_does_not_put_a_whisper_a_frame_behind() {
     assert!(delays.iter().all(|delay| *delay <= 22), "{delays:?}");
 }
 
+#[test]
+fn a_packet_that_came_late_once_puts_a_whisper_back_by_less_than_a_frame_and_not_for_long() {
+    // The supervisor speaks just after the customer, whose packet waits for it.
+    for phase in 1..=3 {
+        let mut stage = Stage::new([Codec::Pcma; 3]);
+        stage.phase_ms[BOSS] = phase;
+        [CUSTOMER, AGENT, BOSS].into_iter().for_each(|slot| stage.silence(slot));
+        stage.coach(Some(Coaching::Whisper));
+        stage.run(50);
+        assert!(click(&mut stage) <= 1, "{phase} ms after the customer");
+
+        stage.keeps = Some(BOSS);
+        stage.run(1);
+        stage.keeps = None;
+        (0..10).for_each(|_| stage.step());
+        let (slot, mut late) = stage.kept.take().expect("the packet that is late");
+        stage.arrive(slot, &mut late, address(slot));
+
+        let delays: Vec<u32> = (0..3).map(|_| click(&mut stage)).collect();
+        assert!(delays.iter().all(|delay| *delay < 20), "{phase} ms after the customer: {delays:?}");
+        stage.run(60);
+        assert!(click(&mut stage) <= 1, "{phase} ms after the customer");
+    }
+}
+
 fn mean(delays: &[u32]) -> f64 {
     delays.iter().map(|delay| f64::from(*delay)).sum::<f64>() / delays.len() as f64
 }
@@ -35,22 +60,23 @@ fn whisper_delays(phase_ms: u32, jitter_ms: u32) -> Vec<u32> {
     [CUSTOMER, AGENT, BOSS].into_iter().for_each(|slot| stage.silence(slot));
     stage.coach(Some(Coaching::Whisper));
     stage.run(50);
-    (0..10)
-        .map(|_| {
-            stage.run(7);
-            let (said, heard) = (stage.said[BOSS].len(), stage.heard[AGENT].len());
-            stage.tones[BOSS] = Some(Sine::new(SampleRate::Hz8000, TONES_HZ[BOSS], -6.0));
-            while stage.said[BOSS].len() == said {
-                stage.step();
-            }
-            let spoken = stage.now - Duration::from_millis(1);
-            stage.silence(BOSS);
-            stage.run(4);
-            let loud = stage.heard[AGENT][heard..].iter().find(|packet| is_loud(&packet.payload));
-            let heard = loud.expect("the click is heard").at;
-            u32::try_from(heard.saturating_duration_since(spoken).as_millis()).expect("a delay")
-        })
-        .collect()
+    (0..10).map(|_| click(&mut stage)).collect()
+}
+
+/// A click of the supervisor's: from its arrival to its departure, in milliseconds.
+fn click(stage: &mut Stage) -> u32 {
+    stage.run(7);
+    let (said, heard) = (stage.said[BOSS].len(), stage.heard[AGENT].len());
+    stage.tones[BOSS] = Some(Sine::new(SampleRate::Hz8000, TONES_HZ[BOSS], -6.0));
+    while stage.said[BOSS].len() == said {
+        stage.step();
+    }
+    let spoken = stage.now - Duration::from_millis(1);
+    stage.silence(BOSS);
+    stage.run(4);
+    let loud = stage.heard[AGENT][heard..].iter().find(|packet| is_loud(&packet.payload));
+    let heard = loud.expect("the click is heard").at;
+    u32::try_from(heard.saturating_duration_since(spoken).as_millis()).expect("a delay")
 }
 
 fn is_loud(payload: &[u8]) -> bool {
