@@ -48,6 +48,8 @@ pub(super) struct Mixing {
     /// What it plays of our own, so that the same is not begun anew.
     pub(super) playing: Playing,
     pub(super) next_tick: Instant,
+    /// A plan is still on its way: when all has faded in and out, the table is compiled anew.
+    pub(super) under_way: bool,
     /// A packet of the main mouth that waits a moment for a companion's.
     pub(super) waiting: Option<Waiting>,
     /// The newest packet that the tick made in the main mouth's place.
@@ -166,7 +168,7 @@ impl Room {
         }
     }
 
-    /// One packet for a mixing ear, in step with its main mouth. True if the ear is settled.
+    /// One packet for a mixing ear, in step with its main mouth. True if the ear has settled.
     pub(super) fn mix(
         &mut self,
         now: Instant,
@@ -204,12 +206,14 @@ pub(super) struct Clocked<'a> {
 impl Mixing {
     pub(super) fn new(mix: Mix, next_tick: Instant) -> Mixing {
         let playing = Playing::Nothing;
-        Mixing { mix, main: None, playing, next_tick, waiting: None, stood_in: None, event: None }
+        let (waiting, stood_in, event) = (None, None, None);
+        Mixing { mix, main: None, playing, next_tick, under_way: true, waiting, stood_in, event }
     }
 }
 
 impl Leg {
-    /// One step of this leg's mix: in step with its main mouth, or by the tick. True if settled.
+    /// One step of this leg's mix: in step with its main mouth, or by the tick. True if its plan was under way and has
+    /// settled.
     pub(super) fn mixed<'a>(
         &mut self,
         now: Instant,
@@ -275,7 +279,7 @@ impl Leg {
                 }
             }
         }
-        mixing.mix.is_settled()
+        mixing.under_way && mixing.mix.is_settled()
     }
 }
 

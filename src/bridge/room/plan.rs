@@ -40,11 +40,14 @@ impl Room {
             .filter_map(|mouth| self.slot(*mouth))
             .filter(|m| self.can_speak(*m))
             .collect();
+        let mut to_be_relayed = false;
         if let ([mouth], true) = (&mouths[..], matches!(hears, Hears::One(_)))
             && self.relays(*mouth, at)
-            && self.may_relay_now(*mouth, at)
         {
-            return self.set_ear(at, Ear::Relay(*mouth));
+            if self.may_relay_now(*mouth, at) {
+                return self.set_ear(at, Ear::Relay(*mouth));
+            }
+            to_be_relayed = true;
         }
         let playing = match (&hears, mouths.is_empty()) {
             (Hears::Music, _) => Playing::Music,
@@ -54,6 +57,9 @@ impl Room {
             (_, false) => Playing::Nothing,
         };
         self.mix_at(now, at, &agreed, &mouths, playing, house);
+        if let Some(mixing) = self.legs[at].as_deref_mut().and_then(Leg::mixing) {
+            mixing.under_way = to_be_relayed || !mixing.mix.is_settled();
+        }
     }
 
     /// Whether a mouth has anything agreed to speak with.
