@@ -161,6 +161,8 @@ pub struct Inlet {
     timestamp: u32,
     ssrc: u32,
     last: Option<Instant>,
+    /// The next packet of sound is the first after a pause, and says so (RFC 3551 section 4.1).
+    after_pause: bool,
 }
 
 #[derive(Debug)]
@@ -180,14 +182,26 @@ impl Inlet {
         };
         let left = Vec::with_capacity(2 * PACKET_SAMPLES);
         let (keys, moment) = (SendDigits::new(), None);
-        Some(Inlet { down, left, keys, pressed: 0, moment, sequence: 0, timestamp: 0, ssrc, last: None })
+        let (last, after_pause) = (None, true);
+        Some(Inlet {
+            down,
+            left,
+            keys,
+            pressed: 0,
+            moment,
+            sequence: 0,
+            timestamp: 0,
+            ssrc,
+            last,
+            after_pause,
+        })
     }
 
     /// Goes on at another rate, as after the service has dialled anew; the line of packets is the same.
     #[must_use]
     pub fn at_rate(self, rate: u32) -> Option<Inlet> {
-        let Inlet { keys, pressed, sequence, timestamp, ssrc, last, .. } = self;
-        Some(Inlet { keys, pressed, sequence, timestamp, last, ..Inlet::new(rate, ssrc)? })
+        let Inlet { keys, pressed, sequence, timestamp, ssrc, last, after_pause, .. } = self;
+        Some(Inlet { keys, pressed, sequence, timestamp, last, after_pause, ..Inlet::new(rate, ssrc)? })
     }
 
     /// A key is pressed: its packets take the place of sound for as long as it takes, one for each packet of sound.
@@ -205,6 +219,7 @@ impl Inlet {
             self.left.clear();
             // What waited for its moment to be complete is of before.
             self.moment = None;
+            self.after_pause = true;
         }
         self.last = Some(now);
         let ready = match audio.participant {
@@ -251,6 +266,7 @@ impl Inlet {
 
     fn sound(&mut self) -> Vec<u8> {
         let mut packet = self.packet(PAYLOAD_TYPE, self.timestamp, 2 * PACKET_SAMPLES);
+        packet[1] |= u8::from(std::mem::take(&mut self.after_pause)) << 7;
         linear::encode(&self.left[..PACKET_SAMPLES], &mut packet[HEADER_BYTES..]);
         packet
     }

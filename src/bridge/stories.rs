@@ -22,6 +22,7 @@ use super::{BridgeEvent, Music, PlanKind};
 mod delay;
 mod holding;
 mod listening;
+mod opus;
 mod sounding;
 
 const CUSTOMER: usize = 0;
@@ -112,7 +113,9 @@ fn a_media_thread_that_was_late_catches_up_without_a_hole_in_the_music() {
         );
     }
     let caught_up = stage.heard[CUSTOMER].len() - mark;
-    assert_eq!(caught_up, 40 + (30 + 55 + 70 + 90 + 4) / 20, "and all of it");
+    // Where in a packet's time the count begins is the agent's, whose voice faded away by its own packets.
+    let whole = 40 + (30 + 55 + 70 + 90 + 4) / 20;
+    assert!((whole..=whole + 1).contains(&caught_up), "and all of it: {caught_up} of {whole}");
 }
 
 #[test]
@@ -445,8 +448,9 @@ struct Stage {
     jitter_ms: [u32; 3],
     sequence: [u16; 3],
     timestamp: [u32; 3],
-    /// The customer's next packet is lost.
+    /// The next packet of this one, the customer unless it is said, is lost.
     lose: bool,
+    loser: usize,
     /// Whose next packet is kept to come later.
     keeps: Option<usize>,
     kept: Option<(usize, Vec<u8>)>,
@@ -512,6 +516,7 @@ impl Stage {
             phase_ms: [0, 7, 14],
             jitter_ms: [0; 3],
             lose: false,
+            loser: CUSTOMER,
             keeps: None,
             kept: None,
             sequence: [10, 20, 30],
@@ -611,7 +616,7 @@ impl Stage {
         let (sequence, timestamp) = (self.sequence[slot], self.timestamp[slot]);
         self.sequence[slot] = sequence.wrapping_add(1);
         self.timestamp[slot] = timestamp.wrapping_add(units);
-        if self.stopped[slot] || (self.lose && slot == CUSTOMER) {
+        if self.stopped[slot] || (self.lose && slot == self.loser) {
             return;
         }
         self.said[slot].push(payload.clone());

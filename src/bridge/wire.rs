@@ -27,7 +27,8 @@ const OUTBOUND_MAX: usize = 10;
 pub enum Outbound {
     /// An RTP packet.
     Packet(Vec<u8>),
-    /// The ear hears somebody else from here on: what the far end still holds of the sound before is to be forgotten.
+    /// The ear hears somebody else from here on: what the far end still holds of the sound before is to be forgotten. Only
+    /// for a far end that [holds](LegWire::holds) any.
     Switch,
 }
 
@@ -47,6 +48,8 @@ struct Shared {
     outbound: Mutex<VecDeque<Outbound>>,
     ready: Notify,
     closed: AtomicBool,
+    /// Whether the far end has a queue of sound of its own.
+    holds: AtomicBool,
     dropped: AtomicU64,
 }
 
@@ -60,6 +63,7 @@ impl LegWire {
             outbound: Mutex::default(),
             ready: Notify::new(),
             closed: AtomicBool::new(false),
+            holds: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
         });
         Ok((LegWire(shared.clone()), WireEnd(shared)))
@@ -96,6 +100,13 @@ impl LegWire {
             }
             ready.await;
         }
+    }
+
+    /// The far end plays from a queue of its own, which is emptied at a [switch](Outbound::Switch); so is what waits here,
+    /// which would only have come behind it. Any other far end plays what it gets at once: a packet taken from it would be
+    /// a hole in its line.
+    pub fn holds(&self) {
+        self.0.holds.store(true, Ordering::Release);
     }
 
     /// Throws away what waits to leave: whoever takes over the wire begins with the present.
@@ -135,7 +146,9 @@ impl WireEnd {
 
     /// From here on the ear hears somebody else.
     pub(crate) fn switch(&self) {
-        self.put(Outbound::Switch);
+        if self.0.holds.load(Ordering::Acquire) {
+            self.put(Outbound::Switch);
+        }
     }
 
     fn put(&self, outbound: Outbound) {
@@ -205,6 +218,7 @@ mod tests {
         }
         assert_eq!(wire.next().await, Some(Outbound::Packet(vec![1])));
         assert_eq!(wire.dropped(), 2);
+        wire.holds();
         end.switch();
         end.send(&[99]);
         assert_eq!(wire.next().await, Some(Outbound::Switch), "nothing old is sent after a switch");
@@ -219,6 +233,17 @@ mod tests {
         drop(end);
         assert_eq!(wire.next().await, None);
         assert!(!wire.push(vec![1]));
+    }
+
+    #[tokio::test]
+    async fn a_switch_takes_nothing_from_a_far_end_that_plays_at_once() {
+        let (wire, end) = LegWire::new().unwrap();
+        end.send(&[1]);
+        end.switch();
+        end.send(&[2]);
+        for n in [1, 2] {
+            assert_eq!(wire.next().await, Some(Outbound::Packet(vec![n])));
+        }
     }
 
     #[test]

@@ -213,7 +213,7 @@ impl Ways {
 /// Carries what the room sends to the browser, until the leg's media is closed.
 async fn carry(wire: LegWire, target: watch::Receiver<Option<SocketAddr>>, socket: Arc<UdpSocket>) {
     while let Some(outbound) = wire.next().await {
-        let Outbound::Packet(packet) = outbound else { continue }; // a browser plays what it gets, at once
+        let Outbound::Packet(packet) = outbound else { continue }; // a browser holds nothing that it should forget
         let to = *target.borrow();
         if let Some(to) = to {
             // As with any socket of media: what is not taken is lost.

@@ -176,10 +176,12 @@ impl SendLine {
     }
 
     /// The place of a packet of our own making: music, ringback, a mix that is in step with nobody.
-    /// `who` tells the making apart from others, so that a change is marked.
+    /// `who` tells the making apart from others, so that a change is marked; and so is a pause, which a thread that stalled
+    /// leaves (RFC 3551 section 4.1).
     pub fn make(&mut self, now: Instant, who: u64, payload_type: u8, units: u32) -> Line {
         let going_on = matches!(self.source, Some(Source::Made(before)) if before == who);
         let (sequence, timestamp) = self.next(now);
+        let paused = self.newest.is_some_and(|newest| newest.end != timestamp);
         let before = self.newest.filter(|_| going_on).map(|newest| newest.until);
         self.source = Some(Source::Made(who));
         self.note(now, sequence, timestamp, units);
@@ -187,7 +189,7 @@ impl SendLine {
         if let (Some(newest), Some(before)) = (&mut self.newest, before) {
             newest.until = newest.until.max(before + time(units, self.clock));
         }
-        Line { marker: !going_on, payload_type, sequence, timestamp, ssrc: self.ssrc }
+        Line { marker: !going_on || paused, payload_type, sequence, timestamp, ssrc: self.ssrc }
     }
 
     /// The place of a packet put in between, such as an event of ours, at `timestamp`. What follows

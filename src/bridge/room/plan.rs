@@ -166,8 +166,12 @@ impl Room {
         let kept: Vec<u64> = ids.iter().map(|(_, who)| *who).collect();
         mixing.mix.only(&kept);
         let main = ids.first().map(|(slot, _)| *slot);
-        // Nobody left to hear: the voice that was relayed still clocks its own fading away.
-        let main = main.or(relayed);
+        // Nobody left to hear: the voice that was there still clocks its own fading away, however often the table is looked
+        // at meanwhile.
+        let fades = |slot: &usize| {
+            self.legs[*slot].as_deref().is_some_and(|speaker| mixing.mix.tap(speaker.id.0).is_some())
+        };
+        let main = main.or(relayed).or(mixing.main.filter(fades));
         if mixing.main != main {
             mixing.main = main;
             mixing.waiting = None;

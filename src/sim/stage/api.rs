@@ -224,6 +224,12 @@ impl Api {
         Ok(serde_json::from_value(self.ask(Method::GET, &format!("/v1/calls/{call}/audio"), None).await?)?)
     }
 
+    /// Places a call: the agent is rung, then the number.
+    pub async fn originate(&self, agent: &str, to: &str) -> Result<Call, ApiError> {
+        let body = json!({ "agent": agent, "to": to });
+        Ok(serde_json::from_value(self.ask(Method::POST, "/v1/calls", Some(body)).await?)?)
+    }
+
     /// Ends a call.
     pub async fn hang_up(&self, call: &str) -> Result<(), ApiError> {
         self.ask(Method::DELETE, &format!("/v1/calls/{call}"), None).await.map(drop)

@@ -277,3 +277,62 @@ fn packet_times_stay_within_what_both_can_do() {
         assert_eq!(agreed.ptime, ms, "{lines}");
     }
 }
+
+/// RFC 7587 section 7: 48000 and two channels whatever is in the packets, and the parameters say what our decoder wants.
+#[test]
+fn opus_is_offered_as_its_rfc_wants_and_has_a_key_clock_of_its_own() {
+    let ours = Capabilities { codecs: vec![Codec::Opus, Codec::Pcmu], ..capabilities() };
+    let offered = String::from_utf8(offer(&ours, &mut LocalSession::new(1)).to_bytes().into()).unwrap();
+    for line in [
+        "m=audio 4000 RTP/AVP 111 0 13 ",
+        "a=rtpmap:111 opus/48000/2\r\n",
+        "a=fmtp:111 useinbandfec=1;usedtx=0;stereo=0;sprop-stereo=0\r\n",
+        "telephone-event/48000\r\n",
+        "a=rtpmap:101 telephone-event/8000\r\n",
+        "a=ptime:20\r\n",
+    ] {
+        assert!(offered.contains(line), "{line} in {offered}");
+    }
+
+    let browser = "m=audio 4000 RTP/AVP 96 0 97 101\r\na=rtpmap:96 OPUS/48000/2\r\n\
+        a=fmtp:96 minptime=10; useinbandfec=1; usedtx=1; maxaveragebitrate=20000\r\n\
+        a=rtpmap:97 telephone-event/48000\r\na=rtpmap:101 telephone-event/8000\r\na=maxptime:60\r\na=ptime:60\r\n";
+    let (said, agreed) = answer(&sdp(browser), &ours, None, &mut LocalSession::new(2)).unwrap();
+    assert_eq!((agreed.codec, agreed.send_payload_type, agreed.ptime), (Codec::Opus, 96, 60));
+    assert_eq!(agreed.telephone_event_send, Some(97), "a key is counted as the sound around it");
+    assert!(!agreed.comfort_noise, "Opus has pauses of its own");
+    let wanted = Wishes { fec: true, dtx: true, bitrate_max: Some(20_000), constant: false };
+    assert_eq!(agreed.opus, wanted);
+    let said = String::from_utf8(said.to_bytes().into()).unwrap();
+    assert!(said.contains("a=fmtp:96 useinbandfec=1;usedtx=0;"), "we never pause by ourselves: {said}");
+
+    // Each side sends under the other's number, and as the other wishes.
+    let reply =
+        "m=audio 5000 RTP/AVP 120 121\r\na=rtpmap:120 opus/48000/2\r\na=rtpmap:121 telephone-event/48000\r\n";
+    let offered = offer(&ours, &mut LocalSession::new(3));
+    let agreed = accept_answer(&offered, &sdp(reply)).unwrap();
+    assert_eq!((agreed.send_payload_type, agreed.receive_payload_type), (120, 111));
+    assert_eq!(agreed.opus, Wishes::default(), "who does not ask for redundancy gets none");
+}
+
+#[test]
+fn what_only_looks_like_opus_is_none_and_no_packet_is_longer_than_the_far_end_takes() {
+    let ours = Capabilities { codecs: vec![Codec::Opus, Codec::Pcmu], ..capabilities() };
+    let answered =
+        |rest: &str| answer(&sdp(rest), &ours, None, &mut LocalSession::new(2)).map(|(_, agreed)| agreed);
+    for map in ["opus/48000", "opus/48000/1", "opus/8000/2", "opus/16000", "opusx/48000/2"] {
+        let offer = format!("m=audio 4000 RTP/AVP 111 0\r\na=rtpmap:111 {map}\r\n");
+        assert_eq!(answered(&offer).unwrap().codec, Codec::Pcmu, "{map}");
+    }
+    // Opus has no frames of 30 or 50 ms: the next shorter ones are sent.
+    for (limits, sent) in [
+        ("a=ptime:30\r\n", 20),
+        ("a=ptime:50\r\n", 40),
+        ("a=ptime:60\r\na=maxptime:40\r\n", 40),
+        ("a=maxptime:10\r\n", 10),
+        ("a=ptime:120\r\na=maxptime:120\r\n", 20),
+    ] {
+        let offer = format!("m=audio 4000 RTP/AVP 111\r\na=rtpmap:111 opus/48000/2\r\n{limits}");
+        assert_eq!(answered(&offer).unwrap().ptime, sent, "{limits}");
+    }
+}
