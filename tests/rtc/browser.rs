@@ -46,6 +46,10 @@ enum Do {
 pub(crate) struct Heard {
     pub(crate) ssrc: u32,
     pub(crate) sequence: u16,
+    pub(crate) time: u32,
+    pub(crate) marker: bool,
+    /// What it says, when it is speech.
+    pub(crate) speech: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -103,8 +107,14 @@ impl Offering {
             .enable_pcmu(options.formats.contains(&Format::PCMU), false)
             .enable_pcma(options.formats.contains(&Format::PCMA), false)
             .enable_g722(options.formats.contains(&Format::G722), false);
-        let events = FormatParams::parse_line("0-15");
-        config.codec_config().add_config(126.into(), None, Format::Tele, Frequency::EIGHT_KHZ, None, events);
+        let clocks = [
+            (126, Frequency::EIGHT_KHZ, true),
+            (110, Frequency::FORTY_EIGHT_KHZ, options.formats.contains(&Format::Opus)),
+        ];
+        for (payload_type, clock, _) in clocks.into_iter().filter(|(.., wanted)| *wanted) {
+            let events = FormatParams::parse_line("0-15");
+            config.codec_config().add_config(payload_type.into(), None, Format::Tele, clock, None, events);
+        }
         let mut rtc = config.build(Instant::now());
         if options.candidates {
             rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
@@ -123,7 +133,12 @@ impl Offering {
         self.rtc.sdp_api().accept_answer(self.pending, answer)?;
         let media = sdp.lines().find_map(|line| line.strip_prefix("m=audio ")).ok_or("no audio")?;
         let payload_type: u8 = media.split(' ').nth(2).ok_or("no format")?.parse()?;
-        let codec = Codec::from_static_payload_type(payload_type).ok_or("an unknown format")?;
+        let maps = || sdp.lines().filter_map(|line| line.strip_prefix("a=rtpmap:")?.split_once(' '));
+        let named = maps().find(|(number, _)| number.parse() == Ok(payload_type));
+        let named = named.and_then(|(_, name)| Codec::from_encoding_name(name.split('/').next()?));
+        let codec = named.or(Codec::from_static_payload_type(payload_type)).ok_or("an unknown format")?;
+        let event = maps().find(|(_, name)| name.starts_with("telephone-event/"));
+        let event: u8 = event.ok_or("no keys")?.0.parse()?;
         let (todo, does) = mpsc::unbounded_channel();
         let (changes, changed) = watch::channel(0);
         let (tape, said) = (Arc::new(Mutex::new(Tape::default())), Arc::new(Mutex::new(Vec::new())));
@@ -141,6 +156,8 @@ impl Offering {
                 encoder: Encoder::new(codec),
                 voice: Voice::tone(self.hz),
                 codec,
+                payload_type,
+                event,
                 position: 0,
                 sequence: 1000,
                 pressing: None,
@@ -171,6 +188,9 @@ struct Mouth {
     encoder: Encoder,
     voice: Voice,
     codec: Codec,
+    payload_type: u8,
+    /// The payload type of keys.
+    event: u8,
     position: u64,
     sequence: u64,
     pressing: Option<(u8, u16)>,
@@ -249,10 +269,15 @@ impl Life {
             Event::Connected => tape.connected = true,
             Event::Closed => tape.closed = true,
             Event::RtpPacket(packet) => {
-                let payload_type = *packet.header.payload_type;
-                tape.packets
-                    .push(Heard { ssrc: *packet.header.ssrc, sequence: packet.header.sequence_number });
-                if payload_type == self.mouth.codec.payload_type() {
+                let speaks = *packet.header.payload_type == self.mouth.payload_type;
+                tape.packets.push(Heard {
+                    ssrc: *packet.header.ssrc,
+                    sequence: packet.header.sequence_number,
+                    time: packet.header.timestamp,
+                    marker: packet.header.marker,
+                    speech: speaks.then(|| packet.payload.to_vec()),
+                });
+                if speaks {
                     let mut pcm = [0; MAX_PACKET_SAMPLES];
                     let made = self.decoder.decode(&packet.payload, &mut pcm);
                     tape.pcm.extend_from_slice(&pcm[..made]);
@@ -271,16 +296,17 @@ impl Life {
         let mouth = &mut self.mouth;
         let rate = mouth.codec.sample_rate().hz();
         let samples = SAMPLES * rate as usize / 8000;
-        let time = (mouth.position * SAMPLES as u64) as u32;
+        let units = SAMPLES as u32 * (mouth.codec.rtp_clock() / 8000);
+        let time = (mouth.position as u32).wrapping_mul(units);
         let (payload_type, payload, time) = match mouth.pressing.take() {
             Some((event, beats)) => {
                 // Eight beats: five that sound, three that end (RFC 4733 section 2.5.1.4).
                 let ends = beats >= 5;
-                let duration = (beats.min(5) + 1) * SAMPLES as u16;
+                let duration = (beats.min(5) + 1) * units as u16;
                 let [high, low] = duration.to_be_bytes();
                 mouth.pressing = (beats < 7).then_some((event, beats + 1));
-                let began = time.wrapping_sub(u32::from(beats) * SAMPLES as u32);
-                (126, vec![event, if ends { 0x8a } else { 0x0a }, high, low], began)
+                let began = time.wrapping_sub(u32::from(beats) * units);
+                (mouth.event, vec![event, if ends { 0x8a } else { 0x0a }, high, low], began)
             }
             None => {
                 let at = mouth.position * samples as u64;
@@ -288,7 +314,7 @@ impl Life {
                 let mut payload = [0; MAX_PAYLOAD];
                 let made = mouth.encoder.encode(&pcm, &mut payload);
                 self.said.lock().unwrap().push(payload[..made].to_vec());
-                (mouth.codec.payload_type(), payload[..made].to_vec(), time)
+                (mouth.payload_type, payload[..made].to_vec(), time)
             }
         };
         mouth.position += 1;
@@ -400,13 +426,36 @@ impl Browser {
         let _over = self.todo.send(Do::Close);
     }
 
-    /// One SSRC, and numbers that go up by one.
+    /// One SSRC, numbers that go up by one, and times that go up by the sound between, or by a pause that says so (RFC 3551
+    /// section 4.1): on a machine that stalls, the next source is late.
     pub(crate) fn assert_one_line(&self) {
+        let clock = self.codec.rtp_clock();
         let packets = self.packets();
-        for pair in packets.windows(2) {
+        for (at, pair) in packets.windows(2).enumerate() {
             assert_eq!(pair[0].ssrc, pair[1].ssrc, "one source for life");
-            assert_eq!(pair[0].sequence.wrapping_add(1), pair[1].sequence);
+            assert_eq!(
+                pair[0].sequence.wrapping_add(1),
+                pair[1].sequence,
+                "after packet {at} of {}",
+                packets.len()
+            );
+            let Some(speech) = &pair[0].speech else { continue };
+            let (step, units) = (pair[1].time.wrapping_sub(pair[0].time), self.codec.rtp_units_in(speech));
+            let pauses = pair[1].marker && (units..clock).contains(&step);
+            assert!(step == units || pauses, "time went on by {step} after {units} of sound");
         }
+    }
+
+    /// How much of its ear's sound there is so far: a mark.
+    pub(crate) fn mark(&self) -> usize {
+        self.tape.lock().unwrap().pcm.len()
+    }
+
+    /// All it has heard since a mark.
+    pub(crate) fn since(&self, mark: usize) -> Clip {
+        let rate = self.codec.sample_rate().hz();
+        let pcm = self.tape.lock().unwrap().pcm[mark..].to_vec();
+        Clip { packets: pcm.len() / (rate as usize / 50), pcm, rate }
     }
 }
 

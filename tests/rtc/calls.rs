@@ -1,15 +1,20 @@
 //! Calls between browsers and telephones.
 
-use sidetone::sim::stage::levels::{HEARD_DBFS, UNHEARD_DBFS};
-use sidetone::sim::stage::{Setting, Stage, TokenOf, WENDYS_NUMBER, at};
-
 use serde_json::json;
+use sidetone::sim::ear::Ear;
+use sidetone::sim::phone::Phone;
+use sidetone::sim::stage::levels::{HEARD_DBFS, UNHEARD_DBFS};
+use sidetone::sim::stage::{CARRIER_IP, Person, Setting, Stage, TokenOf, WENDYS_NUMBER, at};
+use sidetone::sim::voice::Voice;
 use sidetone_media::codec::Codec;
+use str0m::format::Codec as Format;
 
 use crate::Story;
 use crate::browser::{Browser, Offering, Options, Window, ask};
 
 pub(crate) const WENDY: f64 = 1047.0;
+/// What the customer with Opus hums.
+const OPAL: f64 = 671.0;
 pub(crate) const MEASURED: usize = 40;
 
 pub(crate) async fn stage() -> Result<Stage, Box<dyn std::error::Error>> {
@@ -51,10 +56,68 @@ async fn what_both_sides_speak_passes_as_it_is() -> Story {
     assert_eq!(wendy.codec(), Codec::Pcmu);
     let ear = stage.customer.phone.ear().await?;
     ear.wait_for(MEASURED).await?;
-    let said = wendy.said();
-    for payload in ear.payloads() {
-        assert!(said.iter().any(|one| *one == *payload), "a packet of hers that is not hers any more");
+    only_hers(&ear, &wendy)?;
+    stage.stop().await;
+    Ok(())
+}
+
+/// From the first packet of hers on, the ear got nothing but hers, octet for octet and in order. What comes before is
+/// comfort of the gateway's.
+fn only_hers(ear: &Ear, wendy: &Browser) -> Story {
+    let (heard, said) = (ear.payloads(), wendy.said());
+    let found = heard.iter().enumerate().find_map(|(at, first)| {
+        let from = said.iter().position(|one| *one == **first)?;
+        Some((at, from))
+    });
+    let (at, from) = found.ok_or("nothing of hers came")?;
+    let heard = &heard[at..];
+    assert!(heard.len() >= MEASURED / 2, "only {} packets", heard.len());
+    for (n, (heard, said)) in heard.iter().zip(&said[from..]).enumerate() {
+        assert!(**heard == **said, "packet {n} of hers is not hers any more");
     }
+    Ok(())
+}
+
+/// A telephone of the carrier's with Opus, and a browser with nothing else: nobody decodes anything, and a whisper is
+/// mixed into one ear's Opus without a packet of the other's being touched.
+#[tokio::test]
+async fn opus_at_both_ends_passes_as_it_is_with_and_without_a_whisper() -> Story {
+    let setting =
+        Setting { browsers: true, codecs: Some(r#""opus", "PCMU""#.to_owned()), ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    let options = sidetone::sim::phone::Options {
+        ip: CARRIER_IP,
+        codecs: vec![Codec::Opus],
+        voice: Voice::tone(OPAL),
+        ..sidetone::sim::phone::Options::new("opal")
+    };
+    let opal = Person { phone: Phone::start(options).await?, hz: OPAL };
+    let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
+    opal.phone.dial(stage.address(WENDYS_NUMBER)?).await.map_err(at(&opal))?;
+    let leg = window.offered().await?;
+    let options = Options { formats: vec![Format::Opus], ..Options::humming(WENDY) };
+    let wendy = Browser::connect(&stage, TokenOf::Wendy, ("leg", &leg), options).await?;
+    opal.phone.talking().await.map_err(at(&opal))?;
+    assert_eq!(wendy.codec(), Codec::Opus);
+    let call = stage.until_call("a talking call", |call| call.state == "talking").await?;
+    let ear = opal.phone.ear().await?;
+    ear.wait_for(MEASURED).await?;
+
+    let id = stage.sam_joins(&call, "monitor").await?.id;
+    stage.api.switch(&id, "whisper").await?;
+    let heard = wendy.listen(MEASURED).await?;
+    for hz in [OPAL, stage.sam.hz] {
+        assert!(heard.level_of(hz) >= HEARD_DBFS, "{hz} Hz: {}", heard.level_of(hz));
+    }
+    stage.api.end_supervision(&id).await?;
+    let heard = wendy.listen(MEASURED).await?;
+    assert!(heard.level_of(stage.sam.hz) <= UNHEARD_DBFS, "{}", heard.level_of(stage.sam.hz));
+    assert!(heard.level_of(OPAL) >= HEARD_DBFS, "{}", heard.level_of(OPAL));
+    only_hers(&ear, &wendy)?;
+    wendy.assert_one_line();
+    let everything = ear.since(0);
+    assert!(everything.level_of(WENDY) >= HEARD_DBFS, "{}", everything.level_of(WENDY));
+    assert!(everything.loudest_of(stage.sam.hz, 12_800) <= UNHEARD_DBFS);
     stage.stop().await;
     Ok(())
 }

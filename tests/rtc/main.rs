@@ -6,6 +6,7 @@
 
 mod browser;
 mod calls;
+mod roles;
 mod strangers;
 
 /// What a story returns: anything that went wrong, as its own error says it.
