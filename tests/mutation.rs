@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sidetone::rtc::dtls::Identity;
 use sidetone::rtc::ice::{Credentials, PATHS_MAX};
-use sidetone::rtc::sdp::{Answer, Fragment, OFFER_BYTES_MAX, Offer, SOURCES_MAX};
+use sidetone::rtc::sdp::{Answer, Fragment, OFFER_BYTES_MAX, Offer, SOURCES_MAX, Way};
 use sidetone::sip::build::ResponseBuilder;
 use sidetone::sip::digest::{Algorithm, Challenge, Ha1, Server};
 use sidetone::sip::frame::{Framed, Framer};
@@ -228,8 +228,8 @@ fn offers_of_browsers_gone_wrong_are_refused_or_answered() {
         read += 1;
         assert!(offer.candidates.len() <= PATHS_MAX && offer.sources.len() <= SOURCES_MAX);
         let formats = &offer.formats;
-        let answer =
-            Answer { ice: &ice, at: &at, fingerprint, formats, ptime_ms: 20, session: 7 }.write(&offer);
+        let (way, source) = (Way { ice: &ice, at: &at }, (7, "leg_7"));
+        let answer = Answer { way, fingerprint, formats, ptime_ms: 20, session: 7, source }.write(&offer);
         let sections = text.split('\n').filter(|line| line.starts_with("m=")).count();
         assert_eq!(answer.split("\r\n").filter(|line| line.starts_with("m=")).count(), sections, "{text}");
         assert!(answer.len() <= 2 * OFFER_BYTES_MAX);

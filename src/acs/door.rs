@@ -538,6 +538,7 @@ fn agreed() -> AgreedMedia {
         receives: true,
         nat_host: None,
         keys: None,
+        ssrc: None,
     }
 }
 

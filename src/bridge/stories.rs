@@ -319,6 +319,18 @@ fn a_leg_that_moves_to_another_call_keeps_its_line_and_fades_out_of_the_old_one(
 }
 
 #[test]
+fn an_ear_is_sent_the_source_that_its_description_names_and_keeps_it() {
+    let mut stage = Stage::new([Codec::Pcma; 3]);
+    for named in [0xbeef, 0xcafe] {
+        let agreed = AgreedMedia { ssrc: Some(named), ..agreed(AGENT, Codec::Pcma) };
+        stage.room.agree(stage.now, AGENT, agreed, false, &stage.house, &mut Sent::default());
+        stage.run(10);
+    }
+    assert!(stage.heard[AGENT].len() > 15);
+    assert!(stage.heard[AGENT].iter().all(|packet| packet.header.ssrc == 0xbeef), "one source for life");
+}
+
+#[test]
 fn a_mouth_that_restarts_under_another_ssrc_is_heard_again() {
     let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.coach(Some(Coaching::Whisper));
@@ -714,6 +726,7 @@ fn agreed(slot: usize, codec: Codec) -> AgreedMedia {
         receives: true,
         nat_host: None,
         keys: None,
+        ssrc: None,
     }
 }
 

@@ -209,6 +209,8 @@ pub struct AgreedMedia {
     pub nat_host: Option<IpAddr>,
     /// The keys of SRTP; none for plain RTP.
     pub keys: Option<MediaKeys>,
+    /// The SSRC of what we send, if our description has named one (RFC 5576).
+    pub ssrc: Option<u32>,
 }
 
 /// The keys of a leg's SRTP, as agreed in its descriptions. Debug shows none of it.

@@ -41,6 +41,10 @@ pub const LEGS_MAX: usize = 20_000;
 /// Legs of one person at one time: a call, one on hold, one that rings, and one that has not been cleared away.
 pub const LEGS_OF_PERSON_MAX: usize = 4;
 
+/// Datagrams of one leg's handshake that may wait: as many as two flights of a browser that cuts its messages small. Who
+/// sends more sends them again.
+const HANDSHAKES_WAITING_MAX: usize = 8;
+
 /// What the door wants done.
 #[derive(Debug)]
 pub enum Wanted {
@@ -65,6 +69,8 @@ pub struct Door {
     mux: Mux,
     legs: HashMap<LegId, Leg>,
     alarms: BTreeSet<(Instant, LegId)>,
+    /// Legs with handshakes that wait, each once, in the order of their turns.
+    turns: VecDeque<LegId>,
     wanted: VecDeque<Wanted>,
 }
 
@@ -101,6 +107,10 @@ struct Connection {
     /// Whether the browser listens, and whether it sends.
     listens: bool,
     sends: bool,
+    /// The SSRC that our description names.
+    source: u32,
+    /// Datagrams of its handshake that wait for their turn.
+    handshakes: VecDeque<(SocketAddr, Vec<u8>)>,
     keys: Option<MediaKeys>,
     agreed: bool,
     up: bool,
@@ -124,6 +134,7 @@ impl Door {
             mux: Mux::default(),
             legs: HashMap::new(),
             alarms: BTreeSet::new(),
+            turns: VecDeque::new(),
             wanted: VecDeque::new(),
         }
     }
@@ -143,10 +154,11 @@ impl Door {
         self.legs.len()
     }
 
-    /// How much is remembered of legs and their addresses.
+    /// How much is remembered of legs, their addresses and their handshakes.
     pub fn remembered(&self) -> usize {
-        let paths = |leg: &Leg| leg.connection.as_ref().map_or(0, |connection| connection.peer.paths());
-        self.mux.len() + self.legs.values().map(paths).sum::<usize>()
+        let of = |connection: &Connection| connection.peer.paths() + connection.handshakes.len();
+        let connections = self.legs.values().filter_map(|leg| leg.connection.as_ref());
+        self.mux.len() + self.turns.len() + connections.map(of).sum::<usize>()
     }
 
     // --- orders
@@ -314,17 +326,35 @@ impl Door {
         let peer = Peer::new(now, offer, &self.identity, number, connect, &mut self.random)
             .map_err(|error| Refusal::Internal(error.to_string()))?;
         self.mux.add(id, &peer.credentials().ufrag, number);
+        let source = loop {
+            let source = self.random.bits() as u32;
+            // Zero would look like no source at all to some stacks; RFC 3550 section 8.2 wants ours not to be theirs.
+            if source != 0 && !offer.sources.contains(&source) {
+                break source;
+            }
+        };
         let answer = sdp::Answer {
-            ice: peer.credentials(),
-            at: &self.at,
+            way: sdp::Way { ice: peer.credentials(), at: &self.at },
             fingerprint: self.identity.fingerprint(),
             formats: &chosen.answered(),
             ptime_ms: PTIME_MS,
             session: id.0 >> 1, // RFC 8866 section 5.2: it fits into a signed number everywhere
+            source: (source, &id.to_string()), // as the room's reports call us
         };
         let sdp = answer.write(offer);
         let (listens, sends) = (offer.receives, offer.sends);
-        Ok((Connection { peer, chosen, listens, sends, keys: None, agreed: false, up: false }, sdp))
+        let connection = Connection {
+            peer,
+            chosen,
+            listens,
+            sends,
+            source,
+            handshakes: VecDeque::new(),
+            keys: None,
+            agreed: false,
+            up: false,
+        };
+        Ok((connection, sdp))
     }
 
     fn add(
@@ -345,26 +375,48 @@ impl Door {
         }
         self.mux.rename(id, &ice.ufrag);
         let mut text = String::new();
-        let fingerprint = self.identity.fingerprint();
-        sdp::Answer { ice: &ice, at: &self.at, fingerprint, formats: &[], ptime_ms: PTIME_MS, session: 0 }
-            .write_ice(&mut text);
+        sdp::Way { ice: &ice, at: &self.at }.write(&mut text);
         Ok(Answer::Fragment(text))
     }
 
     // --- datagrams and time
 
-    /// A datagram has come. The leg, if it is media of its browser's, to be handed to its room as it is.
+    /// A datagram has come. The leg, if it is media of its browser's, to be handed to its room as it is. A handshake
+    /// waits for [`Door::shake`].
     pub fn receive(&mut self, now: Instant, from: SocketAddr, octets: &[u8]) -> Option<LegId> {
         let kind = Kind::of(octets)?;
         let id = self.mux.find(kind, octets, from)?;
         let connection = self.legs.get_mut(&id)?.connection.as_mut()?;
-        if connection.peer.receive(now, kind, from, octets) {
-            return Some(id);
-        }
-        if kind != Kind::Media {
-            self.settle(now, id);
+        match kind {
+            Kind::Media => return connection.peer.receive(now, kind, from, octets).then_some(id),
+            Kind::Stun => {
+                connection.peer.receive(now, kind, from, octets);
+                self.settle(now, id);
+            }
+            Kind::Dtls => {
+                let waiting = connection.handshakes.len();
+                if waiting < HANDSHAKES_WAITING_MAX {
+                    connection.handshakes.push_back((from, octets.to_vec()));
+                    self.turns.extend((waiting == 0).then_some(id));
+                }
+            }
         }
         None
+    }
+
+    /// Takes one datagram of one handshake, of whose turn it is; whether more wait. A handshake signs and verifies, which
+    /// takes as long as hundreds of packets of sound do, so they must not come all at once.
+    pub fn shake(&mut self, now: Instant) -> bool {
+        if let Some(id) = self.turns.pop_front()
+            && let Some(connection) = self.connection(id)
+            && let Some((from, octets)) = connection.handshakes.pop_front()
+        {
+            let more = !connection.handshakes.is_empty();
+            connection.peer.receive(now, Kind::Dtls, from, &octets);
+            self.turns.extend(more.then_some(id));
+            self.settle(now, id);
+        }
+        !self.turns.is_empty()
     }
 
     /// Lets due timers fire.
@@ -496,6 +548,7 @@ impl Connection {
             receives: self.sends,
             nat_host: None,
             keys: Some(keys),
+            ssrc: Some(self.source),
         }
     }
 }

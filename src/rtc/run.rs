@@ -114,6 +114,7 @@ impl Rtc {
         let mut ways = Ways { bridge, socket: socket.clone(), legs: HashMap::new() };
         let mut datagram = [0; DATAGRAM_BYTES_MAX];
         let mut counted = 0;
+        let mut shaking = false;
         loop {
             while let Some(wanted) = door.poll() {
                 match wanted {
@@ -142,25 +143,26 @@ impl Rtc {
                     // A caller who no longer waits has gone; a leg of theirs is given up when nobody connects.
                     let _gone = asked.answer.send(told);
                 }),
-                readable = socket.readable() => {
-                    if let Err(error) = readable {
-                        tracing::error!(%error, "the WebRTC socket cannot be read");
-                        return;
-                    }
-                    let now = Instant::now();
-                    for _ in 0..BURST_MAX {
-                        // An error is none to read after all, or the echo of a datagram that found nobody.
-                        let Ok((length, from)) = socket.try_recv_from(&mut datagram) else { break };
-                        let octets = &datagram[..length];
-                        survive(|| {
-                            if let Some(leg) = door.receive(now, from, octets) {
-                                ways.push(leg, octets);
-                            }
-                        });
-                    }
-                }
+                readable = socket.readable() => if let Err(error) = readable {
+                    tracing::error!(%error, "the WebRTC socket cannot be read");
+                    return;
+                },
                 () = sleep_until(wake) => survive(|| door.handle_timeout(Instant::now())),
+                () = std::future::ready(()), if shaking => {}
             }
+            let now = Instant::now();
+            for _ in 0..BURST_MAX {
+                // An error is none to read after all, or the echo of a datagram that found nobody.
+                let Ok((length, from)) = socket.try_recv_from(&mut datagram) else { break };
+                let octets = &datagram[..length];
+                survive(|| {
+                    if let Some(leg) = door.receive(now, from, octets) {
+                        ways.push(leg, octets);
+                    }
+                });
+            }
+            // One step of one handshake, and then it is the turn of everybody's sound again.
+            survive(|| shaking = door.shake(now));
             if door.legs() != counted {
                 counted = door.legs();
                 metrics::gauge!(names::WEBRTC_LEGS).set(counted as f64);

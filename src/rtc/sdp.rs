@@ -290,12 +290,18 @@ fn formats(media: &str, said: &Said<'_>) -> Vec<Format> {
     numbers.filter_map(one).collect()
 }
 
-/// What we answer with.
-pub struct Answer<'a> {
-    /// What proves our ICE.
+/// Our half of ICE: all that is said again when ICE begins anew.
+pub struct Way<'a> {
+    /// What proves it.
     pub ice: &'a Credentials,
     /// Where we are.
     pub at: &'a [SocketAddr],
+}
+
+/// What we answer with.
+pub struct Answer<'a> {
+    /// How we are reached.
+    pub way: Way<'a>,
     /// Our certificate.
     pub fingerprint: &'a Fingerprint,
     /// The formats that we speak, best first.
@@ -304,13 +310,16 @@ pub struct Answer<'a> {
     pub ptime_ms: u8,
     /// A number of this session, the same for its whole life.
     pub session: u64,
+    /// The source of what we send, and its lasting name (RFC 5576 sections 4.1 and 6.1). Browsers take a source that
+    /// nobody has named for that of the only section; others do not.
+    pub source: (u32, &'a str),
 }
 
 impl Answer<'_> {
     /// The answer to `offer`.
     pub fn write(&self, offer: &Offer) -> String {
         let mut sdp = String::with_capacity(1024);
-        let origin = self.at.first().map_or(IpAddr::from([127, 0, 0, 1]), SocketAddr::ip);
+        let origin = self.way.at.first().map_or(IpAddr::from([127, 0, 0, 1]), SocketAddr::ip);
         // A name for the session, nothing that is listened to (RFC 8829 section 5.2.1 would hide the address; ours is public).
         let _ = write!(
             sdp,
@@ -342,11 +351,11 @@ impl Answer<'_> {
     }
 
     fn write_voice(&self, sdp: &mut String, offer: &Offer, mid: Option<&str>) {
-        let at = self.at.first().copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)));
+        let at = self.way.at.first().copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)));
         let numbers: String = self.formats.iter().map(|format| format!(" {}", format.payload_type)).collect();
         let _ = write!(sdp, "m=audio {} UDP/TLS/RTP/SAVPF{numbers}\r\n", at.port());
         let _ = write!(sdp, "c=IN {} {}\r\n", address_kind(at.ip()), at.ip());
-        self.write_ice(sdp);
+        self.way.write(sdp);
         let setup = match offer.role {
             Role::Active => "active",
             Role::Passive => "passive",
@@ -374,10 +383,16 @@ impl Answer<'_> {
             }
         }
         let _ = write!(sdp, "a=ptime:{}\r\n", self.ptime_ms);
+        if offer.receives {
+            let (ssrc, cname) = self.source;
+            let _ = write!(sdp, "a=ssrc:{ssrc} cname:{cname}\r\n");
+        }
     }
+}
 
-    /// Our half of ICE: all that is said again when ICE begins anew.
-    pub fn write_ice(&self, sdp: &mut String) {
+impl Way<'_> {
+    /// Its lines.
+    pub fn write(&self, sdp: &mut String) {
         let _ = write!(sdp, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", self.ice.ufrag, self.ice.pwd);
         for (at, address) in self.at.iter().enumerate() {
             // RFC 8445 section 5.1.2.1: host, then our order, then the component.
@@ -490,15 +505,17 @@ mod tests {
         let offer = Offer::read(&more).unwrap();
         let ice = Credentials { ufrag: "wxyz".into(), pwd: "0123456789012345678901".into() };
         let answer = Answer {
-            ice: &ice,
-            at: &["203.0.113.7:7000".parse().unwrap()],
+            way: Way { ice: &ice, at: &["203.0.113.7:7000".parse().unwrap()] },
             fingerprint: &offer.fingerprint,
             formats: &offer.formats[3..4],
             ptime_ms: 20,
             session: 7,
+            source: (0xbeef, "leg_7"),
         };
         let sdp = answer.write(&offer);
         insta::assert_snapshot!(sdp.replace("\r\n", "\n"));
+        let deaf = Offer::read(&more.replace("a=sendrecv", "a=sendonly")).unwrap();
+        assert!(!answer.write(&deaf).contains("a=ssrc"), "who does not listen is sent nothing");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The far end is played here: its STUN is written with `rtc`'s messages, its DTLS is our own. A far end that shares
 //! nothing with us plays in `tests/rtc`, on sockets.
 
+mod door;
 mod ice;
 mod peer;
 
@@ -73,7 +74,7 @@ fn stun(
 struct Checks {
     user: String,
     password: String,
-    count: u8,
+    count: u32,
 }
 
 impl Checks {
@@ -98,7 +99,8 @@ impl Checks {
         let priority = priority.to_be_bytes();
         let all = [&[(ATTR_USERNAME, self.user.as_bytes()), (ATTR_PRIORITY, &priority[..])][..], more];
         let (all, password) = (all.concat(), self.password.clone());
-        let id = TransactionId([self.count; 12]);
+        let mut id = TransactionId([0; 12]);
+        id.0[..4].copy_from_slice(&self.count.to_be_bytes());
         self.count += 1;
         stun(BINDING_REQUEST, id, &password, &all, &[])
     }

@@ -307,6 +307,7 @@ impl Leg {
                 .signalled_from
                 .filter(|host| agreed.remote_rtp.is_some_and(|remote| remote.ip() != *host)),
             keys: agreed.keys.clone(),
+            ssrc: None,
         };
         self.agreed = Some(agreed);
         media

@@ -122,6 +122,13 @@ impl SendLine {
         self.ssrc
     }
 
+    /// Takes the SSRC that a description has named. Once a packet has gone out, the line keeps the one it has.
+    pub fn name(&mut self, ssrc: u32) {
+        if self.newest.is_none() {
+            self.ssrc = ssrc;
+        }
+    }
+
     /// Packets and payload octets sent, for sender reports.
     pub fn sent(&self) -> (u32, u32) {
         (self.packets, self.octets)

@@ -222,6 +222,9 @@ impl Room {
                 mixing.mix.recode(agreed.codec, house.tuning(&agreed));
             }
         }
+        if let Some(ssrc) = agreed.ssrc {
+            leg.line.name(ssrc);
+        }
         leg.line.set_clock(agreed.codec.rtp_clock());
         leg.receive.set_clock(agreed.codec.rtp_clock());
         leg.agreed = Some(agreed);
