@@ -10,14 +10,14 @@ use sidetone::sim::ear::Clip;
 use sidetone::sim::stage::{Stage, TokenOf};
 use sidetone::sim::voice::Voice;
 use sidetone_media::codec::{Codec, Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD};
-use str0m::change::SdpAnswer;
+use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::{Codec as Format, FormatParams};
 use str0m::media::{Direction, Frequency, MediaKind, Mid, Pt};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpWrite, SeqNo};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
@@ -35,6 +35,10 @@ enum Do {
     Press(char),
     /// Its translator gives it another address.
     Move(UdpSocket),
+    /// Begins ICE anew: its half of it.
+    Restart(oneshot::Sender<String>),
+    /// Goes on with the gateway's half, at another address if it has one.
+    Restarted(String, Option<UdpSocket>),
     /// Somebody in its network sends this from its address.
     Forge(Vec<u8>, SocketAddr),
     /// Closes the connection.
@@ -70,6 +74,8 @@ pub(crate) struct Browser {
     /// Payloads it has sent.
     said: Arc<Mutex<Vec<Vec<u8>>>>,
     codec: Codec,
+    /// What the gateway answered.
+    answer: String,
 }
 
 /// How a browser is made.
@@ -90,7 +96,7 @@ impl Options {
 pub(crate) struct Offering {
     rtc: Rtc,
     mid: Mid,
-    pending: str0m::change::SdpPendingOffer,
+    pending: SdpPendingOffer,
     socket: UdpSocket,
     pub(crate) sdp: String,
     hz: f64,
@@ -162,10 +168,10 @@ impl Offering {
                 sequence: 1000,
                 pressing: None,
             },
-            source: None,
+            restarting: None,
         };
         tokio::spawn(life.run(does));
-        Ok(Browser { leg, tape, changed, todo, said, codec })
+        Ok(Browser { leg, tape, changed, todo, said, codec, answer: sdp })
     }
 }
 
@@ -180,8 +186,7 @@ struct Life {
     changes: watch::Sender<u64>,
     decoder: Decoder,
     mouth: Mouth,
-    /// Whose sound it takes.
-    source: Option<u32>,
+    restarting: Option<SdpPendingOffer>,
 }
 
 struct Mouth {
@@ -205,7 +210,6 @@ impl Life {
             tokio::select! {
                 received = self.socket.recv_from(&mut datagram) => {
                     let Ok((length, source)) = received else { continue };
-                    self.expect(&datagram[..length]);
                     let Ok(contents) = datagram[..length].try_into() else { continue };
                     let receive = Receive { proto: Protocol::Udp, source, destination: self.at, contents };
                     if self.rtc.handle_input(Input::Receive(Instant::now(), receive)).is_err() {
@@ -216,6 +220,12 @@ impl Life {
                 doing = does.recv() => match doing {
                     Some(Do::Press(key)) => self.mouth.pressing = Some((event_of(key), 0)),
                     Some(Do::Move(socket)) => self.socket = socket,
+                    Some(Do::Restart(half)) => {
+                        let _waits = self.restart().map(|said| half.send(said));
+                    }
+                    Some(Do::Restarted(answer, socket)) => if self.restarted(&answer, socket).is_err() {
+                        return;
+                    },
                     Some(Do::Forge(octets, to)) => {
                         let _lost = self.socket.try_send_to(&octets, to);
                     }
@@ -230,19 +240,27 @@ impl Life {
         }
     }
 
-    /// Takes the sound of whichever source it comes from, as browsers do with one that the description does not name:
-    /// there is one audio section, so it is that one's.
-    fn expect(&mut self, datagram: &[u8]) {
-        let [first, kind, .., a, b, c, d] = *datagram.get(..12).unwrap_or_default() else { return };
-        // RFC 7983 section 7, and RFC 5761 section 4 for what is RTCP.
-        if !(128..192).contains(&first) || (192..=223).contains(&kind) {
-            return;
+    /// Begins ICE anew, and says its half: a description of which only that is of interest.
+    fn restart(&mut self) -> Option<String> {
+        let mut change = self.rtc.sdp_api();
+        change.ice_restart(false);
+        let (offer, pending) = change.apply()?;
+        self.restarting = Some(pending);
+        let offer = offer.to_sdp_string();
+        let half =
+            offer.lines().filter(|line| line.starts_with("a=ice-ufrag:") || line.starts_with("a=ice-pwd:"));
+        Some(half.map(|line| format!("{line}\r\n")).collect())
+    }
+
+    /// Goes on with the gateway's half, at another address if there is one.
+    fn restarted(&mut self, answer: &str, socket: Option<UdpSocket>) -> Result<(), Wrong> {
+        let pending = self.restarting.take().ok_or("nothing begins anew")?;
+        if let Some(socket) = socket {
+            (self.at, self.socket) = (socket.local_addr()?, socket);
         }
-        let ssrc = u32::from_be_bytes([a, b, c, d]);
-        if self.source != Some(ssrc) {
-            self.source = Some(ssrc);
-            self.rtc.direct_api().expect_stream_rx(ssrc.into(), None, self.mid, None);
-        }
+        self.rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(answer)?)?;
+        self.rtc.add_local_candidate(Candidate::host(self.at, "udp")?);
+        Ok(())
     }
 
     /// Sends and notes everything; when it wants to be woken. `None` when it is over.
@@ -391,11 +409,6 @@ impl Browser {
         self.tape.lock().unwrap().packets.clone()
     }
 
-    pub(crate) async fn heard_packets(&self, count: usize) -> Result<(), Wrong> {
-        let more = self.tape.lock().unwrap().packets.len() + count;
-        self.until("packets", |tape| tape.packets.len() >= more).await
-    }
-
     /// The payloads of speech it has sent.
     pub(crate) fn said(&self) -> Vec<Vec<u8>> {
         self.said.lock().unwrap().clone()
@@ -417,6 +430,34 @@ impl Browser {
         Ok(at)
     }
 
+    /// Begins ICE anew, as after a change of network: in another one if `elsewhere`.
+    pub(crate) async fn restarts(&self, stage: &Stage, token: TokenOf, elsewhere: bool) -> Result<(), Wrong> {
+        let (half, said) = oneshot::channel();
+        let _over = self.todo.send(Do::Restart(half));
+        let http = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://{}/v1/legs/webrtc/{}", stage.http(), self.leg);
+        let request = http.patch(url).bearer_auth(token.clear());
+        let request = request.header("content-type", "application/trickle-ice-sdpfrag").body(said.await?);
+        let response = request.send().await?.error_for_status()?;
+        let ours = response.text().await?;
+        let value = |what: &str| {
+            let said = |text: &str| text.lines().find(|line| line.starts_with(what)).map(str::to_owned);
+            Some((said(&self.answer)?, said(&ours)?))
+        };
+        let mut answer = self.answer.clone();
+        for what in ["a=ice-ufrag:", "a=ice-pwd:"] {
+            let (old, new) = value(what).ok_or("no new beginning")?;
+            assert_ne!(old, new);
+            answer = answer.replace(&old, &new);
+        }
+        let socket = match elsewhere {
+            true => Some(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?),
+            false => None,
+        };
+        let _over = self.todo.send(Do::Restarted(answer, socket));
+        Ok(())
+    }
+
     /// Somebody who shares its address sends something of their own to `to`.
     pub(crate) fn forges(&self, octets: Vec<u8>, to: SocketAddr) {
         let _over = self.todo.send(Do::Forge(octets, to));
@@ -424,6 +465,15 @@ impl Browser {
 
     pub(crate) fn close(&self) {
         let _over = self.todo.send(Do::Close);
+    }
+
+    /// One SSRC, and numbers that go up, whatever got lost on the way.
+    pub(crate) fn assert_one_source(&self) {
+        for pair in self.packets().windows(2) {
+            assert_eq!(pair[0].ssrc, pair[1].ssrc, "one source for life");
+            let step = pair[1].sequence.wrapping_sub(pair[0].sequence);
+            assert!((1..1 << 15).contains(&step), "{pair:?}");
+        }
     }
 
     /// One SSRC, numbers that go up by one, and times that go up by the sound between, or by a pause that says so (RFC 3551

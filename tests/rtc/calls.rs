@@ -21,44 +21,61 @@ pub(crate) async fn stage() -> Result<Stage, Box<dyn std::error::Error>> {
     Ok(Stage::start(Setting { browsers: true, ..Setting::default() }).await?)
 }
 
+/// A customer, and Wendy in a browser, who talk.
+struct Talk {
+    stage: Stage,
+    wendy: Browser,
+}
+
+impl Talk {
+    async fn begins() -> Result<Talk, Box<dyn std::error::Error>> {
+        let stage = stage().await?;
+        let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
+        stage.customer_dials(WENDYS_NUMBER).await?;
+        let leg = window.offered().await?;
+        let wendy = Browser::connect(&stage, TokenOf::Wendy, ("leg", &leg), Options::humming(WENDY)).await?;
+        assert_eq!(wendy.leg, leg);
+        wendy.connected().await?;
+        stage.customer.phone.talking().await.map_err(at(&stage.customer))?;
+        Ok(Talk { stage, wendy })
+    }
+
+    /// Both hear the other, and not themselves.
+    async fn is_heard(&self) -> Story {
+        let customer = &self.stage.customer;
+        let heard = self.wendy.listen(MEASURED).await?;
+        assert!(heard.level_of(customer.hz) >= HEARD_DBFS, "{}", heard.level_of(customer.hz));
+        assert!(heard.level_of(WENDY) <= UNHEARD_DBFS, "{}", heard.level_of(WENDY));
+        let heard = customer.phone.ear().await?.listen(MEASURED).await?;
+        assert!(heard.level_of(WENDY) >= HEARD_DBFS, "{}", heard.level_of(WENDY));
+        assert!(heard.level_of(customer.hz) <= UNHEARD_DBFS, "{}", heard.level_of(customer.hz));
+        Ok(())
+    }
+
+    async fn ends(self) -> Story {
+        self.wendy.assert_one_source();
+        self.stage.stop().await;
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn a_customer_and_an_agent_in_a_browser_hear_each_other() -> Story {
-    let stage = stage().await?;
-    let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
-    stage.customer_dials(WENDYS_NUMBER).await?;
-    let leg = window.offered().await?;
-    let wendy = Browser::connect(&stage, TokenOf::Wendy, ("leg", &leg), Options::humming(WENDY)).await?;
-    assert_eq!(wendy.leg, leg);
-    wendy.connected().await?;
-    stage.customer.phone.talking().await.map_err(at(&stage.customer))?;
-
-    let heard = wendy.listen(MEASURED).await?;
-    assert!(heard.level_of(stage.customer.hz) >= HEARD_DBFS, "{}", heard.level_of(stage.customer.hz));
-    assert!(heard.level_of(WENDY) <= UNHEARD_DBFS);
-    let ear = stage.customer.phone.ear().await?;
-    let heard = ear.listen(MEASURED).await?;
-    assert!(heard.level_of(WENDY) >= HEARD_DBFS, "{}", heard.level_of(WENDY));
-
-    wendy.assert_one_line();
-    stage.stop().await;
-    Ok(())
+    let talk = Talk::begins().await?;
+    talk.is_heard().await?;
+    talk.wendy.assert_one_line();
+    talk.ends().await
 }
 
 #[tokio::test]
 async fn what_both_sides_speak_passes_as_it_is() -> Story {
-    let stage = stage().await?;
-    let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
-    stage.customer_dials(WENDYS_NUMBER).await?;
-    let leg = window.offered().await?;
-    let wendy = Browser::connect(&stage, TokenOf::Wendy, ("leg", &leg), Options::humming(WENDY)).await?;
-    stage.customer.phone.talking().await.map_err(at(&stage.customer))?;
+    let talk = Talk::begins().await?;
     // The customer's telephone has mu-law, so that is what the browser is answered with, wider sound or not.
-    assert_eq!(wendy.codec(), Codec::Pcmu);
-    let ear = stage.customer.phone.ear().await?;
+    assert_eq!(talk.wendy.codec(), Codec::Pcmu);
+    let ear = talk.stage.customer.phone.ear().await?;
     ear.wait_for(MEASURED).await?;
-    only_hers(&ear, &wendy)?;
-    stage.stop().await;
-    Ok(())
+    only_hers(&ear, &talk.wendy)?;
+    talk.ends().await
 }
 
 /// From the first packet of hers on, the ear got nothing but hers, octet for octet and in order. What comes before is
@@ -124,41 +141,36 @@ async fn opus_at_both_ends_passes_as_it_is_with_and_without_a_whisper() -> Story
 
 #[tokio::test]
 async fn a_key_is_a_digit_at_the_other_end() -> Story {
-    let stage = stage().await?;
-    let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
-    stage.customer_dials(WENDYS_NUMBER).await?;
-    let leg = window.offered().await?;
-    let wendy = Browser::connect(&stage, TokenOf::Wendy, ("leg", &leg), Options::humming(WENDY)).await?;
-    stage.customer.phone.talking().await.map_err(at(&stage.customer))?;
-    let ear = stage.customer.phone.ear().await?;
+    let talk = Talk::begins().await?;
+    let ear = talk.stage.customer.phone.ear().await?;
     ear.wait_for(MEASURED).await?;
-    wendy.press('5');
+    talk.wendy.press('5');
     while ear.digits() != "5" {
         ear.wait_for(1).await?;
     }
-    stage.stop().await;
-    Ok(())
+    talk.ends().await
 }
 
 #[tokio::test]
 async fn a_browser_that_changes_its_network_stays_in_the_call() -> Story {
-    let stage = stage().await?;
-    let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
-    stage.customer_dials(WENDYS_NUMBER).await?;
-    let leg = window.offered().await?;
-    let wendy = Browser::connect(&stage, TokenOf::Wendy, ("leg", &leg), Options::humming(WENDY)).await?;
-    stage.customer.phone.talking().await.map_err(at(&stage.customer))?;
-    let ear = stage.customer.phone.ear().await?;
-    ear.wait_for(MEASURED).await?;
-    wendy.heard_packets(MEASURED).await?;
+    let talk = Talk::begins().await?;
+    talk.is_heard().await?;
+    for _ in 0..3 {
+        talk.wendy.moves().await?;
+        talk.is_heard().await?;
+    }
+    talk.ends().await
+}
 
-    let _from = wendy.moves().await?;
-    let heard = ear.listen(MEASURED).await?;
-    assert!(heard.level_of(WENDY) >= HEARD_DBFS, "{}", heard.level_of(WENDY));
-    let heard = wendy.listen(MEASURED).await?;
-    assert!(heard.level_of(stage.customer.hz) >= HEARD_DBFS, "{}", heard.level_of(stage.customer.hz));
-    stage.stop().await;
-    Ok(())
+#[tokio::test]
+async fn ice_begins_anew_and_nobody_hears_it() -> Story {
+    let talk = Talk::begins().await?;
+    talk.is_heard().await?;
+    for elsewhere in [false, true, true] {
+        talk.wendy.restarts(&talk.stage, TokenOf::Wendy, elsewhere).await?;
+        talk.is_heard().await?;
+    }
+    talk.ends().await
 }
 
 #[tokio::test]
