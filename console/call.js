@@ -8,7 +8,7 @@ import { consultPanel, transferPanel } from "./consult.js";
 import { keypad } from "./dial.js";
 import { matrix } from "./matrix.js";
 import { supervisePanel } from "./supervise.js";
-import { COACHING, ROLES, clock, eventDetail, eventName, sentence, since } from "./words.js";
+import { COACHING, ROLES, clock, eventDetail, eventName, round, sentence, since } from "./words.js";
 
 export function callView(id) {
   const call = house.calls.get(id);
@@ -82,18 +82,24 @@ function legs(call, steers) {
       h("span", { class: `chip ${leg.coaching ?? (leg.hold === "none" ? leg.presence : "held")}` },
         leg.coaching ? COACHING[leg.coaching] : leg.hold === "held" ? "On hold" : leg.hold === "holding" ? "Holds us" : sentence(leg.presence)),
       h("span", { class: "grow" }, h("strong", {}, leg.person ? nameOf(leg.person) : ROLES[leg.role]), " ", h("span", { class: "soft" },
-        [leg.person && ROLES[leg.role], leg.trunk, leg.codec, leg.muted && "muted", quality(leg)].filter(Boolean).join(" · "))),
+        [leg.person && ROLES[leg.role], leg.trunk, leg.codec, leg.muted && "muted"].filter(Boolean).join(" · "))),
       steers && leg.role !== "customer" && leg.person !== me().person &&
-        act("Hang up", () => legAct(call, leg, "hangup"), { class: "small danger", "aria-label": `Hang up ${legName(call, leg.id)}` })))));
+        act("Hang up", () => legAct(call, leg, "hangup"), { class: "small danger", "aria-label": `Hang up ${legName(call, leg.id)}` }),
+      quality(leg)))));
 }
 
-// The quality told last for a leg.
+// From this score down people are not satisfied, and from the other on many are dissatisfied (ITU-T G.107 annex B).
+const FAIR_BELOW = 4.0;
+const POOR_BELOW = 3.6;
+
+// How a leg sounds: in words first, for whoever has no use for the numbers.
 function quality(leg) {
-  for (const events of house.timeline.values()) {
-    const told = events.findLast?.((event) => event.type === "leg.quality" && event.data.leg === leg.id);
-    if (told) return eventDetail({ type: "leg.quality", data: { ...told.data, person: null, role: null } }, nameOf);
-  }
-  return null;
+  const { mos, loss, jitter_ms, round_trip_ms } = leg.quality ?? {};
+  if (mos === undefined) return null;
+  const word = mos < POOR_BELOW ? "poor" : mos < FAIR_BELOW ? "fair" : "good";
+  const figures = [["MOS", mos, ""], ["loss", loss * 100, " %"], ["jitter", jitter_ms, " ms"], ["round trip", round_trip_ms, " ms"]]
+    .filter(([, value]) => value !== undefined).map(([name, value, unit]) => `${name} ${round(value)}${unit}`);
+  return h("span", { class: `quality ${word}` }, h("strong", {}, `Sounds ${word}`), ` · ${figures.join(" · ")}`);
 }
 
 function timeline(id) {

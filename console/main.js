@@ -14,6 +14,7 @@ import { ROLES } from "./words.js";
 // Levels move; twice a second is lively enough and costs the gateway little.
 const LEVELS_EVERY = 500;
 const CLOCKS_EVERY = 1000;
+const QUALITY_EVERY = 5000;
 
 const content = document.getElementById("content");
 let drawing = false;
@@ -126,6 +127,10 @@ onChange(draw);
 onPhone(draw);
 addEventListener("hashchange", route);
 setInterval(() => me() && draw(), CLOCKS_EVERY);
+// Events tell of a leg that sounds worse; how it sounds now is looked at.
+setInterval(() => {
+  if (me() && house.calls.has(shownCall) && document.visibilityState === "visible") refresh(shownCall);
+}, QUALITY_EVERY);
 setInterval(() => {
   // Whoever is in a call sees who hears them, whatever view is open.
   const mine = [...house.calls.values()].find(myLeg)?.id;

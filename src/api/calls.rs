@@ -12,6 +12,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::extract::{Body, id, named};
 use super::problem::Problem;
+use crate::bridge::LegQuality;
 use crate::call::rights::Actor;
 use crate::call::{CallId, Coaching, Hold, Presence};
 use crate::switchboard::desk::{Answer, AudioView, CallView, LegView, Request};
@@ -29,7 +30,8 @@ const DIALLED_BYTES_MAX: usize = 128;
     "legs": [{"id": "leg_0000000000000001", "role": "customer", "trunk": "carrier", "presence": "talking",
               "hold": "none", "muted": false, "codec": "PCMA"},
              {"id": "leg_0000000000000002", "role": "agent", "person": "alice", "presence": "talking",
-              "hold": "none", "muted": false, "codec": "PCMA"}],
+              "hold": "none", "muted": false, "codec": "PCMA", "quality": {"mos": 4.4, "packets_received": 12500,
+              "packets_lost": 3, "loss": 0.00024, "jitter_ms": 1.2, "round_trip_ms": 18.5}}],
     "supervisions": ["sup_0000000000000001"]}))]
 pub(super) struct Call {
     /// `call_` and 32 hexadecimal digits; sorts by time of birth.
@@ -86,6 +88,37 @@ pub(super) struct Leg {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub codec: Option<&'static str>,
+    /// How it sounds. Absent until something came from it for five seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub quality: Option<Quality>,
+}
+
+/// How a leg sounds, measured every five seconds; what an absent figure would say is not known.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"mos": 4.4, "remote_mos": 4.3, "packets_received": 12500, "packets_lost": 3, "loss": 0.00024,
+    "jitter_ms": 1.2, "round_trip_ms": 18.5}))]
+pub(super) struct Quality {
+    /// How what it sends sounded here over the last five seconds, as a mean opinion score of 1 to 4.5 (ITU-T G.107).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub mos: Option<f32>,
+    /// How what it is sent sounds there, by its reports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub remote_mos: Option<f32>,
+    /// RTP packets received since it began.
+    pub packets_received: u64,
+    /// Packets that never came since it began.
+    pub packets_lost: u64,
+    /// The share of packets that never came, 0 to 1.
+    pub loss: f32,
+    /// Jitter of arrival, in milliseconds (RFC 3550 appendix A.8).
+    pub jitter_ms: f32,
+    /// Round trip, in milliseconds, by its last report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub round_trip_ms: Option<f32>,
 }
 
 /// The calls a token may see.
@@ -289,7 +322,16 @@ impl From<LegView> for Leg {
             },
             muted: leg.muted,
             codec: leg.codec,
+            quality: leg.quality.map(Quality::from),
         }
+    }
+}
+
+impl From<LegQuality> for Quality {
+    fn from(quality: LegQuality) -> Quality {
+        let LegQuality { packets_received, lost, jitter_ms, round_trip_ms, mos, remote_mos, .. } = quality;
+        let loss = (lost as f64 / (packets_received + lost).max(1) as f64) as f32;
+        Quality { mos, remote_mos, packets_received, packets_lost: lost, loss, jitter_ms, round_trip_ms }
     }
 }
 

@@ -172,7 +172,7 @@ pub enum BridgeEvent {
         /// Which table.
         generation: u64,
     },
-    /// A leg sounds clearly worse, or better again, than was told last.
+    /// How a leg sounds, every few seconds in which something came.
     Quality {
         /// The call.
         call: CallId,
@@ -180,6 +180,8 @@ pub enum BridgeEvent {
         leg: LegId,
         /// What it has been like so far; its `mos` is that of the last seconds alone.
         quality: LegQuality,
+        /// Whether that is clearly worse, or better again, than when it last was so.
+        is_news: bool,
     },
     /// A leg's media is closed, its ports are free.
     Closed {

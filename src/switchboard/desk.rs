@@ -10,6 +10,7 @@ use sbc_config::{Amount, Date, HoldMedia, PersonId, PricedRoute, TenantId, Trunk
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::bridge::LegQuality;
 use crate::call::card::Matter;
 use crate::call::rights::{Denial, Principal};
 use crate::call::{CallId, Cause, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
@@ -450,6 +451,8 @@ pub struct LegView {
     pub muted: bool,
     /// Codec in use, by its RTP name, once negotiated.
     pub codec: Option<&'static str>,
+    /// How it sounded when it was last measured, once something came.
+    pub quality: Option<LegQuality>,
 }
 
 /// A supervision as the API shows it.

@@ -98,6 +98,8 @@ pub(super) struct Leg {
     pub(super) early: Early,
     /// By what the far end's support finds it.
     pub(super) correlation: Option<Correlation>,
+    /// How it sounded when it was last measured.
+    pub(super) sounds: Option<LegQuality>,
     /// Media figures, once its media is closed.
     pub(super) quality: Option<LegQuality>,
 }
@@ -141,6 +143,7 @@ impl Leg {
             path: None,
             early: Early::default(),
             correlation: None,
+            sounds: None,
             quality: None,
         }
     }
@@ -358,6 +361,7 @@ impl Live {
             Role::Supervisor { coaching, .. } => Some(coaching),
             _ => None,
         };
+        let known = self.legs.iter().find(|leg| leg.id == seat.leg);
         LegView {
             id: seat.leg,
             role: role_label(seat.role),
@@ -367,12 +371,8 @@ impl Live {
             presence: seat.presence,
             hold: seat.hold,
             muted: seat.muted,
-            codec: self
-                .legs
-                .iter()
-                .find(|l| l.id == seat.leg)
-                .and_then(|l| l.codec)
-                .map(Codec::encoding_name),
+            codec: known.and_then(|leg| leg.codec).map(Codec::encoding_name),
+            quality: known.and_then(|leg| leg.sounds),
         }
     }
 

@@ -342,7 +342,7 @@ impl Switchboard {
                 self.drive(now, call, |c| c.handle(now, Input::Leg(leg, LegEvent::MediaLost)));
             }
             BridgeEvent::HearingApplied { call, generation } => self.applied(call, generation),
-            BridgeEvent::Quality { call, leg, quality } => self.sounds(call, leg, &quality),
+            BridgeEvent::Quality { call, leg, quality, is_news } => self.sounds(call, leg, quality, is_news),
             BridgeEvent::Closed { call, leg, quality } => self.quality(call, leg, quality),
             BridgeEvent::CallFailed { call } if self.calls.contains_key(&call) => {
                 self.fail(now, call, "its media failed");

@@ -234,11 +234,16 @@ impl Switchboard {
         });
     }
 
-    /// A leg of a live call sounds worse, or better again.
-    pub(super) fn sounds(&mut self, call: CallId, leg: LegId, quality: &LegQuality) {
-        let config = self.config.load_full();
+    /// How a leg of a live call sounds now. Whoever looks is shown it; an event tells when it is worse, or better again.
+    pub(super) fn sounds(&mut self, call: CallId, leg: LegId, quality: LegQuality, is_news: bool) {
         let Some(live) = self.calls.get_mut(&call) else { return };
-        self.journal.event(quality_event(live, &config, leg, quality, false));
+        if is_news {
+            let config = self.config.load_full();
+            self.journal.event(quality_event(live, &config, leg, &quality, false));
+        }
+        if let Some(known) = live.leg_mut(leg) {
+            known.sounds = Some(quality);
+        }
     }
 
     /// Media figures of a leg whose media is closed. The last of an ended call completes its record.

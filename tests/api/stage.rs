@@ -11,6 +11,7 @@ use sbc_config::{Config, PersonId, SecretError, SecretSource, TeamId, TenantId};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sidetone::api::{ApiConfig, ApiState, Issuers, Readiness, SharedTokens, Token, Tokens};
+use sidetone::bridge::LegQuality;
 use sidetone::call::rights::{Act, Actor, Principal, Scope, may};
 use sidetone::call::{CallId, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
 use sidetone::observe::{
@@ -341,6 +342,14 @@ pub fn call_view() -> CallView {
         hold: Hold::None,
         muted: false,
         codec: Some("PCMA"),
+        quality: person.map(|_| LegQuality {
+            packets_received: 997,
+            lost: 3,
+            jitter_ms: 1.5,
+            round_trip_ms: Some(20.0),
+            mos: Some(4.25),
+            ..LegQuality::default()
+        }),
     };
     CallView {
         id: CALL,

@@ -4,7 +4,7 @@ use sidetone::sim::stage::levels::Expected;
 use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf};
 
 use crate::Outcome;
-use crate::browser::{Kind, chromium};
+use crate::browser::{Browser, Kind, chromium};
 use crate::supervisor::signed_in;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,13 +69,7 @@ async fn what_is_missing_is_shown_before_the_ring_with_the_command_to_copy() -> 
     let Some(()) = chromium() else { return Ok(()) };
     let stage = Stage::start(Setting::default()).await?;
     stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
-    let browser = signed_in(&stage, TokenOf::Alice, None, Kind::default()).await?;
-    browser.click("nav a:nth-child(2)").await?;
-    let consult = "section[aria-labelledby=consult-title]";
-    browser.until("the form", &format!("document.querySelector(\"{consult} input\")")).await?;
-    browser.type_into(&format!("{consult} input"), "adele@example.com").await?;
-    browser.click(&format!("{consult} form button[type=button]")).await?;
-    browser.until_says("Nobody can be rung yet").await?;
+    let browser = asks_in_vain(&stage, Kind::default()).await?;
     browser.until("a finding", "document.querySelectorAll('.findings li .chip.down').length").await?;
     browser.until("its remedy", "document.querySelector('.remedy .command')").await?;
     browser.allow_pasting().await?;
@@ -86,4 +80,16 @@ async fn what_is_missing_is_shown_before_the_ring_with_the_command_to_copy() -> 
     assert_eq!(browser.run_async(pasted).await?, shown);
     stage.stop().await;
     Ok(())
+}
+
+/// Alice's browser at her call, once she has asked what it takes to consult somebody at Teams of whom nothing is known.
+pub async fn asks_in_vain(stage: &Stage, kind: Kind) -> Result<Browser, Box<dyn std::error::Error>> {
+    let browser = signed_in(stage, TokenOf::Alice, None, kind).await?;
+    browser.click("nav a:nth-child(2)").await?;
+    let consult = "section[aria-labelledby=consult-title]";
+    browser.until("the form", &format!("document.querySelector(\"{consult} input\")")).await?;
+    browser.type_into(&format!("{consult} input"), "adele@example.com").await?;
+    browser.click(&format!("{consult} form button[type=button]")).await?;
+    browser.until_says("Nobody can be rung yet").await?;
+    Ok(browser)
 }

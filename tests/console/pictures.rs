@@ -6,6 +6,7 @@ use std::path::Path;
 use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf};
 
 use crate::Outcome;
+use crate::agent::asks_in_vain;
 use crate::browser::{Browser, Kind, chromium};
 use crate::supervisor::signed_in;
 
@@ -28,13 +29,7 @@ async fn pictures_of_the_main_views() -> Outcome {
         sam.click("button.leave").await?;
         stage.sam.phone.over().await?;
 
-        let alice = signed_in(&stage, TokenOf::Alice, None, Kind { dark, ..Kind::default() }).await?;
-        alice.click("nav a:nth-child(2)").await?;
-        let consult = "section[aria-labelledby=consult-title]";
-        alice.until("the form", &format!("document.querySelector(\"{consult} input\")")).await?;
-        alice.type_into(&format!("{consult} input"), "adele@example.com").await?;
-        alice.click(&format!("{consult} form button[type=button]")).await?;
-        alice.until_says("Nobody can be rung yet").await?;
+        let alice = asks_in_vain(&stage, Kind { dark, ..Kind::default() }).await?;
         keep(&alice, &format!("agent-{suffix}")).await?;
     }
     stage.stop().await;

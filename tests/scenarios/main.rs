@@ -12,6 +12,7 @@ mod hold;
 mod keys;
 mod phones;
 mod protected;
+mod quality;
 mod registration;
 mod rights;
 mod routing;

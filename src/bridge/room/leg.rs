@@ -25,7 +25,7 @@ use super::{Latch, LegQuality};
 /// How long a span is measured before it is judged: as long as people take to find that something is wrong.
 const SCORE_EVERY: Duration = Duration::from_secs(5);
 
-/// By how much the mean opinion must differ from the one told last: a third of what divides satisfied from annoyed.
+/// By how much the mean opinion must differ from what was news last: a third of what divides satisfied from annoyed.
 const TELLING_STEP: f32 = 0.3;
 
 pub(super) struct Leg {
@@ -62,7 +62,7 @@ pub(super) struct Score {
     since: Instant,
     /// What had come by then.
     before: Tally,
-    /// The score that was told last: a line is good until it is heard to be bad.
+    /// The score that was news last: a line is good until it is heard to be bad.
     told: f32,
 }
 
@@ -136,8 +136,8 @@ impl Leg {
         }
     }
 
-    /// Measures the span that is over. The quality, if it is clearly another than was told last.
-    pub(super) fn score(&mut self, now: Instant) -> Option<LegQuality> {
+    /// Measures the span that is over, if something came in it; and whether it is clearly another than was news last.
+    pub(super) fn score(&mut self, now: Instant) -> Option<(LegQuality, bool)> {
         if now.saturating_duration_since(self.score.since) < SCORE_EVERY {
             return None;
         }
@@ -146,11 +146,11 @@ impl Leg {
         (self.score.since, self.score.before) = (now, all);
         let quality = self.quality();
         let mos = span.mos(quality.jitter_ms, quality.round_trip_ms)?;
-        if (mos - self.score.told).abs() < TELLING_STEP {
-            return None;
+        let is_news = (mos - self.score.told).abs() >= TELLING_STEP;
+        if is_news {
+            self.score.told = mos;
         }
-        self.score.told = mos;
-        Some(LegQuality { mos: Some(mos), ..quality })
+        Some((LegQuality { mos: Some(mos), ..quality }, is_news))
     }
 
     pub(super) fn quality(&self) -> LegQuality {

@@ -305,8 +305,8 @@ impl Room {
                 leg.timed_out = true;
                 events.push(BridgeEvent::MediaTimeout { call: self.call, leg: leg.id });
             }
-            if let Some(quality) = leg.score(now) {
-                events.push(BridgeEvent::Quality { call: self.call, leg: leg.id, quality });
+            if let Some((quality, is_news)) = leg.score(now) {
+                events.push(BridgeEvent::Quality { call: self.call, leg: leg.id, quality, is_news });
             }
             if leg.listening.as_ref().is_some_and(|listening| listening.is_over(now)) {
                 leg.listening = None;

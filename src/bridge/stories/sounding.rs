@@ -3,7 +3,7 @@
 use super::*;
 use crate::bridge::{BridgeEvent, LegQuality};
 
-/// Seconds of the call, in which one packet of `lose_every` of the customer's is lost; what is told of the customer.
+/// Seconds of the call, in which one packet of `lose_every` of the customer's is lost; what is news of the customer.
 fn seconds(stage: &mut Stage, seconds: usize, lose_every: Option<usize>) -> Vec<LegQuality> {
     let mut told = Vec::new();
     for _ in 0..seconds {
@@ -11,15 +11,35 @@ fn seconds(stage: &mut Stage, seconds: usize, lose_every: Option<usize>) -> Vec<
             stage.lose = lose_every.is_some_and(|every| n % every == 0);
             stage.run(1);
         }
-        let mut events = Vec::new();
-        stage.room.sweep(stage.now, &stage.house, &mut events);
-        told.extend(events.into_iter().map(|event| match event {
-            BridgeEvent::Quality { leg: LegId(1), quality, .. } => quality,
-            other => panic!("{other:?}"),
-        }));
+        told.extend(heard_of(stage).into_iter().filter(|(leg, _, is_news)| *leg == LegId(1) && *is_news));
     }
     stage.lose = false;
-    told
+    told.into_iter().map(|(_, quality, _)| quality).collect()
+}
+
+/// A second's look at the legs.
+fn heard_of(stage: &mut Stage) -> Vec<(LegId, LegQuality, bool)> {
+    let mut events = Vec::new();
+    stage.room.sweep(stage.now, &stage.house, &mut events);
+    let known = |event| match event {
+        BridgeEvent::Quality { leg, quality, is_news, .. } => (leg, quality, is_news),
+        other => panic!("{other:?}"),
+    };
+    events.into_iter().map(known).collect()
+}
+
+#[test]
+fn every_leg_is_looked_at_every_five_seconds_and_a_good_one_is_no_news() {
+    let mut stage = Stage::new([Codec::Pcmu; 3]);
+    let mut seen = Vec::new();
+    for second in 1..=10 {
+        stage.run(50);
+        seen.extend(heard_of(&mut stage).into_iter().map(|(leg, quality, is_news)| {
+            assert!(!is_news && quality.mos.is_some_and(|mos| mos > 4.3), "{quality:?}");
+            (second, leg.0)
+        }));
+    }
+    assert_eq!(seen, [(5, 1), (5, 2), (5, 3), (10, 1), (10, 2), (10, 3)]);
 }
 
 #[test]

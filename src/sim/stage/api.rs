@@ -85,6 +85,23 @@ pub struct Leg {
     pub presence: String,
     /// `none`, `held` or `holding`.
     pub hold: String,
+    /// How it sounds, once that is measured.
+    pub quality: Option<Quality>,
+}
+
+/// How a leg sounds.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Quality {
+    /// Mean opinion score of the last seconds.
+    pub mos: f64,
+    /// Packets that came.
+    pub packets_received: u64,
+    /// The share that did not.
+    pub loss: f64,
+    /// Jitter of arrival.
+    pub jitter_ms: f64,
+    /// Round trip, by the far end's reports.
+    pub round_trip_ms: Option<f64>,
 }
 
 /// A supervision.
