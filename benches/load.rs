@@ -1,4 +1,5 @@
-//! The built gateway under load: `cargo bench --bench load -- all`, or `relay`, `whisper`, `setup`, `churn`.
+//! The built gateway under load: `cargo bench --bench load -- all`, or `relay`, `whisper`, `webrtc`, `setup`,
+//! `churn`.
 //!
 //! The gateway runs as a process of its own, pinned to `--cpu`; the load shares `--gencpu`. Everything is on
 //! loopback, with small telephones of our own. The figures:
@@ -12,6 +13,9 @@
 //! | `delay_...`, `added_delay_...` | one way, through the gateway; and what is left when the floor's own is taken off |
 //! | `loss_percent` | stamped packets of the window that never arrived; through a mixer, packets out by packets in |
 //! | `click_...` | whisper: from the departure of a loud packet to the first loud packet at the agent, jitter buffer and mixing included |
+//! | `offer_to_first_audio_...` | a browser calls a desk: from its offer to the first packet of the desk's voice. HTTP, the desk's answer, ICE, DTLS and SRTP included; 300 ms on loopback is the promise |
+//! | `packets_per_second_one_core` | half of them opened, half of them sealed; `sip_...` is the same with telephones on both sides |
+//! | `kib_per_idle_webrtc_leg` | a call of a browser and a desk, less half a call of telephones, at rest |
 //! | `kib_per_held_call` | resident memory with all calls up, less that before, by calls |
 //! | `cpu_ms_per_call` | processor time for a whole call, INVITE to BYE, at `--rate` |
 //! | `memory_after_by_idle` | resident memory 33 s after `--churn` calls came and went, by that of the gateway idle after a hundred |
@@ -23,6 +27,8 @@
 //! Nothing is judged by time. The exit code is a failure only for calls that were refused or lost, for parties
 //! who heard nothing of what they should, and for a whisper that the customer heard.
 
+#[path = "load/browsers.rs"]
+mod browsers;
 #[path = "load/floor.rs"]
 mod floor;
 #[path = "load/gateway.rs"]
@@ -42,16 +48,20 @@ mod patience;
 #[path = "../tests/foreign/support/ports.rs"]
 mod ports;
 
+use std::cell::RefCell;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use browsers::Browsers;
 use floor::Floor;
-use gateway::{Gateway, Pinning, agent, number, pin, supervisor};
+use gateway::{Gateway, Pinning, agent, browser, number, pin, supervisor};
 use patience::{PATIENCE, until_true};
 use phones::{Ends, Phones};
 use report::{Report, median};
@@ -124,6 +134,8 @@ enum Mode {
     Relay,
     /// Held calls with a supervisor on each.
     Whisper,
+    /// Browsers that talk with telephones.
+    Webrtc,
     /// Whole calls, INVITE to BYE, at `--rate`.
     Setup,
     /// Memory after many calls.
@@ -153,6 +165,9 @@ fn main() -> ExitCode {
     }
     if wanted(Mode::Whisper) {
         whisper(&options, &mut report);
+    }
+    if wanted(Mode::Webrtc) {
+        webrtc(&options, &mut report);
     }
     if wanted(Mode::Setup) {
         setup(&options, &mut report);
@@ -244,6 +259,112 @@ fn whisper(options: &Options, report: &mut Report) {
         }
     }
     end(PART, report, &mut phones, &gateway);
+}
+
+/// A browser on one side of each call and a telephone on the other, beside calls with telephones on both.
+fn webrtc(options: &Options, report: &mut Report) {
+    const PART: &str = "webrtc";
+    const BESIDE: &str = "webrtc_sip_beside";
+    report.begin(BESIDE);
+    let calls = usize::from(options.calls);
+    let epoch = Instant::now();
+    let (mut phones, sockets) = (Phones::new(), Sockets::open(calls));
+    let gateway = options.start(&mut phones);
+    let fresh = gateway.resident_kib() as f64;
+    let Some(held) = hold(BESIDE, options, report, &mut phones, &gateway, &sockets) else { return };
+    let kib_per_sip_leg = (gateway.resident_kib() as f64 - fresh) / (2 * calls) as f64;
+    let mut both = sockets.talking(&held, Says::Stamps, Hears::Stamps);
+    let beside = run(&mut both, epoch, options.window(), options.gencpu, || gateway.cpu());
+    end(BESIDE, report, &mut phones, &gateway);
+    drop(gateway);
+
+    report.begin(PART);
+    let (mut phones, sockets) = (Phones::new(), Sockets::open(calls));
+    let gateway = Gateway::with_browsers(&options.gateway, options.pinning(), options.calls, phones.desks());
+    phones.connect(gateway.sip);
+    let before = gateway.resident_kib() as f64;
+    let mut browsers = Browsers::new(epoch);
+    let (mut desks, mut first_audio) = (Vec::new(), Vec::new());
+    for (index, socket) in sockets.agents.iter().enumerate() {
+        let desk = agent(index);
+        phones.desk_listens(desk.clone(), port(socket));
+        let mut talks: Option<Party<'_>> = None;
+        let took = browsers.call(&gateway, &browser(index).1, &number(index), || {
+            phones.pump(Instant::now());
+            if talks.is_none() {
+                let party = |to| Party::new(socket, to, index, Says::Stamps, Hears::Stamps);
+                talks = phones.desk_remote(&desk).map(party);
+            }
+            if let Some(talks) = &mut talks {
+                talks.greet(epoch);
+            }
+        });
+        match (took, talks) {
+            (Ok(took), Some(talks)) => {
+                first_audio.push(took.as_secs_f64() * 1e3);
+                desks.push(talks);
+            }
+            (Err(why), _) => report.fault(PART, format_args!("browser {index}: {why}")),
+            (Ok(_), None) => report.fault(PART, format_args!("{desk} was heard before it answered")),
+        }
+    }
+    if desks.len() < calls {
+        return;
+    }
+    browsers.pump(Instant::now() + SETTLE);
+    let grown = (gateway.resident_kib() as f64 - before) / calls as f64;
+
+    let (sent, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let in_window = RefCell::new(Vec::new());
+    let (heard, mut at_browsers) = thread::scope(|scope| {
+        let (sent, stop, browsers) = (&sent, &stop, &mut browsers);
+        let gencpu = options.gencpu;
+        let talking = scope.spawn(move || {
+            pin(gencpu);
+            browsers.talk(sent, stop)
+        });
+        let heard = run(&mut desks, epoch, options.window(), gencpu, || {
+            in_window.borrow_mut().push(sent.load(Ordering::Relaxed));
+            gateway.cpu()
+        });
+        stop.store(true, Ordering::Release);
+        (heard, talking.join().expect("the browsers end when they are told to"))
+    });
+    let said = match in_window.borrow()[..] {
+        [from, .., to] => to - from,
+        _ => 0,
+    };
+    let cost = heard.cpu.scheduled.as_secs_f64() * 1e6 / (heard.sent + said).max(1) as f64;
+    let at_desks: Vec<f64> = heard.delays_us.iter().copied().map(f64::from).collect();
+    at_browsers.sort_unstable();
+    let at_browsers: Vec<f64> = at_browsers.into_iter().map(f64::from).collect();
+    first_audio.sort_unstable_by(f64::total_cmp);
+    report.figure(PART, "calls", calls as f64);
+    report.percentiles(PART, "offer_to_first_audio", "ms", &first_audio);
+    report.figure(PART, "packets_in_window", (heard.sent + said) as f64);
+    report.figure(PART, "cpu_us_per_packet", cost);
+    report.figure(PART, "sip_cpu_us_per_packet", beside.cpu_us_per_packet());
+    report.figure(PART, "packets_per_second_one_core", 1e6 / cost);
+    report.figure(PART, "sip_packets_per_second_one_core", 1e6 / beside.cpu_us_per_packet());
+    report.figure(PART, "ratio_to_sip", cost / beside.cpu_us_per_packet());
+    report.percentiles(PART, "delay_to_desks", "us", &at_desks);
+    report.percentiles(PART, "delay_to_browsers", "us", &at_browsers);
+    report.figure(PART, "kib_per_idle_webrtc_leg", grown - kib_per_sip_leg);
+    report.figure(PART, "kib_per_idle_sip_leg", kib_per_sip_leg);
+    if heard.deaf > 0 {
+        report.fault(PART, format_args!("{} desks heard nothing of their browser", heard.deaf));
+    }
+    if at_browsers.is_empty() {
+        report.fault(PART, "no browser heard anything");
+    }
+    for (index, leg) in browsers.legs().enumerate() {
+        gateway.hang_up_browser(&browser(index).1, leg);
+        phones.pump(Instant::now());
+    }
+    until_true("no call is left", || {
+        phones.pump(Instant::now());
+        gateway.live() == 0
+    });
 }
 
 /// Whole calls at a steady rate.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::http;
@@ -44,13 +45,22 @@ impl Gateway {
     /// Starts `binary` on `cpu` for `calls` agents and supervisors whose telephones are at `desks`, and waits
     /// until it takes calls.
     pub(crate) fn start(binary: &Path, cpu: Pinning, calls: u16, desks: SocketAddr) -> Gateway {
+        Gateway::start_with(binary, cpu, calls, desks, "")
+    }
+
+    /// The same for as many people with browsers besides.
+    pub(crate) fn with_browsers(binary: &Path, cpu: Pinning, calls: u16, desks: SocketAddr) -> Gateway {
+        Gateway::start_with(binary, cpu, calls, desks, &browsers(calls))
+    }
+
+    fn start_with(binary: &Path, cpu: Pinning, calls: u16, desks: SocketAddr, more: &str) -> Gateway {
         let dir = TempDir::new().expect("a temporary directory");
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (sip, api) = (at(ports::free("127.0.0.1")), at(ports::free("127.0.0.1")));
         let count = calls * LEGS_PER_CALL * 2 + SPARE_PORTS;
         let media = ports::block(count);
         let file = dir.path().join("sidetone.toml");
-        fs::write(&file, config(sip, api, media, media + count - 1, calls, desks))
+        fs::write(&file, config(sip, api, media, media + count - 1, calls, desks) + more)
             .expect("the configuration is written");
         let log = File::create(dir.path().join("log")).expect("a log file");
         // The gateway works in its own directory, where a relative path would lead elsewhere.
@@ -114,6 +124,30 @@ impl Gateway {
             http::request(self.api, "POST", &path, INTEGRATION, Some(&body)).expect("the API answers");
         if answer.status == 201 { Ok(()) } else { Err(format!("{} {}", answer.status, answer.body)) }
     }
+
+    /// A browser calls `to` with its offer; its leg, and the answer. What the gateway said, if it did not agree.
+    pub(crate) fn connect_browser(
+        &self,
+        token: &str,
+        sdp: &str,
+        to: &str,
+    ) -> Result<(String, String), String> {
+        let body = serde_json::json!({"sdp": sdp, "to": to});
+        let answer = http::request(self.api, "POST", "/v1/legs/webrtc", token, Some(&body))
+            .ok_or("the API does not answer")?;
+        let said = answer.json();
+        match (said["leg"].as_str(), said["sdp"].as_str()) {
+            (Some(leg), Some(sdp)) => Ok((leg.to_owned(), sdp.to_owned())),
+            _ => Err(format!("{} {}", answer.status, answer.body)),
+        }
+    }
+
+    /// A browser hangs up.
+    pub(crate) fn hang_up_browser(&self, token: &str, leg: &str) {
+        let path = format!("/v1/legs/webrtc/{leg}");
+        // One that is over already is as good.
+        let _ = http::request(self.api, "DELETE", &path, token, None);
+    }
 }
 
 impl Drop for Gateway {
@@ -136,6 +170,11 @@ pub(crate) fn agent(index: usize) -> String {
 /// The supervisor of that agent.
 pub(crate) fn supervisor(index: usize) -> String {
     format!("boss{index:04}")
+}
+
+/// Whose browser calls that agent, and with which token.
+pub(crate) fn browser(index: usize) -> (String, String) {
+    (format!("web{index:04}"), format!("web{index:04}-trial-token"))
 }
 
 /// The number that leads to that agent.
@@ -207,6 +246,23 @@ tenant = "load"
             "[[route]]\nid = \"to-{index:04}\"\ntenant = \"load\"\nnumber = \"{}\"\ntargets = [\"{}\"]\n",
             number(index),
             agent(index)
+        )
+        .expect("text grows");
+    }
+    text
+}
+
+/// People with browsers, each with a token.
+fn browsers(calls: u16) -> String {
+    let mut text = format!("[webrtc]\nlisten = \"127.0.0.1:{}\"\n", ports::free("127.0.0.1"));
+    for index in 0..usize::from(calls) {
+        let (person, token) = browser(index);
+        let sha256: String = Sha256::digest(token).iter().map(|octet| format!("{octet:02x}")).collect();
+        writeln!(
+            text,
+            "[[person]]\nid = \"{person}\"\ntenant = \"load\"\nrole = \"agent\"\nteams = [\"desk\"]\nwebrtc = true\n\
+             [[token]]\nid = \"{person}\"\nsha256 = \"{sha256}\"\nrole = \"agent\"\nperson = \"{person}\"\n\
+             tenant = \"load\"\n"
         )
         .expect("text grows");
     }

@@ -101,6 +101,20 @@ impl<'a> Party<'a> {
         Party { socket, to, call, says, hears, ssrc, sequence: 0 }
     }
 
+    /// Says one stamp outside of any window, so that whoever has just come hears somebody.
+    pub(crate) fn greet(&mut self, epoch: Instant) {
+        let mut packet = [0; PACKET];
+        packet[0] = 0x80;
+        let slot = (epoch.elapsed().as_nanos() / PTIME.as_nanos()) as u32;
+        packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+        packet[4..8].copy_from_slice(&slot.wrapping_mul(SAMPLES as u32).to_be_bytes());
+        packet[8..12].copy_from_slice(&self.ssrc.to_be_bytes());
+        packet[HEADER..].copy_from_slice(&stamp(epoch));
+        self.sequence = self.sequence.wrapping_add(1);
+        // A full socket buffer loses it as a network would; another one follows.
+        let _ = self.socket.send_to(&packet, self.to);
+    }
+
     /// A stream of stamps from the same socket to another device.
     pub(crate) fn stamping_to(&self, to: SocketAddr) -> Party<'a> {
         Party::new(self.socket, to, self.call, Says::Stamps, Hears::Stamps)
@@ -344,7 +358,17 @@ fn take(
     }
 }
 
-fn departure(payload: &[u8]) -> Option<u64> {
+/// A payload that carries its time of departure, on the clock of `epoch`.
+pub(crate) fn stamp(epoch: Instant) -> [u8; SAMPLES] {
+    let mut payload = [SILENCE; SAMPLES];
+    let now = u64::try_from(epoch.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    payload[..4].copy_from_slice(&MAGIC.to_be_bytes());
+    payload[4..12].copy_from_slice(&now.to_be_bytes());
+    payload
+}
+
+/// When a stamped payload left, in nanoseconds since the epoch.
+pub(crate) fn departure(payload: &[u8]) -> Option<u64> {
     let magic = u32::from_be_bytes(payload.get(..4)?.try_into().ok()?);
     let stamp = u64::from_be_bytes(payload.get(4..12)?.try_into().ok()?);
     (magic == MAGIC).then_some(stamp)
