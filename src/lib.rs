@@ -10,8 +10,7 @@
 //! audit, metrics. The [`api`] is how people and programs ask, through the switchboard's desk.
 //! [`gateway`] puts all of it together, and [`config`] reads the file that says how; [`jwks`] checks tokens
 //! that somebody else signed, for whoever is shown one; [`tls`] says as whom we speak and whom we believe; `connections`
-//! lets HTTP in within limits. `sim` plays the
-//! that somebody else signed, for whoever is shown one; [`random`] makes what nobody may guess. `sim` plays the
+//! lets HTTP in within limits; [`random`] makes what nobody may guess. `sim` plays the
 //! telephones of tests and demo; nothing here knows of it.
 //!
 //! Read [`call::hearing`] first: it is what the product promises.

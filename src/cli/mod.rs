@@ -9,6 +9,8 @@ mod online;
 mod prereq;
 mod serve;
 mod sign_in;
+#[cfg(feature = "sim")]
+mod sim;
 mod teams;
 
 use std::io::Write as _;
@@ -67,6 +69,10 @@ enum Command {
     /// prints links that sign in to the console.
     #[cfg(feature = "sim")]
     Demo(Demo),
+    /// Stand in for a service of Microsoft's, to be driven from a terminal.
+    #[cfg(feature = "sim")]
+    #[command(subcommand)]
+    Sim(sim::Sim),
     /// Print the OpenAPI 3.1 document of the HTTP API.
     Openapi,
 }
@@ -187,6 +193,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Teams(Teams::Import(asked)) => prereq::import(&asked),
         #[cfg(feature = "sim")]
         Command::Demo(demo) => demo::run(demo),
+        #[cfg(feature = "sim")]
+        Command::Sim(asked) => sim::run(asked),
         Command::Openapi => {
             match sidetone::api::openapi_document().to_pretty_json() {
                 Ok(document) => println!("{document}"),

@@ -22,6 +22,7 @@ mod streams;
 mod supervision;
 mod support;
 mod teams_user;
+mod terminal;
 mod tokens;
 
 /// What a story returns: anything that went wrong, as its own error says it.

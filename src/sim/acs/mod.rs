@@ -4,6 +4,7 @@
 //! signatures; Microsoft's own SDK, unmodified, is what keeps it honest (`tests/acs`). What the real service enforces it
 //! enforces; what the real service may do to us (twice, late, never, in another order) it does when [`Faults`] say so.
 
+pub mod control;
 pub mod entra;
 mod issuer;
 mod media;
@@ -16,7 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 pub use tokio_tungstenite::tungstenite::Message;
@@ -42,7 +44,8 @@ pub const GATEWAY_HOST: &str = "gateway.test";
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What the service does wrong, or only unpleasantly.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Faults {
     /// Every event comes twice.
     pub duplicates: bool,
@@ -50,6 +53,8 @@ pub struct Faults {
     pub early: bool,
     /// Events of these types never come.
     pub lost: Vec<String>,
+    /// Events come so many milliseconds later.
+    pub delay_ms: u64,
     /// So many requests are refused with 429 and `Retry-After: 0`.
     pub throttled: u32,
     /// So many requests are carried out and answered with 503.
@@ -82,7 +87,8 @@ pub enum Behaviour {
 }
 
 /// Something that happened at the service, for those who judge.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Entry {
     /// A request: method, target without query, status answered.
     Request(String, String, u16),
@@ -93,7 +99,7 @@ pub enum Entry {
 }
 
 /// A request and its answer, whole.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Exchange {
     /// The method.
     pub method: String,
@@ -133,6 +139,8 @@ struct World {
     calls: HashMap<String, Call>,
     behaviours: HashMap<String, Behaviour>,
     names: HashMap<String, String>,
+    /// What somebody's system gives along when they call: SIP headers.
+    brought: HashMap<String, Map<String, Value>>,
     /// Whose tokens are believed beside signatures.
     entra: Option<Entra>,
     /// What a gateway is told to ask with, in place of the key.
@@ -198,7 +206,15 @@ impl AcsSim {
     /// # Errors
     /// It cannot listen.
     pub async fn start() -> std::io::Result<AcsSim> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        AcsSim::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Starts the service at an address.
+    ///
+    /// # Errors
+    /// It cannot listen.
+    pub async fn start_at(address: SocketAddr) -> std::io::Result<AcsSim> {
+        let listener = TcpListener::bind(address).await?;
         // A provider of TLS must be named, even where nothing uses it. An error says that one is.
         let _named = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let inner = Arc::new(Inner {
@@ -220,11 +236,16 @@ impl AcsSim {
     /// A configuration that has a gateway use this resource for a tenant; with more of `[acs_listener]`, and of the
     /// resource.
     pub fn config(&self, tenant: &str, number: &str, listener: &str, more: &str) -> String {
+        self.config_of("127.0.0.1:0", tenant, number, listener, more)
+    }
+
+    /// The same for a gateway that listens somewhere in particular.
+    pub fn config_of(&self, listen: &str, tenant: &str, number: &str, listener: &str, more: &str) -> String {
         let endpoint = self.endpoint();
         let credential = self.0.world().credential.clone();
         let credential = credential.unwrap_or_else(|| "access_key_file = \"acs-key\"".to_owned());
         format!(
-            "[acs_listener]\nlisten = \"127.0.0.1:0\"\n{listener}\n[[acs]]\nid = \"contoso\"\ntenant = \"{tenant}\"\n\
+            "[acs_listener]\nlisten = \"{listen}\"\n{listener}\n[[acs]]\nid = \"contoso\"\ntenant = \"{tenant}\"\n\
              endpoint = \"{endpoint}\"\n{credential}\ncallback_url = \"https://{GATEWAY_HOST}\"\n\
              issuer = \"{ISSUER}\"\nresource_id = \"{RESOURCE}\"\njwks_url = \"{endpoint}/keys\"\n\
              webhook_secret_file = \"acs-webhook\"\ncaller_id = \"{number}\"\nanswers = [\"{number}\"]\n{more}\n"
@@ -257,6 +278,11 @@ impl AcsSim {
         };
         self.0.world().gateway = Some(Gateway { address, http, tls });
         Ok(())
+    }
+
+    /// What goes wrong just now.
+    pub fn faults_now(&self) -> Faults {
+        self.0.world().faults.clone()
     }
 
     /// What goes wrong from now on.
@@ -306,19 +332,27 @@ impl AcsSim {
         self.0.world().names.insert(raw_id.to_owned(), name.to_owned());
     }
 
+    /// Somebody's system gives these SIP headers along when they call, as an SBC sets them.
+    pub fn brings(&self, raw_id: &str, headers: Map<String, Value>) {
+        self.0.world().brought.insert(raw_id.to_owned(), headers);
+    }
+
     /// Somebody calls a number of the resource; the secret that answers the call. Event Grid tells the gateway at
     /// `webhook` (path and query), in CloudEvents or its own schema.
     pub fn call(&self, from: &str, to: &str, voice: Voice, webhook: &str, cloud_events: bool) -> String {
         let context = format!("context-{}", uuid());
         let ringing = Ringing::new(from, to, voice);
         let correlation = ringing.correlation.clone();
-        let name = {
+        let (name, brought) = {
             let mut world = self.0.world();
             world.ringing.insert(context.clone(), ringing);
-            world.names.get(from).cloned().unwrap_or_default()
+            (world.names.get(from).cloned().unwrap_or_default(), world.brought.get(from).cloned())
         };
-        let data = json!({ "to": rest::identifier(to), "from": rest::identifier(from), "serverCallId": "c2lt",
+        let mut data = json!({ "to": rest::identifier(to), "from": rest::identifier(from), "serverCallId": "c2lt",
             "callerDisplayName": name, "incomingCallContext": context, "correlationId": correlation });
+        if let Some(brought) = brought.filter(|brought| !brought.is_empty()) {
+            data["customContext"] = json!({ "sipHeaders": brought, "voipHeaders": {} });
+        }
         let (id, now) = (uuid(), Timestamp::now().to_string());
         let body = if cloud_events {
             json!({ "id": id, "source": "/sim", "subject": "/caller", "data": data, "time": now,
@@ -365,6 +399,21 @@ impl AcsSim {
         let up = world.calls.iter().filter(|(_, call)| call.state == "connected");
         let of = |call: &Call| lock(&call.talkers).iter().map(|talker| talker.raw_id().to_owned()).collect();
         up.map(|(id, call)| (id.clone(), of(call))).collect()
+    }
+
+    /// Every call there is, for people: its state, who is in it or called, and what its stream did.
+    pub fn calls(&self) -> Vec<Value> {
+        let world = self.0.world();
+        let ringing = world.ringing.iter().map(|(context, ringing)| {
+            json!({ "state": "ringing", "context": context, "from": ringing.from, "to": ringing.to })
+        });
+        let begun = world.calls.iter().map(|(connection, call)| {
+            let who: Vec<String> =
+                lock(&call.talkers).iter().map(|talker| talker.raw_id().to_owned()).collect();
+            json!({ "state": call.state, "connection": connection, "who": who, "held": call.held,
+                "stream": *call.figures.borrow() })
+        });
+        begun.chain(ringing).collect()
     }
 
     /// Somebody in a call, to listen to.
@@ -467,17 +516,18 @@ impl AcsSim {
         }
     }
 
-    /// Somebody who rings answers.
-    pub async fn answers(&self, raw_id: &str) {
+    /// Somebody who rings answers. False if nobody rings there.
+    pub async fn answers(&self, raw_id: &str) -> bool {
         let ringing = {
             let world = self.0.world();
             let rings =
                 |call: &&Call| call.state == "connecting" && call.targets.iter().any(|raw| raw == raw_id);
             world.calls.iter().find(|(_, call)| rings(call)).map(|(id, _)| id.clone())
         };
-        if let Some(connection) = ringing {
-            self.0.connected(&connection).await;
+        if let Some(connection) = &ringing {
+            self.0.connected(connection).await;
         }
+        ringing.is_some()
     }
 
     /// How many calls ring somewhere.

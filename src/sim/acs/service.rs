@@ -1,6 +1,7 @@
 //! What the service does by itself: it finds the gateway, delivers, tells, streams, and ends.
 
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ impl Inner {
 
     /// Sends an event about a call, if it is not to be lost; twice, if that is to be.
     pub(super) async fn emit(&self, connection: &str, kind: &str, result: Option<(u16, u32)>, more: Value) {
-        let (event, url, times, flaw) = {
+        let (event, url, times, flaw, delay) = {
             let mut world = self.world();
             let Some(call) = world.calls.get(connection) else { return };
             if world.faults.lost.iter().any(|lost| lost == kind) {
@@ -86,10 +87,13 @@ impl Inner {
             if world.told.len() < KEPT_MAX {
                 world.told.push(event[0].clone());
             }
-            (event, callback, times, world.faults.token)
+            (event, callback, times, world.faults.token, Duration::from_millis(world.faults.delay_ms))
         };
         let Some(url) = self.reach(&url) else { return self.note(Entry::Event(kind.to_owned(), 0)) };
         let http = self.http();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         for _ in 0..times {
             let mut sending = http.post(&url).json(&event);
             if let Some(authorization) = self.issuer.authorization(Timestamp::now(), flaw) {
