@@ -60,6 +60,7 @@ const CAUSES: &[(u16, u32, Cause)] = &[
     (0, 8529, Cause::Congestion),
     (0, 8530, Cause::Congestion),
     (0, 8581, Cause::Internal), // our stream's URL
+    (0, 8607, Cause::Internal), // another transfer is under way
     (0, 8603, Cause::MediaTimeout),
     (0, 8604, Cause::MediaTimeout),
 ];
@@ -110,6 +111,18 @@ mod tests {
             (486, 1, Cause::Busy),
         ] {
             assert_eq!(cause_of(code, subcode), cause, "{code}/{subcode}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_let_in_is_forbidden_whatever_the_status_beside_it() {
+        // For most of these no status is published.
+        let not_let_in =
+            [7500, 7502, 7504, 7505, 7507, 7509, 7600, 7604, 7605, 10_105, 510_403, 511_532, 560_403];
+        for (code, subcode) in
+            [0, 200, 400, 403, 404, 500].iter().flat_map(|code| not_let_in.map(|sub| (*code, sub)))
+        {
+            assert_eq!(cause_of(code, subcode), Cause::Forbidden, "{code}/{subcode}");
         }
     }
 
