@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::id::{AcsId, CertificateId, TenantId};
 use crate::number::E164;
 use crate::secret::Secret;
+use crate::trunk::ContextHeaders;
 
 /// `[acs_listener]`: where Microsoft's clouds reach us. Apart from the API's listener, because this one faces the
 /// internet.
@@ -61,6 +62,8 @@ pub struct Acs {
     pub dtmf: AcsDtmf,
     /// Whether cards ([`crate::CardView`]) may be told to those who are called over it.
     pub card: bool,
+    /// Whether what a caller's system gives along with a call is taken from it, or passed on to it.
+    pub context_headers: ContextHeaders,
 }
 
 /// A number or identity of a resource, and what a call to it counts as having dialled.

@@ -110,6 +110,7 @@ fn settings(trunk: &Trunk) -> Vec<(&'static str, Option<String>)> {
                 .and_then(|_| word(words::word(words::CALLER_ID_POLICY, &trunk.caller_id_policy))),
         ),
         ("card", Some(trunk.card.to_string())),
+        ("context_headers", word(words::word(words::CONTEXT_HEADERS, &trunk.context_headers))),
     ]
 }
 

@@ -91,6 +91,8 @@ pub struct Trunk {
     pub caller_id_policy: CallerIdPolicy,
     /// Whether cards ([`crate::CardView`]) may be told to it, with a call to an expert behind it.
     pub card: bool,
+    /// Whether what a caller's system gives along with a call is taken from it, or passed on to it.
+    pub context_headers: ContextHeaders,
 }
 
 impl Trunk {
@@ -208,6 +210,32 @@ pub enum Privacy {
     Id,
     /// An anonymous `From`, and the number nowhere.
     Anonymous,
+}
+
+/// Which way User-to-User information (RFC 7433) and `X-MS-Custom-*` headers go: from a peer's calls to whoever is called
+/// (in), with calls to the peer (out).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum ContextHeaders {
+    /// Neither.
+    Off,
+    /// In.
+    In,
+    /// Out.
+    Out,
+    /// Both.
+    Both,
+}
+
+impl ContextHeaders {
+    /// Whether they are taken from the peer.
+    pub fn is_in(self) -> bool {
+        matches!(self, ContextHeaders::In | ContextHeaders::Both)
+    }
+
+    /// Whether they are passed on to the peer.
+    pub fn is_out(self) -> bool {
+        matches!(self, ContextHeaders::Out | ContextHeaders::Both)
+    }
 }
 
 /// What becomes of a caller whose number is not allowed.

@@ -25,6 +25,7 @@ use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 
 use crate::call::card::Card;
+use crate::call::context::{Context, USER_TO_USER};
 use crate::call::door::{
     AgreedMedia, Caller, Correlation, DoorName, IN_PROCESS, Incoming, Order, Origin, Report,
 };
@@ -39,6 +40,9 @@ use super::wire::{
     SendDtmf,
 };
 use keys::Keys;
+
+/// SIP headers that ACS takes with a call, beside User-to-User.
+const SIP_HEADERS_MAX: usize = 5;
 
 /// An event that has not come after this long is asked for.
 const LOOK_AFTER: Duration = Duration::from_secs(5);
@@ -249,7 +253,7 @@ impl Door {
             door: DoorName::Acs,
             tenant: acs.tenant.clone(),
             origin: Origin::Acs(resource.clone()),
-            from: grid::caller(&call),
+            from: Caller { context: context_of(acs, &call), ..grid::caller(&call) },
             to: answered.dialled.to_string(),
             codecs: vec![Codec::L16],
             replaces: None,
@@ -307,6 +311,8 @@ impl Door {
         if is_phone && number.is_none() {
             return Err(not_there("the ACS resource has no caller_id to call telephones from"));
         }
+        let brought = caller.as_ref().and_then(|caller| caller.context.clone());
+        let brought = brought.filter(|_| acs.context_headers.is_out());
         let shown = caller.filter(|caller| !caller.private);
         let shown = shown.map(|caller| caller.name.unwrap_or(caller.number));
         let body = CreateCall {
@@ -319,7 +325,7 @@ impl Door {
             operation_context: Some(id.to_string()),
             media_streaming_options: Some(self.streaming(acs, id)),
             teams_app_source: None,
-            custom_calling_context: card.and_then(|card| context(card, is_phone)),
+            custom_calling_context: context(card, brought.as_deref(), is_phone),
         };
         let mut leg = Leg::new(resource, remote, State::Asked);
         leg.look_at = Some(now + LOOK_AFTER);
@@ -496,10 +502,28 @@ impl Door {
 
 /// A card as headers of the call: a telephone is told in SIP's, whose values ACS takes up to 256 characters, a client in its
 /// own, up to 1024. A card's line is of the characters that both allow.
-fn context(card: &Card, is_phone: bool) -> Option<serde_json::Value> {
+///
+/// What the caller's system brought goes along in the same way. ACS takes five SIP headers beside User-to-User: the card is
+/// one of them.
+fn context(card: Option<&Card>, brought: Option<&Context>, is_phone: bool) -> Option<serde_json::Value> {
     let (headers, most) = if is_phone { ("sipHeaders", 256) } else { ("voipHeaders", 1024) };
-    let line = card.line(most)?;
-    Some(serde_json::json!({ headers: { card.header(): line } }))
+    let mut all = serde_json::Map::new();
+    if let Some((card, line)) = card.and_then(|card| Some((card, card.line(most)?))) {
+        all.insert(card.header().to_owned(), line.into());
+    }
+    for (name, value) in brought.into_iter().flat_map(Context::headers) {
+        let beside = all.keys().filter(|name| *name != USER_TO_USER).count();
+        if name == USER_TO_USER || beside < SIP_HEADERS_MAX {
+            all.insert(name.to_owned(), value.into());
+        }
+    }
+    (!all.is_empty()).then(|| serde_json::json!({ headers: all }))
+}
+
+/// What an ACS caller's system brings, where the resource says that it is taken.
+fn context_of(acs: &sbc_config::Acs, call: &IncomingCall) -> Option<Arc<Context>> {
+    let headers = call.sip_headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    acs.context_headers.is_in().then(|| Context::of(headers))?
 }
 
 impl Leg {

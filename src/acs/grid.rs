@@ -37,7 +37,7 @@ const CONTEXT_BYTES_MAX: usize = 32 * 1024;
 /// What stands in place of a number that is withheld.
 const ANONYMOUS: &str = "anonymous";
 
-/// Headers kept of a call's `customContext`: five of our own, one of the caller's, and room.
+/// Headers kept of a call's `customContext`: User-to-User, five more, and room.
 const SIP_HEADERS_MAX: usize = 16;
 
 /// Somebody calls.
@@ -61,14 +61,6 @@ pub struct IncomingCall {
     pub sip_headers: BTreeMap<String, String>,
     /// By which it is remembered: its event, and the call itself.
     marks: [u64; 2],
-}
-
-impl IncomingCall {
-    /// The caller's User-to-User information, which comes under two spellings.
-    pub fn user_to_user(&self) -> Option<&str> {
-        let spelled = ["user-to-user", "usertouser"];
-        spelled.iter().find_map(|name| self.sip_headers.get(*name)).map(String::as_str)
-    }
 }
 
 /// What a delivery is, by what its headers say.
@@ -282,6 +274,7 @@ pub fn caller(call: &IncomingCall) -> Caller {
             private: true,
             attestation: None,
             journey: Arc::default(),
+            context: None,
         };
     }
     let number = match (call.from.kind(), call.from.number()) {
@@ -371,7 +364,6 @@ mod tests {
         let call =
             calls(deliver(&mut Gate::default(), &sample("IncomingCall_pstn_eventgrid_schema"))).remove(0);
         assert_eq!(call.to.as_str(), "4:+15550199");
-        assert_eq!(call.user_to_user(), Some("616d617a6f6e;encoding=hex"));
         assert_eq!(call.sip_headers.get("x-ms-custom-ticket").map(String::as_str), Some("42"));
         assert!(!format!("{call:?}").contains("opaque"));
     }

@@ -13,6 +13,7 @@ use sidetone_media::codec::opus::Wishes;
 use sidetone_media::srtp::MasterKey;
 
 use super::card::Card;
+use super::context::Context;
 use super::journey::Journey;
 use super::{LegAction, LegEvent, LegId};
 
@@ -81,6 +82,8 @@ pub struct Caller {
     pub attestation: Option<Attestation>,
     /// Where the call has been.
     pub journey: Arc<Journey>,
+    /// What their system gives along, where that is taken.
+    pub context: Option<Arc<Context>>,
 }
 
 /// What the network in which a call began says of the caller's right to the number (STIR/SHAKEN, RFC 8588 section 4).
@@ -101,8 +104,15 @@ pub enum Attestation {
 impl Caller {
     /// A caller who shows a number, with nobody vouching for it.
     pub fn shown(number: impl Into<String>, name: Option<String>) -> Caller {
-        let journey = Arc::default();
-        Caller { number: number.into(), name, asserted: None, private: false, attestation: None, journey }
+        Caller {
+            number: number.into(),
+            name,
+            asserted: None,
+            private: false,
+            attestation: None,
+            journey: Arc::default(),
+            context: None,
+        }
     }
 }
 

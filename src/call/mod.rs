@@ -19,6 +19,7 @@ mod callee;
 pub mod card;
 mod cause;
 mod consult;
+pub mod context;
 pub mod door;
 mod event;
 pub mod hearing;

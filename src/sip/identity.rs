@@ -13,6 +13,7 @@ use super::hub::MAX_FORWARDS;
 use super::message::{Headers, Request};
 use super::passport;
 use super::uri::{Host, Uri};
+use crate::call::context::Context;
 use crate::call::door::Caller;
 use crate::call::journey::Journey;
 
@@ -33,18 +34,12 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
     let vouched = vouched(headers, trunk.caller_identity);
     let asserted = vouched.as_ref().and_then(|said| number_in(&said.uri)).map(ours);
     let attestation = passport::attestation(headers);
-    let journey = journey(headers);
+    let (journey, context) = (journey(headers), context(headers, trunk));
     let from_number = from.as_ref().and_then(|from| number_in(&from.uri));
     if is_withheld(headers, from.as_ref(), vouched.as_ref()) {
         let asserted = asserted.or(from_number.filter(|n| !n.eq_ignore_ascii_case(ANONYMOUS)).map(ours));
-        return Caller {
-            number: ANONYMOUS.to_owned(),
-            name: None,
-            asserted,
-            private: true,
-            attestation,
-            journey,
-        };
+        let number = ANONYMOUS.to_owned();
+        return Caller { number, name: None, asserted, private: true, attestation, journey, context };
     }
     let name = |said: &Option<NameAddr>| Some(said.as_ref()?.display_name()?.to_string());
     let number = asserted.clone().or(from_number.map(ours));
@@ -55,6 +50,7 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
         private: false,
         attestation,
         journey,
+        context,
     }
 }
 
@@ -64,6 +60,32 @@ pub(super) fn journey(headers: &Headers) -> Arc<Journey> {
     let left = headers.max_forwards().ok().flatten();
     let hops = left.map(|left| left.saturating_sub(1).min(MAX_FORWARDS));
     Arc::new(Journey { hops })
+}
+
+/// What the caller's system gives along (RFC 7433), where the trunk says that it is taken.
+fn context(headers: &Headers, trunk: &Trunk) -> Option<Arc<Context>> {
+    if !trunk.context_headers.is_in() {
+        return None;
+    }
+    let text = |(_, name, value): (Name, &[u8], Bytes)| {
+        let (name, value) = (std::str::from_utf8(name).ok()?, std::str::from_utf8(&value).ok()?);
+        Some((name.to_owned(), value.to_owned()))
+    };
+    let lines: Vec<(String, String)> = headers.iter().filter_map(text).collect();
+    Context::of(lines.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// What goes along with a call, as header lines of at most so many octets.
+pub(super) fn context_lines(context: &Context, octets_max: usize) -> Vec<(String, Bytes)> {
+    let mut room = octets_max;
+    let fits = |(name, value): &(&str, &str)| {
+        let octets = name.len() + value.len();
+        let fits = octets <= room;
+        room -= if fits { octets } else { 0 };
+        fits
+    };
+    let line = |(name, value): (&str, &str)| (name.to_owned(), Bytes::copy_from_slice(value.as_bytes()));
+    context.headers().filter(fits).map(line).collect()
 }
 
 /// What was dialled over a trunk, in our numbers. `registered` is the name that calls come to where we register: behind it,

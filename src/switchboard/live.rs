@@ -278,6 +278,8 @@ impl Live {
         let customer = self.party(leg).is_some_and(|party| party.seat().role == Role::Customer);
         match (self.direction, customer) {
             (Direction::Outbound, false) => Caller::shown(self.to.clone(), None),
+            // What goes along is for those who talk with the caller.
+            _ if self.is_supervisor(leg) => Caller { context: None, ..self.from.clone() },
             _ => self.from.clone(),
         }
     }

@@ -8,6 +8,7 @@
 mod calls;
 mod captures;
 mod consult;
+mod context;
 mod door;
 mod entra;
 mod flood;

@@ -10,6 +10,7 @@ use super::secrets::{Named, SecretKeys, secret};
 use super::table::{Field, Section};
 use super::tenant::id;
 use super::unique::Unique;
+use super::words::CONTEXT_HEADERS;
 use crate::acs::{
     Acs, AcsAudio, AcsChannels, AcsCredential, AcsDtmf, AcsIdentity, AcsListener, Entra, EntraIdentity,
     TokenIssuer,
@@ -18,6 +19,7 @@ use crate::finding::Code;
 use crate::id::AcsId;
 use crate::number::{Dialled, E164};
 use crate::secret::SecretSource;
+use crate::trunk::ContextHeaders;
 
 /// Numbers and identities of one resource. A resource with more of them is better served by several gateways.
 const ANSWERS_MAX: usize = 1_000;
@@ -115,6 +117,7 @@ impl<'a> Resources<'a> {
         let dtmf = [("stream", AcsDtmf::Stream), ("subscribe", AcsDtmf::Subscribe)];
         let dtmf = section.choice("dtmf", &dtmf, AcsDtmf::Stream);
         let card = section.field("card").and_then(|field| field.flag()).unwrap_or_default();
+        let context_headers = section.choice("context_headers", CONTEXT_HEADERS, ContextHeaders::Off);
         section.finish();
         Some(Acs {
             id: id?,
@@ -140,6 +143,7 @@ impl<'a> Resources<'a> {
             channels,
             dtmf,
             card,
+            context_headers,
         })
     }
 

@@ -19,7 +19,8 @@ use super::table::{Field, Section};
 use super::tenant::id;
 use super::unique::Unique;
 use super::words::{
-    CALLER_ID_POLICY, CALLER_IDENTITY, DIALECTS, HOLD, PRACK, PRIVACY, RINGBACK, SRTP, TRANSFER,
+    CALLER_ID_POLICY, CALLER_IDENTITY, CONTEXT_HEADERS, DIALECTS, HOLD, PRACK, PRIVACY, RINGBACK, SRTP,
+    TRANSFER,
 };
 use crate::address::Destination;
 use crate::finding::Code;
@@ -29,8 +30,8 @@ use crate::secret::SecretSource;
 use crate::secure::SrtpPolicy;
 use crate::settings::Sip;
 use crate::trunk::{
-    CallerIdPolicy, CallerIdentity, Dialect, HoldStyle, Prack, Privacy, Registration, Ringback,
-    TransferStyle, Trunk,
+    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, HoldStyle, Prack, Privacy, Registration,
+    Ringback, TransferStyle, Trunk,
 };
 
 /// Source ranges of one trunk. Large carriers publish a few dozen.
@@ -160,6 +161,7 @@ impl<'a> Trunks<'a> {
             allowed_caller_ids: numbers::patterns(section.field("allowed_caller_ids").as_ref()),
             caller_id_policy: section.choice("caller_id_policy", CALLER_ID_POLICY, CallerIdPolicy::Warn),
             card: section.field("card").and_then(|field| field.flag()).unwrap_or_default(),
+            context_headers: section.choice("context_headers", CONTEXT_HEADERS, ContextHeaders::Off),
         };
         rules::check(section, &trunk, self.has_tls_listener, names.has_certificate());
         let unchecked = trunk.leads_to_teams() && !trunk.destinations.is_empty();

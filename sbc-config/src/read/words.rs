@@ -2,7 +2,8 @@
 
 use crate::secure::{SrtpPolicy, TlsVersion, VerifyPeer};
 use crate::trunk::{
-    CallerIdPolicy, CallerIdentity, Dialect, HoldStyle, Prack, Privacy, Ringback, TransferStyle,
+    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, HoldStyle, Prack, Privacy, Ringback,
+    TransferStyle,
 };
 
 /// The word of a value. A table that forgot one would show here as an empty word, which no reader takes.
@@ -33,5 +34,11 @@ pub(crate) const CALLER_IDENTITY: &[(&str, CallerIdentity)] = &[
     ("remote_party_id", CallerIdentity::RemotePartyId),
 ];
 pub(crate) const PRIVACY: &[(&str, Privacy)] = &[("id", Privacy::Id), ("anonymous", Privacy::Anonymous)];
+pub(crate) const CONTEXT_HEADERS: &[(&str, ContextHeaders)] = &[
+    ("off", ContextHeaders::Off),
+    ("in", ContextHeaders::In),
+    ("out", ContextHeaders::Out),
+    ("both", ContextHeaders::Both),
+];
 pub(crate) const CALLER_ID_POLICY: &[(&str, CallerIdPolicy)] =
     &[("warn", CallerIdPolicy::Warn), ("reject", CallerIdPolicy::Reject)];

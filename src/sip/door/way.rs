@@ -38,6 +38,9 @@ const SESSION_TIMER_MIN_S: u32 = 90;
 /// would have to change to TCP (RFC 3261 section 18.1.1).
 const CARD_LINE_MAX: usize = 256;
 
+/// The longest that goes along of a caller's system over UDP, for the same reason; a stream takes all there is.
+const CONTEXT_OVER_UDP_MAX: usize = 300;
+
 /// Everything it takes to call somebody.
 pub(super) struct Way<'a> {
     uri: Uri,
@@ -92,6 +95,12 @@ impl Door {
             && let Some(line) = card.line(CARD_LINE_MAX)
         {
             headers.push((card.header().to_owned(), Bytes::from(line)));
+        }
+        let takes_context = way.over.is_none_or(|trunk| trunk.context_headers.is_out());
+        if let Some(context) = caller.context.as_ref().filter(|_| takes_context) {
+            let over_udp = way.destination.transport == Transport::Udp;
+            let most = if over_udp { CONTEXT_OVER_UDP_MAX } else { usize::MAX };
+            headers.extend(identity::context_lines(context, most));
         }
         let manners = match way.over {
             Some(_) => self.manners(way.over, &way.destination, Some(&caller.number)),

@@ -7,6 +7,7 @@ use sbc_config::Config;
 use super::door::{House, Secrets, beyond_the_trunk, udp};
 use super::*;
 use crate::call::card::{self, Card};
+use crate::call::context::Context;
 use crate::call::door::{Caller, Report};
 use crate::call::{Cause, LegAction, LegEvent, LegId};
 use crate::sip::names::ask::Word;
@@ -390,4 +391,28 @@ fn a_card_is_one_header_and_its_values_are_nothing_else() {
     let line = "customer=Ann%20%3Csip%3Ax%3E%3B%20P-Asserted-Identity%3A%201";
     assert_eq!(said.get("X-Sidetone-Card"), line, "{}", said.0);
     assert_eq!(said.get("P-Asserted-Identity"), "");
+}
+
+#[test]
+fn what_a_caller_s_system_gives_along_is_taken_and_passed_on_where_the_trunk_says_so() {
+    let brought =
+        "User-to-User: 616d;encoding=hex\nx-ms-custom-Ticket: 42\nX-MS-Custom-Odd: no spaces\nX-Other: 1\n";
+    assert_eq!(shows("context_headers = \"out\"", SHOWN, brought).context, None);
+    let caller = shows("context_headers = \"in\"", SHOWN, brought);
+    let along: Vec<_> = caller.context.as_ref().unwrap().headers().collect();
+    assert_eq!(along, [("User-to-User", "616d;encoding=hex"), ("X-MS-Custom-Ticket", "42")]);
+    for (more, told) in [("", ""), ("context_headers = \"in\"", ""), ("context_headers = \"both\"", "42")] {
+        let said = told_of(more, caller.clone());
+        assert_eq!(said.get("X-MS-Custom-Ticket"), told, "{more}");
+        assert_eq!(said.get("X-Other"), "");
+    }
+    // A datagram has room for some of it.
+    let long = "x".repeat(250);
+    let headers = [("User-to-User", long.as_str()), ("X-MS-Custom-A", &long), ("X-MS-Custom-B", "1")];
+    let caller = Caller { context: Context::of(headers), ..caller };
+    let said = told_of("context_headers = \"out\"", caller);
+    assert_eq!(
+        (said.get("User-to-User"), said.get("X-MS-Custom-A"), said.get("X-MS-Custom-B")),
+        (&*long, "", "1")
+    );
 }
