@@ -115,10 +115,6 @@ impl Baresip {
                 panic!("baresip ended by itself: {status}");
             }
             let log = self.log();
-            assert!(
-                !log.contains("401 Unauthorized\r\n") || log.matches("401 ").count() < 4,
-                "the password is not taken"
-            );
             log.contains("REGISTER") && log.contains("200 OK") && log.contains("[1 binding]")
         });
     }
