@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use sidetone::sim::acs::AcsSim;
 use sidetone::sim::ear::Clip;
-use sidetone::sim::stage::levels::{HEARD_DBFS, UNHEARD_DBFS};
-use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf, WENDYS_NUMBER};
+use sidetone::sim::stage::levels::{HEARD_DBFS, MUSIC_DBFS, UNHEARD_DBFS};
+use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf, WEBHOOK, WENDYS_NUMBER};
+use sidetone::sim::voice::Voice;
 
 use crate::Outcome;
 use crate::browser::{Browser, Kind, chromium};
@@ -14,6 +16,8 @@ use crate::browser::{Browser, Kind, chromium};
 /// What the two hum; away from the customer's 738 Hz and from each other's harmonics.
 const WENDY_HZ: f64 = 1033.0;
 const WALTER_HZ: f64 = 871.0;
+/// A customer at ACS, what they hum, and the number they call.
+const ACS_CUSTOMER: (&str, f64, &str) = ("4:+15550001", 1_402.0, "4:+15550100");
 /// Packets listened to at the customer's ear.
 const PACKETS: usize = 60;
 /// So many times that: half a minute of sound in which a voice must have come.
@@ -82,6 +86,89 @@ async fn an_agent_and_her_supervisor_have_nothing_but_browsers() -> Outcome {
         browser.until("no call", "!document.querySelector('.air')").await?;
         assert_eq!(browser.log().await?, Vec::<String>::new());
     }
+    stage.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hold_and_mute_are_a_click_each_and_heard_as_such() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let stage = Stage::start(Setting { browsers: true, ..Setting::default() }).await?;
+    let folder = tempfile::tempdir()?;
+    let customer = &stage.customer;
+    let wendy = with_voice(&stage, "wendy", WENDY_HZ, folder.path()).await?;
+    wendy.click("section.phone button.primary").await?;
+    wendy.until_says("Calls ring in this browser").await?;
+    stage.customer_dials(WENDYS_NUMBER).await?;
+    wendy.click("section.phone [role=alert] button.primary").await?;
+    customer.phone.talking().await?;
+    until_heard(&stage, WENDY_HZ).await?;
+    wendy.click("nav a:nth-child(2)").await?;
+    let button = |n: u8| format!("section[aria-labelledby=controls-title] .buttons button:nth-child({n})");
+
+    wendy.click(&button(1)).await?;
+    wendy.until_says("Resume the customer").await?;
+    wendy.until_air("Nobody hears you").await?;
+    let heard = settled(&stage).await?;
+    judge("the held customer's", heard.level_of(WENDY_HZ), false);
+    assert!(heard.level() >= MUSIC_DBFS, "music: {:.1} dBFS", heard.level());
+    in_browser(&wendy, "Wendy's", &[(customer.hz, false)]).await?;
+    wendy.click(&button(1)).await?;
+    wendy.until_air("The customer hears you").await?;
+    until_heard(&stage, WENDY_HZ).await?;
+
+    wendy.click(&button(2)).await?;
+    wendy.until_says("Unmute yourself").await?;
+    let heard = settled(&stage).await?;
+    judge("with her muted the customer's", heard.level_of(WENDY_HZ), false);
+    in_browser(&wendy, "Wendy's", &[(customer.hz, true)]).await?;
+    wendy.click(&button(2)).await?;
+    wendy.until_says("Mute yourself").await?;
+    until_heard(&stage, WENDY_HZ).await?;
+    assert_eq!(wendy.log().await?, Vec::<String>::new());
+    stage.stop().await;
+    Ok(())
+}
+
+/// The customer is at ACS, the agent at a telephone, and he has nothing but a browser.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_clicks_through_the_roles_of_a_call_over_acs() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let acs = AcsSim::start().await?;
+    let stage =
+        Stage::start(Setting { browsers: true, acs: Some(acs.clone()), ..Setting::default() }).await?;
+    let folder = tempfile::tempdir()?;
+    let (alice, (id, hz, line)) = (&stage.alice, ACS_CUSTOMER);
+    let walter = with_voice(&stage, "walter", WALTER_HZ, folder.path()).await?;
+    acs.call(id, line, Voice::tone(hz), WEBHOOK, true);
+    alice.phone.talking().await?;
+    acs.until_figures(id, "sound to the customer", |figures| figures.frames > 10).await?;
+    let customer = acs.talker(id).ok_or("the customer is gone")?;
+
+    walter.click("td.acts button").await?;
+    walter.until_air("Nobody hears you").await?;
+    in_browser(&walter, "Walter's", &[(hz, true), (alice.hz, true)]).await?;
+    walter.click("button.whisper").await?;
+    walter.until_air("Alice hears you, the customer does not").await?;
+    let ear = alice.phone.ear().await?;
+    until_loud(WALTER_HZ, async || Ok(ear.listen(PACKETS).await?)).await?;
+    in_browser(&walter, "Walter's", &[(hz, true), (alice.hz, true)]).await?;
+    let all = customer.since(0);
+    judge("the customer's, ever,", all.loudest_of(WALTER_HZ, all.rate as usize * 8 / 10), false);
+    judge("the customer's", customer.listen(PACKETS).await?.level_of(alice.hz), true);
+
+    walter.click("button.barge").await?;
+    walter.until("the pressed button", "document.querySelector('button.barge[aria-pressed=true]')").await?;
+    until_loud(WALTER_HZ, async || Ok(customer.listen(PACKETS).await?)).await?;
+    walter.click("button.takeover").await?;
+    walter.until_air("The customer hears you").await?;
+    alice.phone.over().await?;
+    until_loud(WALTER_HZ, async || Ok(customer.listen(PACKETS).await?)).await?;
+    judge("after the takeover the customer's", customer.listen(PACKETS).await?.level_of(alice.hz), false);
+    in_browser(&walter, "Walter's", &[(hz, true), (alice.hz, false)]).await?;
+    walter.click("section.phone button.danger").await?;
+    stage.until_no_call().await?;
+    assert_eq!(walter.log().await?, Vec::<String>::new());
     stage.stop().await;
     Ok(())
 }
@@ -197,15 +284,29 @@ async fn at_the_customers(stage: &Stage) -> Result<Clip, Box<dyn std::error::Err
     Ok(stage.customer.phone.ear().await?.listen(PACKETS).await?)
 }
 
-/// A voice may need a moment to come: a microphone opens, a path is found. What is heard then.
+/// The same, once what was said before a click is gone.
+async fn settled(stage: &Stage) -> Result<Clip, Box<dyn std::error::Error>> {
+    at_the_customers(stage).await?;
+    at_the_customers(stage).await
+}
+
+/// A voice may need a moment to come: a microphone opens, a path is found. What the customer hears then.
 async fn until_heard(stage: &Stage, hz: f64) -> Result<Clip, Box<dyn std::error::Error>> {
+    until_loud(hz, async || at_the_customers(stage).await).await
+}
+
+/// Listens again and again until this tone is heard.
+async fn until_loud(
+    hz: f64,
+    listen: impl AsyncFn() -> Result<Clip, Box<dyn std::error::Error>>,
+) -> Result<Clip, Box<dyn std::error::Error>> {
     for _ in 0..PIECES_MAX {
-        let heard = at_the_customers(stage).await?;
+        let heard = listen().await?;
         if heard.level_of(hz) >= HEARD_DBFS {
             return Ok(heard);
         }
     }
-    Err(format!("nothing at {hz} Hz in {PIECES_MAX} pieces of the customer's ear").into())
+    Err(format!("nothing at {hz} Hz in {PIECES_MAX} pieces").into())
 }
 
 fn judge(whose: &str, level: f64, heard: bool) {
@@ -257,7 +358,6 @@ async fn in_browser(browser: &Browser, whose: &str, tones: &[(f64, bool)]) -> Ou
 
 /// A recording of a tone for a microphone, at the usual level; 48 kHz, as browsers want it.
 fn hum(folder: &Path, hz: f64) -> Result<PathBuf, Box<dyn std::error::Error>> {
-    use sidetone::sim::voice::Voice;
     let path = folder.join(format!("{hz}.wav"));
     let spec = hound::WavSpec {
         channels: 1,
