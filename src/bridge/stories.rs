@@ -348,12 +348,15 @@ fn a_leg_whose_media_stops_is_told_of_once() {
     stage.run(10);
     stage.stopped[CUSTOMER] = true;
     stage.run(29 * 50);
-    let mut events = Vec::new();
-    stage.room.sweep(stage.now, &stage.house, &mut events);
-    assert_eq!(events, [], "not yet");
+    let sweeps = |stage: &mut Stage| {
+        let mut events = Vec::new();
+        stage.room.sweep(stage.now, &stage.house, &mut events);
+        events.retain(|event| !matches!(event, BridgeEvent::Quality { .. }));
+        events
+    };
+    assert_eq!(sweeps(&mut stage), [], "not yet");
     stage.run(2 * 50);
-    stage.room.sweep(stage.now, &stage.house, &mut events);
-    stage.room.sweep(stage.now, &stage.house, &mut events);
+    let events = [sweeps(&mut stage), sweeps(&mut stage)].concat();
     let leg = LegId(CUSTOMER as u64 + 1);
     assert_eq!(events, [BridgeEvent::MediaTimeout { call: CallId(1), leg }]);
 }
