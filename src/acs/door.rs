@@ -14,7 +14,7 @@
 mod keys;
 mod told;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use sbc_config::{AcsAudio, AcsChannels, AcsDtmf, AcsId, Cloud, Config, Reach};
 use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 
+use crate::call::alarm::LegAlarms;
 use crate::call::card::Card;
 use crate::call::context::{Context, USER_TO_USER};
 use crate::call::door::{
@@ -148,7 +149,7 @@ pub struct Door {
     config: Arc<ArcSwap<Config>>,
     paths: Box<dyn Paths>,
     legs: HashMap<LegId, Leg>,
-    alarms: BTreeSet<(Instant, LegId)>,
+    alarms: LegAlarms,
     wanted: VecDeque<Wanted>,
 }
 
@@ -168,7 +169,6 @@ struct Leg {
     look_at: Option<Instant>,
     stream_at: Option<Instant>,
     end_at: Option<Instant>,
-    armed: Option<Instant>,
 }
 
 enum State {
@@ -187,7 +187,7 @@ enum State {
 impl Door {
     /// A door with nobody at it.
     pub fn new(config: Arc<ArcSwap<Config>>, paths: Box<dyn Paths>) -> Door {
-        let (legs, alarms, wanted) = (HashMap::new(), BTreeSet::new(), VecDeque::new());
+        let (legs, alarms, wanted) = (HashMap::new(), LegAlarms::default(), VecDeque::new());
         Door { config, paths, legs, alarms, wanted }
     }
 
@@ -198,7 +198,7 @@ impl Door {
 
     /// When [`Door::handle_timeout`] is next wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.alarms.first().map(|(at, _)| *at)
+        self.alarms.next()
     }
 
     /// The resource of a leg.
@@ -466,10 +466,10 @@ impl Door {
     }
 
     fn end(&mut self, id: LegId, end: LegEnd) {
-        let Some(leg) = self.legs.remove(&id) else { return };
-        if let Some(at) = leg.armed {
-            self.alarms.remove(&(at, id));
+        if self.legs.remove(&id).is_none() {
+            return;
         }
+        self.alarms.set(id, None);
         self.wanted.push_back(Wanted::Names(id, None));
         self.report(Report::Leg(id, LegEvent::Ended(end)));
     }
@@ -487,16 +487,7 @@ impl Door {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let next =
             [leg.look_at, leg.stream_at, leg.end_at, leg.keys.poll_timeout()].into_iter().flatten().min();
-        if next == leg.armed {
-            return;
-        }
-        if let Some(old) = leg.armed.take() {
-            self.alarms.remove(&(old, id));
-        }
-        if let Some(at) = next {
-            self.alarms.insert((at, id));
-        }
-        leg.armed = next;
+        self.alarms.set(id, next);
     }
 }
 
@@ -540,7 +531,6 @@ impl Leg {
             look_at: None,
             stream_at: None,
             end_at: None,
-            armed: None,
         }
     }
 }

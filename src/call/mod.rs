@@ -15,6 +15,7 @@
 //! - A role change touches no signalling: only the table.
 //! - The customer is never left without somebody to hear while a talker remains.
 
+pub mod alarm;
 mod callee;
 pub mod card;
 mod cause;

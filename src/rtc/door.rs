@@ -9,7 +9,7 @@
 //!                                         └──────────────> Ended <───────────────────┘
 //! ```
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use arc_swap::ArcSwap;
 use sbc_config::{Config, Person, PersonId, Reach};
 use sidetone_media::codec::Codec;
 
+use crate::call::alarm::LegAlarms;
 use crate::call::door::{
     AgreedMedia, Caller, DoorName, IN_PROCESS, Incoming, MediaKeys, Order, Origin, Report, codecs,
 };
@@ -68,7 +69,7 @@ pub struct Door {
     random: Random,
     mux: Mux,
     legs: HashMap<LegId, Leg>,
-    alarms: BTreeSet<(Instant, LegId)>,
+    alarms: LegAlarms,
     /// Legs with handshakes that wait, each once, in the order of their turns.
     turns: VecDeque<LegId>,
     wanted: VecDeque<Wanted>,
@@ -78,7 +79,6 @@ struct Leg {
     person: PersonId,
     side: Side,
     connection: Option<Connection>,
-    armed: Option<Instant>,
 }
 
 /// Who began.
@@ -133,7 +133,7 @@ impl Door {
             random: Random::new(seed),
             mux: Mux::default(),
             legs: HashMap::new(),
-            alarms: BTreeSet::new(),
+            alarms: LegAlarms::default(),
             turns: VecDeque::new(),
             wanted: VecDeque::new(),
         }
@@ -146,7 +146,7 @@ impl Door {
 
     /// When [`Door::handle_timeout`] is next wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.alarms.first().map(|(at, _)| *at)
+        self.alarms.next()
     }
 
     /// How many legs are open.
@@ -199,7 +199,7 @@ impl Door {
         if self.legs.len() >= LEGS_MAX {
             return Err(LegEnd { cause: Cause::Congestion, detail: "too many browsers".to_owned() });
         }
-        let leg = Leg { person: person.clone(), side: Side::Rung(prefer), connection: None, armed: None };
+        let leg = Leg { person: person.clone(), side: Side::Rung(prefer), connection: None };
         self.legs.insert(id, leg);
         self.report(Report::Leg(id, LegEvent::Ringing));
         Ok(())
@@ -289,7 +289,7 @@ impl Door {
         let (connection, sdp) = self.connect(now, config, id, offer, chosen)?;
         let codecs = vec![connection.chosen.codec];
         let side = Side::Calls(Admitted::Not);
-        let leg = Leg { person: person.id.clone(), side, connection: Some(connection), armed: None };
+        let leg = Leg { person: person.id.clone(), side, connection: Some(connection) };
         self.legs.insert(id, leg);
         let number = person.extension.as_deref().unwrap_or(person.id.as_str());
         self.report(Report::Incoming(Incoming {
@@ -421,14 +421,8 @@ impl Door {
 
     /// Lets due timers fire.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, id)) = self.alarms.first().copied() {
-            if at > now {
-                return;
-            }
-            self.alarms.pop_first();
-            let Some(leg) = self.legs.get_mut(&id) else { continue };
-            leg.armed = None;
-            if let Some(connection) = &mut leg.connection {
+        while let Some(id) = self.alarms.pop_due(now) {
+            if let Some(connection) = self.connection(id) {
                 connection.peer.handle_timeout(now);
             }
             self.settle(now, id);
@@ -494,15 +488,8 @@ impl Door {
     }
 
     fn arm(&mut self, id: LegId) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        let wanted = leg.connection.as_ref().and_then(|connection| connection.peer.poll_timeout());
-        if wanted == leg.armed {
-            return;
-        }
-        if let Some(old) = std::mem::replace(&mut leg.armed, wanted) {
-            self.alarms.remove(&(old, id));
-        }
-        self.alarms.extend(wanted.map(|at| (at, id)));
+        let wanted = self.connection(id).and_then(|connection| connection.peer.poll_timeout());
+        self.alarms.set(id, wanted);
     }
 
     fn end(&mut self, now: Instant, id: LegId, end: LegEnd) {
@@ -510,10 +497,10 @@ impl Door {
             connection.peer.close(now);
         }
         self.send(id);
-        let Some(leg) = self.legs.remove(&id) else { return };
-        if let Some(armed) = leg.armed {
-            self.alarms.remove(&(armed, id));
+        if self.legs.remove(&id).is_none() {
+            return;
         }
+        self.alarms.set(id, None);
         self.mux.remove(id);
         self.wanted.push_back(Wanted::Over(id));
         self.report(Report::Leg(id, LegEvent::Ended(end)));

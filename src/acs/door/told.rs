@@ -229,13 +229,8 @@ impl Door {
 
     /// Lets due timers fire.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some((at, id)) = self.alarms.first().copied() {
-            if at > now {
-                return;
-            }
-            self.alarms.pop_first();
+        while let Some(id) = self.alarms.pop_due(now) {
             let Some(leg) = self.legs.get_mut(&id) else { continue };
-            leg.armed = None;
             if leg.end_at.is_some_and(|at| at <= now) {
                 leg.end_at = None;
                 match leg.state {
