@@ -12,10 +12,9 @@ use super::ApiState;
 use super::auth::Caller;
 use super::extract::{Body, id, named};
 use super::problem::Problem;
-use crate::bridge::LegQuality;
 use crate::call::rights::Actor;
 use crate::call::{CallId, Coaching, Hold, Presence};
-use crate::switchboard::desk::{Answer, AudioView, CallView, LegView, Request};
+use crate::switchboard::desk::{Answer, AudioView, CallView, LegQuality, LegView, Request};
 
 /// The longest number or name that can be dialled, in bytes: an E.164 number has 16, a SIP user
 /// part is rarely above 64.

@@ -10,7 +10,7 @@ use sbc_config::{Amount, Date, HoldMedia, PersonId, PricedRoute, TenantId, Trunk
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::bridge::LegQuality;
+pub use crate::bridge::LegQuality;
 use crate::call::card::Matter;
 use crate::call::rights::{Denial, Principal};
 use crate::call::{CallId, Cause, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
