@@ -96,6 +96,7 @@ fn settings(trunk: &Trunk) -> Vec<(&'static str, Option<String>)> {
         ("privacy", word(words::word(words::PRIVACY, &trunk.privacy))),
         ("numbers_in", rules(&trunk.numbers_in)),
         ("numbers_out", rules(&trunk.numbers_out)),
+        ("caller_numbers_out", rules(&trunk.caller_numbers_out)),
         ("x_ms_sbc", trunk.x_ms_sbc.as_ref().map(quoted)),
         ("channels_max", trunk.channels_max.map(|most| most.to_string())),
         ("calls_per_second_max", trunk.calls_per_second_max.map(|most| most.to_string())),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::number::{MAX_E164_DIGITS, NumberError};
 
-/// One rule of `numbers_in` or `numbers_out`. A rule that does not fit a number leaves it as it is.
+/// One rule of `numbers_in`, `numbers_out` or `caller_numbers_out`. A rule that does not fit a number leaves it as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NumberRule {
     /// `{ strip_plus = true }`: without the leading `+`.

@@ -70,8 +70,10 @@ pub struct Trunk {
     pub privacy: Privacy,
     /// What is done to numbers that come from it.
     pub numbers_in: Vec<NumberRule>,
-    /// What is done to numbers that go to it.
+    /// What is done to the number that is dialled over it.
     pub numbers_out: Vec<NumberRule>,
+    /// What is done to the numbers of callers, and of those who diverted a call, on their way to it.
+    pub caller_numbers_out: Vec<NumberRule>,
     /// What we call ourselves in `X-MS-SBC`; `None` leaves the header out. Always set with [`Dialect::Microsoft`].
     pub x_ms_sbc: Option<Arc<str>>,
     /// How the peer may transfer calls.

@@ -180,10 +180,12 @@ fn a_registering_trunk_is_dialled_at_its_registrar() {
 fn number_rules_keep_their_order() {
     let trunk = trunk(
         "numbers_in = [{ replace_prefix = { from = '00', to = '+' } }, { national = { country = '44' } }]\n\
-         numbers_out = [{ strip_plus = true }, { strip_prefix = '0' }, { add_prefix = '9001' }, { national = { country = '1', trunk_prefix = false } }]\n",
+         numbers_out = [{ strip_plus = true }, { strip_prefix = '0' }, { add_prefix = '9001' }, { national = { country = '1', trunk_prefix = false } }]\n\
+         caller_numbers_out = [{ strip_plus = true }]\n",
     );
     assert_eq!(trunk.numbers_in[1], NumberRule::National { country: "44".into(), trunk_prefix: "0".into() });
     assert_eq!(trunk.numbers_out[0], NumberRule::StripPlus);
+    assert_eq!(trunk.caller_numbers_out, [NumberRule::StripPlus]);
     assert_eq!(trunk.numbers_out[3], NumberRule::National { country: "1".into(), trunk_prefix: "".into() });
 }
 

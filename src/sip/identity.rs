@@ -139,6 +139,18 @@ fn is_withheld(headers: &Headers, from: Option<&NameAddr>, vouched: Option<&Name
     asked || vouched.is_some_and(full) || from.is_some_and(nobody)
 }
 
+/// The caller as a trunk writes numbers. Names and extensions are none.
+pub(super) fn outward(trunk: &Trunk, caller: Caller) -> Caller {
+    let theirs = |number: String| outward_number(trunk, &number).unwrap_or(number);
+    Caller { number: theirs(caller.number), asserted: caller.asserted.map(theirs), ..caller }
+}
+
+/// A number of a caller's side as the trunk writes it; `None` for what is no number.
+pub(super) fn outward_number(trunk: &Trunk, number: &str) -> Option<String> {
+    let out = || NumberRule::apply_all(&trunk.caller_numbers_out, Direction::Out, number);
+    is_number(number).then(out)
+}
+
 /// The From of a caller who is not shown.
 pub(super) fn anonymous() -> Option<NameAddr> {
     let uri = Uri::parse(Bytes::from_static(ANONYMOUS_FROM.as_bytes())).ok()?;

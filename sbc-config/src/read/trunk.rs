@@ -152,6 +152,7 @@ impl<'a> Trunks<'a> {
             privacy: section.choice("privacy", PRIVACY, Privacy::Id),
             numbers_in: numbers::rules(section.field("numbers_in").as_ref()),
             numbers_out: numbers::rules(section.field("numbers_out").as_ref()),
+            caller_numbers_out: numbers::rules(section.field("caller_numbers_out").as_ref()),
             x_ms_sbc,
             transfer: section.choice("transfer", TRANSFER, TransferStyle::Hidden),
             channels_max: optional("channels_max", 1..=100_000).and_then(|n| usize::try_from(n).ok()),

@@ -85,6 +85,10 @@ impl Door {
         order: &Order,
     ) -> Result<(), LegEnd> {
         let caller = order.caller.clone().unwrap_or(Caller::shown("anonymous", None));
+        let caller = match way.over {
+            Some(trunk) => identity::outward(trunk, caller),
+            None => caller,
+        };
         let from = self.from(&way.destination, way.over, &caller)?;
         let mut headers = way.headers;
         if let Some(trunk) = way.over {

@@ -372,6 +372,24 @@ fn a_caller_is_vouched_for_in_the_header_that_the_trunk_wants() {
 }
 
 #[test]
+fn a_callers_number_is_written_as_the_trunk_wants_it_wherever_it_stands() {
+    let rules = format!(
+        "{PAI}caller_numbers_out = [{{ national = {{ country = \"44\" }} }}]\n\
+         numbers_out = [{{ strip_plus = true }}, {{ add_prefix = \"9001\" }}]\n"
+    );
+    let british = told_of(&rules, Caller::shown("+442079460000", None));
+    assert!(british.get("From").contains("<sip:02079460000@192.0.2.2"), "{}", british.0);
+    assert!(british.get("P-Asserted-Identity").contains("<sip:02079460000@192.0.2.2"), "{}", british.0);
+    assert!(british.line().starts_with("INVITE sip:900115550123@"), "its own rules: {}", british.line());
+    let other = told_of(&rules, Caller::shown("+15550001", None));
+    assert!(other.get("From").contains("<sip:+15550001@"), "of another country: {}", other.0);
+    let strip = "caller_numbers_out = [{ strip_plus = true }, { add_prefix = \"00\" }]\n";
+    let withheld = Caller { private: true, ..Caller::shown("anonymous", None) };
+    assert!(told_of(strip, withheld).get("From").contains("sip:anonymous@anonymous.invalid"));
+    assert!(told_of(strip, Caller::shown("alice", None)).get("From").contains("<sip:alice@"));
+}
+
+#[test]
 fn a_card_is_one_header_and_its_values_are_nothing_else() {
     let view = sbc_config::CardView {
         tenant: sbc_config::TenantId::new("acme").unwrap(),
