@@ -94,6 +94,8 @@ fn settings(trunk: &Trunk) -> Vec<(&'static str, Option<String>)> {
         ("transfer", word(words::word(words::TRANSFER, &trunk.transfer))),
         ("caller_identity", word(words::word(words::CALLER_IDENTITY, &trunk.caller_identity))),
         ("privacy", word(words::word(words::PRIVACY, &trunk.privacy))),
+        ("diversion_in", word(words::word(words::DIVERSIONS, &trunk.diversion_in))),
+        ("diversion_out", word(words::word(words::DIVERSIONS, &trunk.diversion_out))),
         ("numbers_in", rules(&trunk.numbers_in)),
         ("numbers_out", rules(&trunk.numbers_out)),
         ("caller_numbers_out", rules(&trunk.caller_numbers_out)),

@@ -99,8 +99,8 @@ pub use settings::{
     Supervision, SupervisionRole,
 };
 pub use trunk::{
-    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, HoldStyle, Prack, Privacy, Registration,
-    Ringback, TransferStyle, Trunk, TrunkAuth,
+    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, Diversions, HoldStyle, Prack, Privacy,
+    Registration, Ringback, TransferStyle, Trunk, TrunkAuth,
 };
 pub use voicemail::{OnVoicemail, Voicemail};
 pub use webrtc::Webrtc;

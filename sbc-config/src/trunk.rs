@@ -68,6 +68,10 @@ pub struct Trunk {
     pub caller_identity: CallerIdentity,
     /// What a caller who withholds the number shows to it.
     pub privacy: Privacy,
+    /// Which of its headers say from whom a call was diverted, and are believed.
+    pub diversion_in: Diversions,
+    /// In which headers it is told from whom a call was diverted.
+    pub diversion_out: Diversions,
     /// What is done to numbers that come from it.
     pub numbers_in: Vec<NumberRule>,
     /// What is done to the number that is dialled over it.
@@ -237,6 +241,34 @@ impl ContextHeaders {
     /// Whether they are passed on to the peer.
     pub fn is_out(self) -> bool {
         matches!(self, ContextHeaders::Out | ContextHeaders::Both)
+    }
+}
+
+/// The headers that say from whom a call was diverted, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Diversions {
+    /// None.
+    None,
+    /// `Diversion` (RFC 5806).
+    Diversion,
+    /// `History-Info` (RFC 7044).
+    HistoryInfo,
+    /// Both. Of one that is believed in both, `History-Info` counts where it says anything.
+    Both,
+}
+
+impl Diversions {
+    /// Whether `Diversion` is among them.
+    #[must_use]
+    pub fn has_diversion(self) -> bool {
+        matches!(self, Self::Diversion | Self::Both)
+    }
+
+    /// Whether `History-Info` is among them.
+    #[must_use]
+    pub fn has_history(self) -> bool {
+        matches!(self, Self::HistoryInfo | Self::Both)
     }
 }
 

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sbc_config::{CallerIdentity, Direction, NumberRule, Privacy, Trunk};
+use sbc_config::{CallerIdentity, Dialect, Direction, NumberRule, Privacy, Trunk};
 
+use super::diversion;
 use super::header::{Name, NameAddr};
 use super::hub::MAX_FORWARDS;
 use super::message::{Headers, Request};
@@ -34,7 +35,9 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
     let vouched = vouched(headers, trunk.caller_identity);
     let asserted = vouched.as_ref().and_then(|said| number_in(&said.uri)).map(ours);
     let attestation = passport::attestation(headers);
-    let (journey, context) = (journey(headers), context(headers, trunk));
+    let journey = Journey { diversions: diversion::read(request, trunk), ..journey(headers) };
+    let journey = Arc::new(journey);
+    let context = context(headers, trunk);
     let from_number = from.as_ref().and_then(|from| number_in(&from.uri));
     if is_withheld(headers, from.as_ref(), vouched.as_ref()) {
         let asserted = asserted.or(from_number.filter(|n| !n.eq_ignore_ascii_case(ANONYMOUS)).map(ours));
@@ -42,10 +45,19 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
         return Caller { number, name: None, asserted, private: true, attestation, journey, context };
     }
     let name = |said: &Option<NameAddr>| Some(said.as_ref()?.display_name()?.to_string());
-    let number = asserted.clone().or(from_number.map(ours));
+    let from_number = from_number.map(ours);
+    // A carrier's caller may write anything in From. In Microsoft's it is what the tenant's policy shows, the caller of a call
+    // that was forwarded for one, and what it vouches for is who is billed.
+    let number = match trunk.dialect {
+        Dialect::Microsoft => from_number.or_else(|| asserted.clone()),
+        Dialect::Standard => asserted.clone().or(from_number),
+    };
     Caller {
         number: number.unwrap_or_else(|| ANONYMOUS.to_owned()),
-        name: name(&vouched).or_else(|| name(&from)),
+        name: match trunk.dialect {
+            Dialect::Microsoft => name(&from),
+            Dialect::Standard => name(&vouched).or_else(|| name(&from)),
+        },
         asserted,
         private: false,
         attestation,
@@ -55,11 +67,11 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
 }
 
 /// Where the call has been, as its INVITE tells.
-pub(super) fn journey(headers: &Headers) -> Arc<Journey> {
+pub(super) fn journey(headers: &Headers) -> Journey {
     // RFC 7332 section 3: what goes on may pass one fewer. Nobody needs more than we give a call that begins here.
     let left = headers.max_forwards().ok().flatten();
     let hops = left.map(|left| left.saturating_sub(1).min(MAX_FORWARDS));
-    Arc::new(Journey { hops })
+    Journey { hops, ..Journey::default() }
 }
 
 /// What the caller's system gives along (RFC 7433), where the trunk says that it is taken.
@@ -99,7 +111,7 @@ pub(super) fn dialled(request: &Request, trunk: &Trunk, registered: Option<&str>
 
 /// The user part, and of a telephone's number the number alone: networks write what they know of it behind a semicolon
 /// (RFC 3261 section 19.1.6: `;verstat=`, `;npdi`, `;cpc=`).
-fn number_in(uri: &Uri) -> Option<String> {
+pub(super) fn number_in(uri: &Uri) -> Option<String> {
     let user = uri.user_unescaped()?;
     match user.split_once(';') {
         Some((number, _)) if is_dialled(number) => Some(number.to_owned()),
@@ -114,7 +126,12 @@ fn is_dialled(text: &str) -> bool {
 }
 
 fn vouched(headers: &Headers, identity: CallerIdentity) -> Option<NameAddr> {
-    let first = |name| headers.name_addrs(name).ok()?.into_iter().next();
+    // RFC 3325 section 9.1: there may be two, a SIP URI and a telephone number, in either order.
+    let first = |name| {
+        let all = headers.name_addrs(name).ok()?;
+        let number = all.iter().find(|said| number_in(&said.uri).is_some_and(|number| is_dialled(&number)));
+        number.or(all.first()).cloned()
+    };
     match identity {
         CallerIdentity::From => None,
         CallerIdentity::PAssertedIdentity => first(Name::PAssertedIdentity),
@@ -163,10 +180,7 @@ pub(super) fn lines(trunk: &Trunk, caller: &Caller, host: &Host, port: Option<u1
     let told = !caller.private || trunk.privacy == Privacy::Id;
     let number = caller.asserted.as_deref().unwrap_or(&caller.number);
     if told && is_number(number) {
-        let identity = Uri::sip(Some(number), host, port).and_then(|uri| {
-            if number.starts_with('+') { uri.with_param("user", Some("phone")) } else { Ok(uri) }
-        });
-        let identity = identity.map(NameAddr::new).ok();
+        let identity = number_at(number, host, port).map(NameAddr::new);
         let identity = identity.map(|identity| match caller.name.as_deref().filter(|_| !caller.private) {
             Some(name) => identity.with_display(name),
             None => identity,
@@ -188,6 +202,12 @@ pub(super) fn lines(trunk: &Trunk, caller: &Caller, host: &Host, port: Option<u1
         lines.push((Name::Privacy.as_str().to_owned(), Bytes::from_static(b"id")));
     }
     lines
+}
+
+/// A number at a host, marked as one where it is international.
+pub(super) fn number_at(number: &str, host: &Host, port: Option<u16>) -> Option<Uri> {
+    let uri = Uri::sip(Some(number), host, port).ok()?;
+    if number.starts_with('+') { uri.with_param("user", Some("phone")).ok() } else { Some(uri) }
 }
 
 /// Whether it can be vouched for: extensions and names of people mean nothing outside the house.

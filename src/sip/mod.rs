@@ -7,6 +7,7 @@
 
 pub mod build;
 pub mod digest;
+mod diversion;
 pub mod frame;
 pub mod header;
 pub mod message;

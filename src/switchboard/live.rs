@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use crate::bridge::LegQuality;
 use crate::call::card::Drawn;
 use crate::call::door::{AgreedMedia, Caller, Correlation, MediaEnd};
+use crate::call::journey::Journey;
 use crate::call::rights::Scope;
 use crate::call::{
     Address, Call, CallId, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId,
@@ -282,6 +283,12 @@ impl Live {
             _ if self.is_supervisor(leg) => Caller { context: None, ..self.from.clone() },
             _ => self.from.clone(),
         }
+    }
+
+    /// What the call takes along to whoever is dialled for it now, whoever is shown as calling.
+    pub(super) fn journey_on(&self) -> Arc<Journey> {
+        let journey = &self.from.journey;
+        if self.call.is_talking() { Arc::new(journey.hops_alone()) } else { journey.clone() }
     }
 
     /// Who is shown to the target of a transfer: whoever talked with the one whose place it takes.

@@ -466,8 +466,7 @@ impl Switchboard {
                 LegAction::Dial(target) => {
                     let fixed = live.emergency_caller(&self.config.load(), target);
                     let caller = fixed.unwrap_or_else(|| live.caller_for(leg));
-                    // Whoever is shown as calling: the call is the same one.
-                    Some(Caller { journey: live.from.journey.clone(), ..caller })
+                    Some(Caller { journey: live.journey_on(), ..caller })
                 }
                 _ => None,
             },

@@ -74,7 +74,9 @@ impl Switchboard {
             return Some((Cause::Congestion, "trunk_calls_per_second_max"));
         }
         let allowed = known.allowed_caller_ids.as_ref()?;
-        let number = incoming.from.asserted.as_ref().unwrap_or(&incoming.from.number);
+        // A call that was forwarded is placed by whoever forwarded it last, and shows somebody else.
+        let forwarder = incoming.from.journey.diversions.last().map(|diversion| &diversion.number);
+        let number = incoming.from.asserted.as_ref().or(forwarder).unwrap_or(&incoming.from.number);
         if allowed.iter().any(|pattern| pattern.allows(number)) {
             return None;
         }

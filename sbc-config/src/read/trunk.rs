@@ -19,8 +19,8 @@ use super::table::{Field, Section};
 use super::tenant::id;
 use super::unique::Unique;
 use super::words::{
-    CALLER_ID_POLICY, CALLER_IDENTITY, CONTEXT_HEADERS, DIALECTS, HOLD, PRACK, PRIVACY, RINGBACK, SRTP,
-    TRANSFER,
+    CALLER_ID_POLICY, CALLER_IDENTITY, CONTEXT_HEADERS, DIALECTS, DIVERSIONS, HOLD, PRACK, PRIVACY, RINGBACK,
+    SRTP, TRANSFER,
 };
 use crate::address::Destination;
 use crate::finding::Code;
@@ -30,8 +30,8 @@ use crate::secret::SecretSource;
 use crate::secure::SrtpPolicy;
 use crate::settings::Sip;
 use crate::trunk::{
-    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, HoldStyle, Prack, Privacy, Registration,
-    Ringback, TransferStyle, Trunk,
+    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, Diversions, HoldStyle, Prack, Privacy,
+    Registration, Ringback, TransferStyle, Trunk,
 };
 
 /// Source ranges of one trunk. Large carriers publish a few dozen.
@@ -150,6 +150,8 @@ impl<'a> Trunks<'a> {
             hold: section.choice("hold", HOLD, HoldStyle::Sendonly),
             caller_identity: section.choice("caller_identity", CALLER_IDENTITY, CallerIdentity::From),
             privacy: section.choice("privacy", PRIVACY, Privacy::Id),
+            diversion_in: section.choice("diversion_in", DIVERSIONS, Diversions::None),
+            diversion_out: section.choice("diversion_out", DIVERSIONS, Diversions::None),
             numbers_in: numbers::rules(section.field("numbers_in").as_ref()),
             numbers_out: numbers::rules(section.field("numbers_out").as_ref()),
             caller_numbers_out: numbers::rules(section.field("caller_numbers_out").as_ref()),

@@ -2,7 +2,7 @@
 
 use crate::secure::{SrtpPolicy, TlsVersion, VerifyPeer};
 use crate::trunk::{
-    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, HoldStyle, Prack, Privacy, Ringback,
+    CallerIdPolicy, CallerIdentity, ContextHeaders, Dialect, Diversions, HoldStyle, Prack, Privacy, Ringback,
     TransferStyle,
 };
 
@@ -39,6 +39,12 @@ pub(crate) const CONTEXT_HEADERS: &[(&str, ContextHeaders)] = &[
     ("in", ContextHeaders::In),
     ("out", ContextHeaders::Out),
     ("both", ContextHeaders::Both),
+];
+pub(crate) const DIVERSIONS: &[(&str, Diversions)] = &[
+    ("none", Diversions::None),
+    ("diversion", Diversions::Diversion),
+    ("history_info", Diversions::HistoryInfo),
+    ("both", Diversions::Both),
 ];
 pub(crate) const CALLER_ID_POLICY: &[(&str, CallerIdPolicy)] =
     &[("warn", CallerIdPolicy::Warn), ("reject", CallerIdPolicy::Reject)];

@@ -16,6 +16,7 @@ use super::keys::Terms;
 use super::{Door, internal, not_there};
 use crate::call::door::{Caller, Order, codecs};
 use crate::call::{Address, Cause, LegEnd, LegId, Target};
+use crate::sip::diversion;
 use crate::sip::endpoint::{OptionsId, OptionsOutcome};
 use crate::sip::flow::{Destination, Transport};
 use crate::sip::header::{Name, NameAddr};
@@ -94,6 +95,7 @@ impl Door {
         if let Some(trunk) = way.over {
             let (host, port) = self.known_as(trunk, &way.destination);
             headers.extend(identity::lines(trunk, &caller, &host, port));
+            headers.extend(diversion::lines(trunk, &caller.journey.diversions, &way.uri, (&host, port)));
         }
         if let Some(card) = &order.card
             && let Some(line) = card.line(CARD_LINE_MAX)

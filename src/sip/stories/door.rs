@@ -1,6 +1,7 @@
 //! The door in virtual time: messages and orders in, messages and reports out. The peers speak by hand.
 
 mod attested;
+mod diverted;
 mod fax;
 mod loops;
 mod refer;

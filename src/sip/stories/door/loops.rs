@@ -14,13 +14,7 @@ destination = "192.0.2.9:5060;transport=udp"
 "#;
 
 fn two_trunks() -> House {
-    let text = CONFIG.replace("PRACK", "supported").replace("OPTIONS", "");
-    // Bob's telephone stands where the second trunk is.
-    let text = text.replace("sip:bob@192.0.2.9:5060", "sip:bob@192.0.2.99:5060");
-    match Config::parse(&format!("{text}{SECOND}"), &Secrets) {
-        Ok(config) => House::with(config),
-        Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
-    }
+    House::with_two_trunks("", "")
 }
 
 /// An INVITE of its own for each round, with what is left.
@@ -34,8 +28,19 @@ fn round(number: u32, from: &str, left: &str) -> String {
 }
 
 impl House {
+    /// With these settings of the carrier, and of the trunk beyond.
+    pub(super) fn with_two_trunks(carrier: &str, beyond: &str) -> House {
+        let text = CONFIG.replace("PRACK", "supported").replace("OPTIONS", carrier);
+        // Bob's telephone stands where the second trunk is.
+        let text = text.replace("sip:bob@192.0.2.9:5060", "sip:bob@192.0.2.99:5060");
+        match Config::parse(&format!("{text}{SECOND}{beyond}"), &Secrets) {
+            Ok(config) => House::with(config),
+            Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
+        }
+    }
+
     /// The call goes on over a trunk as it came.
-    fn goes_on(&mut self, number: u32, from: Caller, trunk: &str) -> Said {
+    pub(super) fn goes_on(&mut self, number: u32, from: Caller, trunk: &str) -> Said {
         let address = Address::Trunk { trunk: TrunkId::new(trunk).unwrap(), number: "+15550123".into() };
         let target = Target { address, name: "+15550123".into() };
         let order = Order {

@@ -27,10 +27,10 @@ const NAMES: &str = r#"
 "sip3.pstnhub.microsoft.com" = ["52.112.2.7"]
 "#;
 
-const MICROSOFT: &str = "52.112.0.7:5061";
+pub(super) const MICROSOFT: &str = "52.112.0.7:5061";
 const ELSEWHERE: &str = "52.120.9.9:44123";
 
-const OFFER: &str = "v=0\r\no=- 7 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 52.112.0.8\r\nt=0 0\r\n\
+pub(super) const OFFER: &str = "v=0\r\no=- 7 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 52.112.0.8\r\nt=0 0\r\n\
     m=audio 50000 RTP/SAVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
     a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkw|2^31\r\na=sendrecv\r\n";
 
@@ -48,7 +48,7 @@ fn tls(remote: &str, connection: u64) -> Peer {
 }
 
 /// A connection of Microsoft's whose certificate proved it.
-fn microsoft(house: &mut House, remote: &str, connection: u64) -> Peer {
+pub(super) fn microsoft(house: &mut House, remote: &str, connection: u64) -> Peer {
     let trunk = TrunkId::new("teams").unwrap();
     let peer = tls(remote, connection);
     let verified = Verified { trunks: vec![trunk.clone()], likely: Some(trunk), names: Vec::new() };
@@ -56,7 +56,15 @@ fn microsoft(house: &mut House, remote: &str, connection: u64) -> Peer {
     peer
 }
 
-fn ms(method: &str, branch: &str, call_id: &str, tag: &str, cseq: u32, more: &str, body: &str) -> String {
+pub(super) fn ms(
+    method: &str,
+    branch: &str,
+    call_id: &str,
+    tag: &str,
+    cseq: u32,
+    more: &str,
+    body: &str,
+) -> String {
     let tag = if tag.is_empty() { String::new() } else { format!(";tag={tag}") };
     let head = format!(
         "{method} sip:+15550100@sbc1.example.com:5061;user=phone;transport=tls SIP/2.0\n\
@@ -70,7 +78,12 @@ fn ms(method: &str, branch: &str, call_id: &str, tag: &str, cseq: u32, more: &st
 
 impl House {
     fn with_teams() -> House {
-        let text = CONFIG.replace("PRACK", "supported").replace("OPTIONS", "");
+        House::with_teams_and("")
+    }
+
+    /// With these settings of the carrier.
+    pub(super) fn with_teams_and(carrier: &str) -> House {
+        let text = CONFIG.replace("PRACK", "supported").replace("OPTIONS", carrier);
         let text = text.replace("[sip]\n", "[sip]\ntls = \"192.0.2.2:5061\"\n");
         let text = text.replace("[media]\n", &format!("{NAMES}[media]\n"));
         match Config::parse(&format!("{text}{TEAMS}"), &Files) {
