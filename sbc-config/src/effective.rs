@@ -96,6 +96,7 @@ fn settings(trunk: &Trunk) -> Vec<(&'static str, Option<String>)> {
         ("privacy", word(words::word(words::PRIVACY, &trunk.privacy))),
         ("diversion_in", word(words::word(words::DIVERSIONS, &trunk.diversion_in))),
         ("diversion_out", word(words::word(words::DIVERSIONS, &trunk.diversion_out))),
+        ("pass_identity", Some(trunk.pass_identity.to_string())),
         ("numbers_in", rules(&trunk.numbers_in)),
         ("numbers_out", rules(&trunk.numbers_out)),
         ("caller_numbers_out", rules(&trunk.caller_numbers_out)),

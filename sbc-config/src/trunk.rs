@@ -72,6 +72,8 @@ pub struct Trunk {
     pub diversion_in: Diversions,
     /// In which headers it is told from whom a call was diverted.
     pub diversion_out: Diversions,
+    /// Whether what the network of origin attests of a caller goes on to it (`Identity`, RFC 8224).
+    pub pass_identity: bool,
     /// What is done to numbers that come from it.
     pub numbers_in: Vec<NumberRule>,
     /// What is done to the number that is dialled over it.

@@ -272,7 +272,6 @@ pub fn caller(call: &IncomingCall) -> Caller {
             name: None,
             asserted: None,
             private: true,
-            attestation: None,
             journey: Arc::default(),
             context: None,
         };

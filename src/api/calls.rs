@@ -12,9 +12,10 @@ use super::ApiState;
 use super::auth::Caller;
 use super::extract::{Body, id, named};
 use super::problem::Problem;
+use crate::call::journey::{Attestation, Diverted, Verstat};
 use crate::call::rights::Actor;
 use crate::call::{CallId, Coaching, Hold, Presence};
-use crate::switchboard::desk::{Answer, AudioView, CallView, LegQuality, LegView, Request};
+use crate::switchboard::desk::{Answer, AttestationView, AudioView, CallView, LegQuality, LegView, Request};
 
 /// The longest number or name that can be dialled, in bytes: an E.164 number has 16, a SIP user
 /// part is rarely above 64.
@@ -56,6 +57,51 @@ pub(super) struct Call {
     pub legs: Vec<Leg>,
     /// Its supervisions, by id.
     pub supervisions: Vec<String>,
+    /// What networks say of the caller's right to the number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub attestation: Option<Attested>,
+    /// From whom it was diverted before it came here, the first of them first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub diverted_by: Vec<DivertedBy>,
+}
+
+/// What networks say of a caller's right to the number (STIR/SHAKEN). The gateway has checked nothing of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Attested {
+    /// `A` for the caller and the number, `B` for the caller alone, `C` for nothing but that the call was let in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub level: Option<&'static str>,
+    /// Always `false`: whoever wants it checked asks the carrier.
+    pub verified: bool,
+    /// The calling number that was attested, in digits. Left out for a caller who withholds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub orig: Option<String>,
+    /// The called numbers, in digits.
+    pub dest: Vec<String>,
+    /// When it was attested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime, nullable = false)]
+    pub issued_at: Option<Timestamp>,
+    /// The carrier's word for its own check: `passed`, `failed` or `not_checked`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub carrier_says: Option<&'static str>,
+}
+
+/// Somebody to whom a call was going before.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DivertedBy {
+    /// The number, unless it is private.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub number: Option<String>,
+    /// Why it went on: `unconditional`, `user_busy`, `no_answer`, `unavailable`, `deflection`, `do_not_disturb`, `follow_me`,
+    /// `away`, `time_of_day`, `out_of_service` or `unknown`.
+    #[schema(value_type = String)]
+    pub reason: Diverted,
 }
 
 /// One connection of a call.
@@ -296,6 +342,33 @@ impl From<CallView> for Call {
             answered_at: call.answered_at.map(super::timestamp),
             legs: call.legs.into_iter().map(Leg::from).collect(),
             supervisions: call.supervisions.iter().map(ToString::to_string).collect(),
+            attestation: call.attestation.map(Attested::from),
+            diverted_by: call
+                .diverted_by
+                .into_iter()
+                .map(|by| DivertedBy { number: by.number, reason: by.reason })
+                .collect(),
+        }
+    }
+}
+
+impl From<AttestationView> for Attested {
+    fn from(said: AttestationView) -> Attested {
+        Attested {
+            level: said.level.map(|level| match level {
+                Attestation::Full => "A",
+                Attestation::Partial => "B",
+                Attestation::Gateway => "C",
+            }),
+            verified: false,
+            orig: said.orig,
+            dest: said.dest,
+            issued_at: said.issued_at.map(super::timestamp),
+            carrier_says: said.carrier_says.map(|word| match word {
+                Verstat::Passed => "passed",
+                Verstat::Failed => "failed",
+                Verstat::NotChecked => "not_checked",
+            }),
         }
     }
 }

@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use sbc_config::{AcsId, PersonId, TenantId, TrunkId};
-use serde::Serialize;
 use sidetone_media::codec::Codec;
 use sidetone_media::codec::opus::Wishes;
 use sidetone_media::srtp::MasterKey;
@@ -78,41 +77,17 @@ pub struct Caller {
     pub asserted: Option<String>,
     /// Whether the caller withholds the number; `number` says nothing then.
     pub private: bool,
-    /// What the network of origin attests, unverified.
-    pub attestation: Option<Attestation>,
     /// Where the call has been.
     pub journey: Arc<Journey>,
     /// What their system gives along, where that is taken.
     pub context: Option<Arc<Context>>,
 }
 
-/// What the network in which a call began says of the caller's right to the number (STIR/SHAKEN, RFC 8588 section 4).
-/// Nobody here has checked its signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Attestation {
-    /// It knows the customer and the customer's right to the number.
-    #[serde(rename = "A")]
-    Full,
-    /// It knows the customer and not whether the number is theirs.
-    #[serde(rename = "B")]
-    Partial,
-    /// It only let the call in.
-    #[serde(rename = "C")]
-    Gateway,
-}
-
 impl Caller {
     /// A caller who shows a number, with nobody vouching for it.
     pub fn shown(number: impl Into<String>, name: Option<String>) -> Caller {
-        Caller {
-            number: number.into(),
-            name,
-            asserted: None,
-            private: false,
-            attestation: None,
-            journey: Arc::default(),
-            context: None,
-        }
+        let journey = Arc::default();
+        Caller { number: number.into(), name, asserted: None, private: false, journey, context: None }
     }
 }
 

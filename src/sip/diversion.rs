@@ -200,7 +200,9 @@ fn histories(headers: &Headers, dialled: Option<&str>) -> Vec<Diversion> {
     let mut found = Vec::new();
     for (at, left) in entries.iter().enumerate() {
         let later = entries.iter().skip(at + 1);
-        let child = later.clone().find(|later| later.from.is_some() && later.from == left.index);
+        let is_child =
+            |later: &&Entry| later.from.is_some() && later.from == left.index && later.cause.is_some();
+        let child = later.clone().find(is_child);
         let next = child.or_else(|| later.clone().next().filter(|next| next.from.is_none()));
         let cause = next.and_then(|next| next.cause).map(reason_of_cause);
         let Some(reason) = cause.or(left.reason.map(reason_of_status)) else { continue };

@@ -34,15 +34,19 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
     let from = headers.from().ok();
     let vouched = vouched(headers, trunk.caller_identity);
     let asserted = vouched.as_ref().and_then(|said| number_in(&said.uri)).map(ours);
-    let attestation = passport::attestation(headers);
-    let journey = Journey { diversions: diversion::read(request, trunk), ..journey(headers) };
+    let journey = Journey {
+        diversions: diversion::read(request, trunk),
+        passport: passport::passport(headers),
+        verstat: vouched.as_ref().or(from.as_ref()).and_then(|said| passport::verstat(&said.uri)),
+        ..journey(headers)
+    };
     let journey = Arc::new(journey);
     let context = context(headers, trunk);
     let from_number = from.as_ref().and_then(|from| number_in(&from.uri));
     if is_withheld(headers, from.as_ref(), vouched.as_ref()) {
         let asserted = asserted.or(from_number.filter(|n| !n.eq_ignore_ascii_case(ANONYMOUS)).map(ours));
         let number = ANONYMOUS.to_owned();
-        return Caller { number, name: None, asserted, private: true, attestation, journey, context };
+        return Caller { number, name: None, asserted, private: true, journey, context };
     }
     let name = |said: &Option<NameAddr>| Some(said.as_ref()?.display_name()?.to_string());
     let from_number = from_number.map(ours);
@@ -60,7 +64,6 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
         },
         asserted,
         private: false,
-        attestation,
         journey,
         context,
     }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use crate::bridge::LegQuality;
 use crate::call::card::Matter;
+use crate::call::journey::{Attestation, Diverted, Verstat};
 use crate::call::rights::{Denial, Principal};
 use crate::call::{CallId, Cause, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
 use crate::prereq::{Finding, Route, Subject};
@@ -396,6 +397,34 @@ pub struct CallView {
     pub legs: Vec<LegView>,
     /// Its supervisions.
     pub supervisions: Vec<SupervisionId>,
+    /// What networks say of the caller's right to the number.
+    pub attestation: Option<AttestationView>,
+    /// From whom it was diverted, the first of them first.
+    pub diverted_by: Vec<DivertedView>,
+}
+
+/// What networks say of a caller's right to the number. Nobody here has checked it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttestationView {
+    /// What the network of origin vouches for.
+    pub level: Option<Attestation>,
+    /// The calling number it is about, unless that is withheld.
+    pub orig: Option<String>,
+    /// The called numbers.
+    pub dest: Vec<String>,
+    /// When it was made.
+    pub issued_at: Option<SystemTime>,
+    /// What the carrier in front of us says of its own check.
+    pub carrier_says: Option<Verstat>,
+}
+
+/// Somebody to whom a call was going before it came here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DivertedView {
+    /// The number, unless it is private.
+    pub number: Option<String>,
+    /// Why it went on.
+    pub reason: Diverted,
 }
 
 /// Which way a call came.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::bridge::LegQuality;
 use crate::call::card::Drawn;
 use crate::call::door::{AgreedMedia, Caller, Correlation, MediaEnd};
-use crate::call::journey::Journey;
+use crate::call::journey::{Journey, Passport};
 use crate::call::rights::Scope;
 use crate::call::{
     Address, Call, CallId, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId,
@@ -22,7 +22,8 @@ use crate::prereq::{Route, Subject};
 use super::admission::new_call_id;
 use super::cost::Path;
 use super::desk::{
-    Answer, CallState, CallView, Direction, Follow, LegView, Refusal, SupervisionState, SupervisionView,
+    Answer, AttestationView, CallState, CallView, Direction, DivertedView, Follow, LegView, Refusal,
+    SupervisionState, SupervisionView,
 };
 use super::history::History;
 
@@ -288,7 +289,7 @@ impl Live {
     /// What the call takes along to whoever is dialled for it now, whoever is shown as calling.
     pub(super) fn journey_on(&self) -> Arc<Journey> {
         let journey = &self.from.journey;
-        if self.call.is_talking() { Arc::new(journey.hops_alone()) } else { journey.clone() }
+        Arc::new(if self.call.is_talking() { journey.hops_alone() } else { journey.at(SystemTime::now()) })
     }
 
     /// Who is shown to the target of a transfer: whoever talked with the one whose place it takes.
@@ -361,7 +362,32 @@ impl Live {
             answered_at: self.answered_at,
             legs: self.call.parties().iter().map(|party| self.leg_view(party)).collect(),
             supervisions: self.call.supervisions().iter().map(|s| s.id).collect(),
+            attestation: self.attestation(),
+            diverted_by: self.diverted_by(),
         }
+    }
+
+    /// What the networks say of the caller's right to the number.
+    pub(super) fn attestation(&self) -> Option<AttestationView> {
+        let journey = &self.from.journey;
+        let passport = journey.passport.as_ref();
+        (passport.is_some() || journey.verstat.is_some()).then(|| AttestationView {
+            level: passport.map(|passport| passport.level),
+            // One who withholds the number is not told by the way.
+            orig: passport.and_then(|passport| passport.orig.clone()).filter(|_| !self.from.private),
+            dest: passport.map(|passport| passport.dest.clone()).unwrap_or_default(),
+            issued_at: passport.and_then(Passport::made),
+            carrier_says: journey.verstat,
+        })
+    }
+
+    /// From whom it was diverted, the first of them first.
+    pub(super) fn diverted_by(&self) -> Vec<DivertedView> {
+        let told = self.from.journey.diversions.iter().map(|diversion| DivertedView {
+            number: diversion.shown().map(str::to_owned),
+            reason: diversion.reason,
+        });
+        told.collect()
     }
 
     fn leg_view(&self, party: &Party) -> LegView {

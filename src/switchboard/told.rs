@@ -298,6 +298,7 @@ impl Switchboard {
                     "media": leg.quality.as_ref().map(quality_fields),
                     "ended_call": by == Some(leg.id),
                     "attestation": attestation(&live).filter(|_| first),
+                    "diverted_by": first.then(|| live.diverted_by()),
                 });
                 if let (Value::Object(told), Value::Object(bill)) = (&mut told, leg.bill(&config, ended_at)) {
                     told.extend(bill);
@@ -416,7 +417,7 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
     match event {
         CallEvent::Initiated => json!({
             "direction": live.direction, "from": live.from.number, "to": live.to, "trunk": live.trunk,
-            "attestation": attestation(live),
+            "attestation": attestation(live), "diverted_by": live.diverted_by(),
         }),
         CallEvent::Ringing { leg } | CallEvent::Answered { leg } => who(leg),
         CallEvent::Bridged => json!({}),
@@ -520,7 +521,16 @@ fn measure(quality: &LegQuality) {
 
 /// What the caller's network attests, and that nobody has checked it.
 fn attestation(live: &Live) -> Option<Value> {
-    live.from.attestation.map(|level| json!({ "level": level, "verified": false }))
+    live.attestation().map(|said| {
+        json!({
+            "level": said.level,
+            "verified": false,
+            "orig": said.orig,
+            "dest": said.dest,
+            "issued_at": said.issued_at.map(rfc3339),
+            "carrier_says": said.carrier_says,
+        })
+    })
 }
 
 fn quality_fields(quality: &LegQuality) -> Value {

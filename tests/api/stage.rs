@@ -362,6 +362,8 @@ pub fn call_view() -> CallView {
         answered_at: None,
         legs: vec![leg(CUSTOMER, "customer", None), leg(AGENT, "agent", Some("alice"))],
         supervisions: vec![SUPERVISION],
+        attestation: None,
+        diverted_by: Vec::new(),
     }
 }
 

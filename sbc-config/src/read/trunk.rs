@@ -152,6 +152,7 @@ impl<'a> Trunks<'a> {
             privacy: section.choice("privacy", PRIVACY, Privacy::Id),
             diversion_in: section.choice("diversion_in", DIVERSIONS, Diversions::None),
             diversion_out: section.choice("diversion_out", DIVERSIONS, Diversions::None),
+            pass_identity: section.field("pass_identity").and_then(|field| field.flag()).unwrap_or_default(),
             numbers_in: numbers::rules(section.field("numbers_in").as_ref()),
             numbers_out: numbers::rules(section.field("numbers_out").as_ref()),
             caller_numbers_out: numbers::rules(section.field("caller_numbers_out").as_ref()),

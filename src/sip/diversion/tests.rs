@@ -1,3 +1,5 @@
+//! Who forwarded a call and why: what is read from each network, and what each is told.
+
 use super::*;
 
 fn history(value: &str) -> Vec<(String, Diverted, bool)> {

@@ -26,6 +26,7 @@ use crate::sip::leg::Leg;
 use crate::sip::login::Credentials;
 use crate::sip::manners::Manners;
 use crate::sip::names::{Found, Place};
+use crate::sip::passport;
 use crate::sip::refer::Asked;
 use crate::sip::session::{Dial, NextHop, Reliable, SessionId, SessionTimers};
 use crate::sip::teams;
@@ -57,6 +58,8 @@ pub(super) struct Way<'a> {
     headers: Vec<(String, Bytes)>,
     /// The trunk it leads over.
     over: Option<&'a Trunk>,
+    /// The number that is dialled, in our numbers.
+    dialled: Option<String>,
     /// The leg whose far end asked for this call.
     referred_by: Option<LegId>,
 }
@@ -95,6 +98,8 @@ impl Door {
         if let Some(trunk) = way.over {
             let (host, port) = self.known_as(trunk, &way.destination);
             headers.extend(identity::lines(trunk, &caller, &host, port));
+            let shown = order.caller.as_ref().zip(way.dialled.as_deref());
+            headers.extend(shown.and_then(|(caller, dialled)| passport::line(trunk, caller, dialled)));
             headers.extend(diversion::lines(trunk, &caller.journey.diversions, &way.uri, (&host, port)));
         }
         if let Some(card) = &order.card
@@ -208,6 +213,7 @@ impl Door {
                         patience: None,
                         headers: Vec::new(),
                         over: None,
+                        dialled: None,
                         referred_by: None,
                     }),
                     Reach::Acs { .. } | Reach::Browser => Err(not_there("the person has no SIP telephone")),
@@ -231,6 +237,7 @@ impl Door {
                             patience: None,
                             headers: Vec::new(),
                             over: None,
+                            dialled: None,
                             referred_by: None,
                         })
                     }
@@ -258,6 +265,7 @@ impl Door {
                     patience: None,
                     headers: said.into_iter().collect(),
                     over: Some(known),
+                    dialled: None,
                     referred_by: Some(*by),
                 })
             }
@@ -279,7 +287,7 @@ impl Door {
             return Err(not_there("only trunks have several addresses"));
         };
         let known = config.trunk(trunk).ok_or_else(|| not_there("the trunk is not configured"))?;
-        let number = match &target.address {
+        let theirs = match &target.address {
             // It was cleared as it is.
             Address::Teams(_) => number.to_owned(),
             _ if known.leads_to_teams() => {
@@ -289,7 +297,7 @@ impl Door {
             }
             _ => NumberRule::apply_all(&known.numbers_out, Direction::Out, number),
         };
-        let mut uri = at_destination(Some(&number), &stop.destination, stop.to.transport)?;
+        let mut uri = at_destination(Some(&theirs), &stop.destination, stop.to.transport)?;
         if teams::is_teams(known) {
             uri = uri.with_param("user", Some("phone")).map_err(internal)?;
         }
@@ -306,6 +314,7 @@ impl Door {
             patience: Some(known.failover),
             headers: Vec::new(),
             over: Some(known),
+            dialled: Some(number.to_owned()),
             referred_by: None,
         })
     }

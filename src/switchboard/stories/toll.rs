@@ -3,6 +3,7 @@
 use sbc_config::{CallerIdPolicy, NumberPattern, Trunk};
 
 use super::*;
+use crate::call::journey::{Diversion, Diverted, Journey};
 use crate::call::{Address, Target};
 
 fn house(change: impl FnOnce(&mut Trunk)) -> House {
@@ -37,6 +38,23 @@ async fn a_caller_with_another_number_is_warned_of_or_refused_as_the_trunk_says(
     house.customer_calls("+15550100");
     assert_eq!(house.obey()[0].1, "alice");
     assert_eq!(house.last("trunk.caller_id").data["reason"], "caller_id_not_allowed");
+}
+
+#[tokio::test]
+async fn a_forwarded_call_is_its_forwarders_whoever_it_shows() {
+    for (by, comes_in) in [("+14445550", true), ("+15559999", false)] {
+        let mut house = house(|trunk| {
+            trunk.allowed_caller_ids = patterns(&["+1444*"]);
+            trunk.caller_id_policy = CallerIdPolicy::Reject;
+        });
+        let reason = Diverted::Unconditional;
+        let diversions = vec![Diversion { number: by.into(), reason, private: false, count: 1 }];
+        let leg = house.comes_by(Journey { diversions, ..Journey::default() }, "+15550100");
+        match comes_in {
+            true => assert_eq!(house.obey()[0].1, "alice"),
+            false => house.assert_turned_away(leg, Cause::Forbidden, "caller_id_not_allowed"),
+        }
+    }
 }
 
 #[tokio::test]
