@@ -17,6 +17,9 @@
 //! - **Authenticate before you learn.** An address counts when a check has been answered from it under the password;
 //!   DTLS and media from any other address are not looked at. State grows by nothing that anybody could forge.
 //! - **Strangers hear nothing.** What belongs to no leg, or proves nothing, is not answered.
+//! - **What is in clear decides nothing.** An alert without a seal ends no handshake, sound that nobody has opened is no
+//!   sign of life, and a packet whose source nobody can vouch for does not reach the room's queue ([`sources`]).
+//! - **Nobody waits for a handshake.** Sound and checks are handled as they come; handshakes have their turns after them.
 //! - **A call is not a path.** A browser that changes its network, or restarts ICE, keeps its keys, its SSRC and its
 //!   place in the call.
 //!
