@@ -29,6 +29,11 @@ const HUNG_AFTER: Duration = Duration::from_secs(30);
 /// Samples of a packet at 8 kHz.
 const SAMPLES: usize = 160;
 
+/// A browser that got nothing for so long missed some of what the gateway keeps for it, a fifth of a second.
+const STALLED: Duration = Duration::from_millis(150);
+/// The most packets in a row that a stall excuses: a second.
+const HOLE_MAX: u16 = 50;
+
 /// What a browser does besides talking.
 enum Do {
     /// Presses a key.
@@ -52,6 +57,8 @@ pub(crate) struct Heard {
     pub(crate) sequence: u16,
     pub(crate) time: u32,
     pub(crate) marker: bool,
+    /// When it came; judged only to see that the machine had stalled.
+    at: Instant,
     /// What it says, when it is speech.
     pub(crate) speech: Option<Vec<u8>>,
 }
@@ -293,6 +300,7 @@ impl Life {
                     sequence: packet.header.sequence_number,
                     time: packet.header.timestamp,
                     marker: packet.header.marker,
+                    at: Instant::now(),
                     speech: speaks.then(|| packet.payload.to_vec()),
                 });
                 if speaks {
@@ -477,21 +485,26 @@ impl Browser {
     }
 
     /// One SSRC, numbers that go up by one, and times that go up by the sound between, or by a pause that says so (RFC 3551
-    /// section 4.1): on a machine that stalls, the next source is late.
+    /// section 4.1): on a machine that stalls, the next source is late. What waits for a browser longer than a stall is
+    /// thrown away, and that alone excuses a hole.
     pub(crate) fn assert_one_line(&self) {
         let clock = self.codec.rtp_clock();
         let packets = self.packets();
-        for (at, pair) in packets.windows(2).enumerate() {
-            assert_eq!(pair[0].ssrc, pair[1].ssrc, "one source for life");
-            assert_eq!(
-                pair[0].sequence.wrapping_add(1),
-                pair[1].sequence,
-                "after packet {at} of {}",
+        for (n, pair) in packets.windows(2).enumerate() {
+            let [before, after] = pair else { continue };
+            assert_eq!(before.ssrc, after.ssrc, "one source for life");
+            let (missing, waited) =
+                (after.sequence.wrapping_sub(before.sequence).wrapping_sub(1), after.at - before.at);
+            let Some(speech) = &before.speech else { continue };
+            let step = after.time.wrapping_sub(before.time);
+            let units = self.codec.rtp_units_in(speech) * (u32::from(missing) + 1);
+            let excused = missing < HOLE_MAX && waited >= STALLED;
+            assert!(
+                missing == 0 || excused,
+                "{missing} missing after packet {n} of {}, {waited:?} later, and {step} by the clock",
                 packets.len()
             );
-            let Some(speech) = &pair[0].speech else { continue };
-            let (step, units) = (pair[1].time.wrapping_sub(pair[0].time), self.codec.rtp_units_in(speech));
-            let pauses = pair[1].marker && (units..clock).contains(&step);
+            let pauses = after.marker && (units..clock).contains(&step);
             assert!(step == units || pauses, "time went on by {step} after {units} of sound");
         }
     }
