@@ -920,6 +920,54 @@ fn a_target_who_does_not_answer_is_given_up_and_the_transferor_told() {
 }
 
 #[test]
+fn a_target_who_does_not_come_leaves_everybody_where_they_were_and_says_why() {
+    for cause in [Cause::Declined, Cause::Busy, Cause::Unreachable, Cause::NotFound] {
+        // By the telephone's own button, and over the API.
+        let (mut world, alice, tina) = referred();
+        let said = world.leg(tina, ended(cause));
+        assert!(told(&said, alice, LegAction::Refer(Referral::Failed(cause))));
+        world.leg(alice, LegEvent::Resumed);
+        assert_eq!((mouths(&world, CALLER), mouths(&world, alice)), (vec![alice], vec![CALLER]), "{cause:?}");
+
+        let (mut world, alice) = talking(Takeover::ReleasesAgent);
+        world.command(Command::Transfer(alice, world::target("tina"))).unwrap();
+        let tina = world.leg_of("tina");
+        let said = world.leg(tina, ended(cause));
+        let failed = CallEvent::TransferFailed { transferor: alice, target: tina, end: LegEnd::of(cause) };
+        assert!(said.contains(&Output::Event(failed)));
+        assert!(said.contains(&Output::Event(CallEvent::TransferRolledBack { transferor: alice })));
+        assert!(!said.iter().any(|output| matches!(output, Output::Leg(..))), "nobody is touched: {said:?}");
+        assert_eq!((mouths(&world, CALLER), mouths(&world, alice)), (vec![alice], vec![CALLER]), "{cause:?}");
+        assert_eq!(world.call.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn a_transfer_called_off_while_the_target_rings_leaves_everybody_where_they_were() {
+    let (mut world, alice) = talking(Takeover::ReleasesAgent);
+    world.command(Command::Transfer(alice, world::target("tina"))).unwrap();
+    let tina = world.leg_of("tina");
+    world.leg(tina, LegEvent::Ringing);
+    let said = world.command(Command::HangUpLeg(tina)).unwrap();
+    assert!(told(&said, tina, LegAction::HangUp(Cause::Normal)));
+    assert!(said.contains(&Output::Event(CallEvent::TransferRolledBack { transferor: alice })));
+    assert_eq!((mouths(&world, CALLER), mouths(&world, alice)), (vec![alice], vec![CALLER]));
+    assert_eq!(world.leg(tina, LegEvent::Answered), [], "an answer that crossed it");
+}
+
+#[test]
+fn a_target_who_has_the_place_and_hangs_up_ends_the_call() {
+    let (mut world, alice, tina) = referred();
+    world.leg(tina, LegEvent::Answered);
+    world.leg(alice, ended(Cause::Normal));
+    let said = world.leg(tina, ended(Cause::Normal));
+    assert!(told(&said, CALLER, LegAction::HangUp(Cause::Normal)));
+    assert!(said.contains(&Output::Event(CallEvent::Ended { cause: Cause::Normal, by: Some(tina) })));
+    world.doors_hang_up();
+    assert!(world.is_over());
+}
+
+#[test]
 fn a_transferor_who_hangs_up_early_leaves_the_caller_to_the_target_and_not_alone() {
     let (mut world, alice, tina) = referred();
     let said = world.leg(alice, ended(Cause::Normal));

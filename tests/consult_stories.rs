@@ -1,5 +1,23 @@
 //! An agent asks an expert, told as stories in virtual time: every way it can end, and who hears whom meanwhile.
 //! `world` checks the promises that hold always after every step.
+//!
+//! # Every ending, and the story that tells it
+//!
+//! Stories of transfers are in `call_stories`, those of people at Teams who are cleared first in `cleared_stories`. A story that is
+//! renamed or lost is missed at once: [`every_ending_has_its_story`].
+//!
+//! | ending | consult | transfer |
+//! |---|---|---|
+//! | complete | `a_completed_consult_leaves_the_customer_with_the_expert_and_nobody_in_between` | `a_transfer_over_the_api_releases_the_transferor_at_once_and_takes_the_held_caller_back`, `a_transferred_caller_hears_ringing_then_the_target_and_the_transferor_hangs_up_itself` |
+//! | cancel | `a_cancelled_consult_lets_the_expert_go_and_brings_the_customer_back` | `a_transfer_called_off_while_the_target_rings_leaves_everybody_where_they_were` |
+//! | expert or target hangs up | `an_expert_who_hangs_up_leaves_the_two_as_they_were_whomever_the_agent_spoke_to` | `a_target_who_has_the_place_and_hangs_up_ends_the_call` |
+//! | customer hangs up | `a_customer_who_hangs_up_ends_the_call_for_all`, `a_customer_who_hangs_up_while_the_expert_rings_ends_the_call_for_all` | `a_caller_who_hangs_up_while_the_target_rings_stops_it` |
+//! | agent hangs up | `an_agent_who_hangs_up_while_the_expert_rings_ends_the_call`, `an_agent_who_hangs_up_while_the_expert_talks_leaves_the_customer_to_the_expert` | `a_transferor_who_hangs_up_early_leaves_the_caller_to_the_target_and_not_alone` |
+//! | no answer | `an_expert_who_does_not_come_leaves_the_two_as_they_were_and_says_why` | `a_target_who_does_not_answer_is_given_up_and_the_transferor_told` |
+//! | decline, busy, offline | `an_expert_who_does_not_come_leaves_the_two_as_they_were_and_says_why`, `every_way_that_fails_gives_way_to_the_next_and_the_last_to_the_customer` | `a_target_who_does_not_come_leaves_everybody_where_they_were_and_says_why`, `a_transferor_gone_early_and_a_target_who_declines_end_the_call_with_the_true_reason` |
+//! | not cleared | `a_refused_expert_leaves_the_customer_with_the_agent_at_once` | `a_transfer_to_somebody_who_is_refused_is_rolled_back_and_the_transferor_told` |
+//! | cleared too late | `an_engine_that_does_not_answer_is_given_up_with_the_ringing_and_what_it_says_later_is_nothing` | `a_target_cleared_and_answered_has_the_place_and_one_never_cleared_is_given_up` |
+//! | the line is lost | `an_expert_whose_line_is_lost_leaves_the_two_as_they_were` | `a_transferor_who_is_lost_takes_the_ringing_with_them` |
 
 #[path = "model/world.rs"]
 mod world;
@@ -232,6 +250,39 @@ fn every_way_that_fails_gives_way_to_the_next_and_the_last_to_the_customer() {
 }
 
 #[test]
+fn an_expert_who_does_not_come_leaves_the_two_as_they_were_and_says_why() {
+    for cause in [Cause::NoAnswer, Cause::Declined, Cause::Busy, Cause::Unreachable] {
+        let (mut world, alice) = talking();
+        world.command(ask(&["erin"])).unwrap();
+        let erin = world.leg_of("erin");
+        let said = if cause == Cause::NoAnswer {
+            world.leg(erin, LegEvent::Ringing);
+            world.wait(Duration::from_secs(15))
+        } else {
+            world.leg(erin, ended(cause))
+        };
+        let failed = CallEvent::ConsultWayFailed { id: CONSULT, leg: erin, end: LegEnd::of(cause) };
+        assert!(said.contains(&Output::Event(failed)), "{said:#?}");
+        assert_eq!(over(&said), ConsultEnd::Failed(cause));
+        assert_back_together(&world, &said, alice);
+        assert_eq!(world.call.poll_timeout(), None, "and nothing is waited for");
+    }
+}
+
+#[test]
+fn an_expert_whose_line_is_lost_leaves_the_two_as_they_were() {
+    for (event, cause) in [
+        (LegEvent::MediaLost, Cause::MediaTimeout),
+        (ended(Cause::SignallingTimeout), Cause::SignallingTimeout),
+    ] {
+        let (mut world, alice, erin) = consulting();
+        let said = world.leg(erin, event);
+        assert_eq!(over(&said), ConsultEnd::Ended(cause));
+        assert_back_together(&world, &said, alice);
+    }
+}
+
+#[test]
 fn an_expert_who_answers_the_second_way_is_as_good_as_any() {
     let (mut world, alice) = talking();
     world.command(ask(&["erin-voip", "erin-pstn"])).unwrap();
@@ -303,6 +354,22 @@ fn a_customer_who_hangs_up_ends_the_call_for_all() {
     for leg in [alice, erin] {
         assert!(told(&said, leg, LegAction::HangUp(Cause::Normal)));
     }
+    world.doors_hang_up();
+    assert!(world.is_over());
+}
+
+#[test]
+fn a_customer_who_hangs_up_while_the_expert_rings_ends_the_call_for_all() {
+    let (mut world, alice) = talking();
+    world.command(ask(&["erin", "frank"])).unwrap();
+    let erin = world.leg_of("erin");
+    world.leg(erin, LegEvent::Ringing);
+    let said = world.leg(CALLER, ended(Cause::Normal));
+    assert_eq!(over(&said), ConsultEnd::Failed(Cause::Normal));
+    for leg in [alice, erin] {
+        assert!(told(&said, leg, LegAction::HangUp(Cause::Normal)));
+    }
+    assert!(!said.iter().any(|output| matches!(output, Output::Leg(_, LegAction::Dial(_)))), "no next way");
     world.doors_hang_up();
     assert!(world.is_over());
 }
@@ -417,4 +484,25 @@ fn a_supervisor_who_takes_over_while_the_expert_rings_begins_anew() {
     assert_eq!(over(&said), ConsultEnd::Failed(Cause::Released));
     assert!(told(&said, erin, LegAction::HangUp(Cause::Released)));
     assert_eq!(mouths(&world, CALLER), sorted(vec![alice, carol]));
+}
+
+// The table.
+
+#[test]
+fn every_ending_has_its_story() {
+    let table = include_str!("consult_stories.rs");
+    let stories = [table, include_str!("call_stories.rs"), include_str!("cleared_stories.rs")].concat();
+    let rows = table.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1);
+    let mut told = 0;
+    for row in rows {
+        for cell in row.trim_end_matches(" |").split(" | ").skip(1) {
+            let mut names = cell.split('`').skip(1).step_by(2).peekable();
+            assert!(names.peek().is_some(), "nothing tells of {row}");
+            for name in names {
+                assert!(stories.contains(&format!("\nfn {name}() {{")), "no story is called {name}");
+                told += 1;
+            }
+        }
+    }
+    assert!(told >= 20, "the table is read: {told}");
 }

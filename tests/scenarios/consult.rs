@@ -112,3 +112,17 @@ async fn an_expert_who_hangs_up_and_an_agent_who_does_leave_nobody_alone() -> St
     stage.stop().await;
     Ok(())
 }
+
+#[tokio::test]
+async fn an_expert_whose_telephone_is_off_leaves_the_customer_with_the_agent_at_once() -> Story {
+    let stage = Stage::start(Setting::default()).await?;
+    let (customer, alice) = (&stage.customer, &stage.alice);
+    let call = stage.customer_reaches(ALICES_NUMBER, alice).await?;
+    // Dave has never registered.
+    let begun = stage.api_of(TokenOf::Alice).consult(&call.id, json!({"target": "dave"})).await;
+    let failed = stage.events.until("the end of the consult", |event| event.kind == "consult.failed").await?;
+    assert_eq!(failed.data["cause"], "unreachable", "{begun:?}");
+    stage.assert_hears(&[Expected::voices(customer, [alice]), Expected::voices(alice, [customer])]).await?;
+    stage.stop().await;
+    Ok(())
+}
