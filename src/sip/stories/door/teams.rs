@@ -445,3 +445,61 @@ fn a_number_at_teams_is_not_rung_without_a_clearance() {
     assert_eq!(end.cause, Cause::Unreachable);
     assert!(end.detail.contains("clearance"), "{}", end.detail);
 }
+
+/// The INVITE among these messages, and where it went.
+fn invited(house: &House, said: &[Said]) -> Option<(Said, std::net::SocketAddr)> {
+    let place = said.iter().position(|said| said.line().starts_with("INVITE "))?;
+    let sent = house.sent_to.len() - said.len() + place;
+    Some((Said(said[place].0.clone()), house.sent_to[sent].remote))
+}
+
+#[test]
+fn a_cleared_user_is_called_at_the_proxies_by_number_and_at_the_next_when_one_has_no_room() {
+    let mut house = House::with_teams();
+    let mut said = house.order(LegId(77), LegAction::Dial(house.cleared("+15550111")), &[]);
+    let sites = [
+        ("sip.pstnhub.microsoft.com", "52.112.0.7:5061"),
+        ("sip2.pstnhub.microsoft.com", "52.112.1.7:5061"),
+        ("sip3.pstnhub.microsoft.com", "52.112.2.7:5061"),
+    ];
+    for (n, (name, at)) in sites.into_iter().enumerate() {
+        let (invite, to) = invited(&house, &said).unwrap_or_else(|| panic!("nobody is called at {name}"));
+        let uri =
+            invite.line().strip_prefix("INVITE ").and_then(|rest| rest.strip_suffix(" SIP/2.0")).unwrap();
+        assert!(uri.starts_with(&format!("sip:+15550111@{name}:5061;")), "{uri}");
+        assert!(uri.contains(";user=phone") && uri.contains(";transport=tls"), "{uri}");
+        assert_eq!(to, at.parse::<std::net::SocketAddr>().unwrap(), "{name}");
+        assert!(invite.get("To").contains("sip:+15550111@") && invite.get("To").contains("user=phone"));
+        assert!(invite.body().contains("m=audio 20000 RTP/SAVP ") && invite.body().contains("a=crypto:"));
+        let peer = microsoft(&mut house, at, 10 + n as u64);
+        if n < 2 {
+            said = house.hears(peer, &invite.answered("503 Service Unavailable", "t", ""));
+            assert!(house.events().is_empty(), "for the core it is one call");
+        } else {
+            let contact = format!("{MS_CONTACT}{ROUTE}");
+            said = house.hears(peer, &with_body(invite.answered("200 OK", "t", &contact), OFFER));
+            assert!(said[0].line().starts_with("ACK sip:api-du-a-uswe2.pstnhub.microsoft.com:443;"));
+        }
+    }
+    assert!(house.events().contains(&LegEvent::Answered));
+    assert!(invited(&house, &said).is_none());
+}
+
+#[test]
+fn what_microsoft_says_of_a_cleared_user_is_said_for_all_its_proxies() {
+    for (status, cause) in [
+        ("404 Not Found", Cause::NotFound),
+        ("403 Forbidden", Cause::Forbidden),
+        ("486 Busy Here", Cause::Busy),
+        ("603 Decline", Cause::Declined),
+    ] {
+        let mut house = House::with_teams();
+        let said = house.order(LegId(77), LegAction::Dial(house.cleared("+15550111")), &[]);
+        let (invite, _) = invited(&house, &said).unwrap();
+        let peer = microsoft(&mut house, MICROSOFT, 10);
+        let said = house.hears(peer, &invite.answered(status, "t", ""));
+        assert!(invited(&house, &said).is_none(), "{status}");
+        let ends = house.events();
+        assert!(matches!(&ends[..], [LegEvent::Ended(end)] if end.cause == cause), "{status}: {ends:?}");
+    }
+}
