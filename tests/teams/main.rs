@@ -33,6 +33,7 @@
 
 mod calls;
 mod connections;
+mod consult;
 mod garbage;
 mod options;
 mod outbound;

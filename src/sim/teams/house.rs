@@ -143,7 +143,20 @@ impl House {
     /// # Errors
     /// [`HouseError`]
     pub async fn open(alice_hz: f64, teams_hz: f64) -> Result<House, HouseError> {
-        Self::build(alice_hz, teams_hz).await.map_err(HouseError)
+        Self::open_with(alice_hz, teams_hz, "", &[]).await
+    }
+
+    /// The same with more in its configuration, and the files that this names.
+    ///
+    /// # Errors
+    /// [`HouseError`]
+    pub async fn open_with(
+        alice_hz: f64,
+        teams_hz: f64,
+        more: &str,
+        files: &[(&str, &str)],
+    ) -> Result<House, HouseError> {
+        Self::build(alice_hz, teams_hz, more, files).await.map_err(HouseError)
     }
 
     /// The gateway's configuration, with its certificates beside it.
@@ -164,7 +177,12 @@ impl House {
         self.customer.dial(target).await.map_err(|error| HouseError(error.into()))
     }
 
-    async fn build(alice_hz: f64, teams_hz: f64) -> Result<House, Box<dyn Error + Send + Sync>> {
+    async fn build(
+        alice_hz: f64,
+        teams_hz: f64,
+        more: &str,
+        files: &[(&str, &str)],
+    ) -> Result<House, Box<dyn Error + Send + Sync>> {
         let folder = Folder::new(None)?;
         let authority = Authority::new("Sidetone")?;
         let ours = authority.issue(&Wanted::new([FQDN]))?;
@@ -200,13 +218,15 @@ impl House {
             .replace("STORE", &folder.path().join("store.sqlite3").display().to_string())
             .replace("PORTS", &format!("{}-{}", ports.start(), ports.end()))
             .replace("DESTINATIONS", &destinations.join(", "));
-        for (name, content) in [
+        let text = text + more;
+        let own = [
             ("sidetone.toml", text.as_str()),
             ("sbc1.pem", &ours.chain),
             ("sbc1.key", &ours.key),
             ("root.pem", authority.root()),
             ("password.txt", PASSWORD),
-        ] {
+        ];
+        for (name, content) in own.iter().chain(files) {
             std::fs::write(folder.path().join(name), content)?;
         }
         let path = folder.path().join("sidetone.toml");
