@@ -8,10 +8,14 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sidetone::api::{ApiConfig, ApiState, Issuers, Readiness, Token, Tokens};
+use sidetone::call::CallId;
 use sidetone::call::rights::Actor;
 use sidetone::observe::{Ledger, LedgerSettings, Store, metrics};
-use sidetone::switchboard::desk::Desk;
+use sidetone::prereq::{Route, Subject, rule};
+use sidetone::sim::graph::Person;
+use sidetone::switchboard::desk::{Asked, Desk, Preview, Refusal, Request, WayView};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 use crate::entra::{Signer, seconds};
 use crate::stage::{ACS, ADELE, Stage};
@@ -23,6 +27,8 @@ struct Api {
     base: String,
     http: reqwest::Client,
     signer: Signer,
+    /// What reaches the switchboard.
+    inbox: mpsc::Receiver<Asked>,
     _dir: tempfile::TempDir,
 }
 
@@ -53,7 +59,7 @@ impl Api {
             token("operator", Actor::Operator),
         ]);
         let issuers = Issuers::of(&stage.config).unwrap();
-        let (desk, _inbox) = Desk::new();
+        let (desk, inbox) = Desk::new();
         let state = ApiState::new(
             desk,
             Arc::new(ArcSwap::from_pointee(tokens)),
@@ -67,7 +73,7 @@ impl Api {
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(sidetone::api::serve(listener, state, std::future::pending()));
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Api { stage, base, http, signer, _dir: dir }
+        Api { stage, base, http, signer, inbox, _dir: dir }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> (StatusCode, Value) {
@@ -192,4 +198,51 @@ async fn what_an_entra_token_lets_its_bearer_do() {
     down.stage.cloud.world().faults.push(("/users".into(), 503));
     let (status, body) = down.ask(Method::GET, admin, &down.entra(json!({})), None).await;
     assert_eq!((status.as_u16(), &body["code"]), (503, &json!("groups_unknown")));
+}
+
+/// Who asks is looked up in the group, at the dial as well: the API says who it is, and shows what the engine made of it.
+#[tokio::test]
+async fn a_consult_by_somebody_outside_the_group_is_refused_with_the_remedy() {
+    let mut api = Api::new().await;
+    api.stage.cloud.add(Person::ready(
+        "5c802b19-0000-0000-0000-000000000011",
+        "erin@example.com",
+        "+14255550101",
+    ));
+    let token = api.entra(json!({"roles": ["Sidetone.Agent"]}));
+    let path = format!("/v1/calls/{}/consults", CallId(1));
+    let wanted = json!({"target": "erin@example.com", "via": "voip"});
+    let asking = api.http.post(format!("{}{path}", api.base)).bearer_auth(token).json(&wanted).send();
+    let (engine, tenant) = (api.stage.engine.clone(), api.stage.tenant.clone());
+    // The switchboard, as far as it matters here.
+    let inbox = &mut api.inbox;
+    let ruling = async {
+        let asked = inbox.recv().await.unwrap();
+        let Request::Consult(wanted) = asked.request else { panic!("{:?}", asked.request) };
+        assert_eq!(wanted.asker, Some(Subject::person(ADELE)));
+        let target = rule::target(&wanted.wishes[0].target).unwrap();
+        let judged = engine.judge(&tenant, &target, &[Route::Voip], wanted.asker.as_ref()).await.remove(0);
+        assert!(judged.clearance.is_none());
+        let way = WayView {
+            target: wanted.wishes[0].target.clone(),
+            via: Some(Route::Voip),
+            over: None,
+            clear: false,
+            obstacle: Some("not_cleared"),
+            findings: judged.findings,
+            cost: None,
+            only_if_not_reached: false,
+        };
+        let preview = Preview { ways: vec![way], taken: None, up: Vec::new() };
+        asked.answer.send(Err(Refusal::NotCleared(Box::new(preview)))).unwrap();
+    };
+    let (answer, ()) = tokio::join!(asking, ruling);
+    let answer = answer.unwrap();
+    assert_eq!(answer.status(), StatusCode::CONFLICT);
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["code"], "not_cleared");
+    let findings = problem["preview"]["ways"][0]["findings"].as_array().unwrap();
+    let group = findings.iter().find(|finding| finding["check"] == "U13").unwrap();
+    assert_eq!((&group["weight"], &group["code"]), (&json!("refuses"), &json!("not_in_group")), "{group:#}");
+    assert_eq!(group["remedy"]["portal"], "Entra admin center > Groups > Members");
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod entra;
+mod gate;
 mod people;
 mod secrets;
 mod stage;
