@@ -19,8 +19,30 @@ const NAME: &str = "Cornelia Canary";
 const CALLED: &str = "4:+15550987654";
 const WORDS: &str = "Participant +15550123987 of Cornelius Canary cannot be reached";
 
+/// What is logged on this thread for as long as the guard is held.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Listens from now on.
+    pub(crate) fn of(
+        level: &str,
+    ) -> Result<(Lines, tracing::subscriber::DefaultGuard), Box<dyn std::error::Error>> {
+        let lines = Lines::default();
+        let writer = {
+            let lines = lines.clone();
+            move || lines.clone()
+        };
+        let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
+        let subscriber = tracing_subscriber::registry().with(env_filter(level)?).with(layer);
+        Ok((lines, tracing::subscriber::set_default(subscriber)))
+    }
+
+    /// All of it so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -35,15 +57,7 @@ impl Write for Lines {
 
 /// Calls that go well and badly in every way that is logged; the lines, and the secrets that were used.
 async fn logged(level: &str) -> Result<(String, Vec<String>), Box<dyn std::error::Error>> {
-    let lines = Lines::default();
-    let writer = {
-        let lines = lines.clone();
-        move || lines.clone()
-    };
-    let layer = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
-    let subscriber = tracing_subscriber::registry().with(env_filter(level)?).with(layer);
-    let _guard = tracing::subscriber::set_default(subscriber);
-
+    let (lines, _guard) = Lines::of(level)?;
     let more = "[[route]]\nid = \"out\"\ntenant = \"demo\"\nnumber = \"+15550987654\"\ntargets = [\"acs:contoso\"]\n\
                 ring_s = 60\n";
     let house = House::set(Setting { acs_more: more.to_owned(), ..Setting::default() }).await?;
@@ -96,11 +110,10 @@ async fn logged(level: &str) -> Result<(String, Vec<String>), Box<dyn std::error
     house.acs.until("a refused call", asked("/calling/callConnections")).await?;
     house.stage.until_no_call().await?;
     house.stage.stop().await;
-    let text = lines.0.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok((String::from_utf8_lossy(&text).into_owned(), secrets))
+    Ok((lines.text(), secrets))
 }
 
-fn has_none_of(text: &str, canaries: &[String]) {
+pub(crate) fn has_none_of(text: &str, canaries: &[String]) {
     for canary in canaries {
         assert!(!text.contains(canary.as_str()), "{canary} in: {text}");
     }
