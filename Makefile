@@ -11,7 +11,7 @@ WHAT ?= all
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: need-cargo need-cmake ## play a whole call on loopback: monitor, whisper, barge, takeover; who hears whom, measured
+demo: need-cargo need-cmake ## play a whole call on loopback: monitor, whisper, barge, takeover, consult; who hears whom, measured
 	$(CARGO) run --locked -- demo --out $(OUT)
 
 console: need-cargo need-cmake ## the same, and it stays open with calls going on, for a browser at the console

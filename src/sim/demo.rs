@@ -1,11 +1,14 @@
 //! `sidetone demo`: the main job on loopback, played by telephones and measured at every ear.
 //!
 //! A customer calls over a carrier trunk, an agent answers, and a supervisor monitors, whispers, barges in and takes the
-//! call over, all by the public HTTP API; at the end a Teams user calls over Direct Routing. After each step every
-//! party's ear is searched for every other party's tone.
+//! call over, all by the public HTTP API; a Teams user calls over Direct Routing; and at the end the agent consults an
+//! expert at Teams, whose tenant has to be made ready first. After each step every party's ear is searched for every
+//! other party's tone.
 //! A level that is not as it should be makes the demo fail, after it was played to its end.
 
 mod cloud;
+mod consult;
+mod row;
 mod screen;
 mod stay;
 mod teams;
@@ -16,18 +19,19 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use thiserror::Error;
 
-use super::acs::AcsSim;
+use super::acs::{AcsSim, Talker};
 use super::ear::Ear;
 use super::stage::api::{ApiError, Call, Supervision};
 use super::stage::levels::{Expected, Heard, WrongLevel};
 use super::stage::{ALICES_NUMBER, Person, Setting, Stage, StageError, TokenOf, at};
+use super::tenant::{NotUnderstood, Tenant};
 use screen::Screen;
 pub use teams::TeamsError;
 
 /// Packets listened to after each step: 1.5 s, long enough to be heard as a scene in the WAV files.
 const SCENE_PACKETS: usize = 75;
 /// Steps of the demo.
-const STEPS: usize = 10;
+const STEPS: usize = 15;
 
 /// What the demo can be told.
 #[derive(Debug, Clone)]
@@ -56,6 +60,8 @@ pub struct Step {
     pub meaning: &'static str,
     /// How the gateway was asked.
     pub request: String,
+    /// What it answered, where that is the point.
+    pub said: Vec<String>,
     /// What each ear heard.
     pub rows: Vec<Row>,
 }
@@ -82,6 +88,12 @@ pub enum DemoError {
     /// The call over Direct Routing was not played to its end.
     #[error("the demo broke off at the call over Direct Routing")]
     Teams(#[from] TeamsError),
+    /// The consult went another way than it should.
+    #[error("the demo broke off at the consult: {0}")]
+    Consult(&'static str),
+    /// The remedy is none.
+    #[error("the demo broke off at the remedy of a finding")]
+    Remedy(#[from] NotUnderstood),
     /// It was played, and levels were wrong.
     #[error("wrong levels:\n  {}", .0.join("\n  "))]
     Levels(Vec<String>),
@@ -112,19 +124,28 @@ pub async fn demo(options: DemoOptions) -> Result<DemoReport, DemoError> {
     let DemoOptions { out, keep } = options;
     std::fs::create_dir_all(&out).map_err(|source| DemoError::File { path: out.clone(), source })?;
     let acs = AcsSim::start().await.map_err(StageError::from)?;
-    let stage =
-        Stage::start(Setting { acs: Some(acs.clone()), browsers: true, ..Setting::default() }).await?;
-    let mut play = Play { stage: &stage, screen: Screen::open(), steps: Vec::new(), ears: Vec::new() };
+    let tenant = Tenant::start().await.map_err(StageError::from)?;
+    let setting =
+        Setting { acs: Some(acs.clone()), acs_more: tenant.settings(), browsers: true, ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    let mut play = Play {
+        stage: &stage,
+        screen: Screen::open(),
+        steps: Vec::new(),
+        ears: Vec::new(),
+        talkers: Vec::new(),
+    };
     play.screen.opening(&play.party());
     play.welcome().await?;
-    let played = play.all(&acs).await;
-    let written = write(&out, &play.ears, &play.steps);
+    let played = play.all(&acs, &tenant).await;
+    let written = write(&out, &play.ears, &play.talkers, &play.steps);
     let report = DemoReport { out, steps: std::mem::take(&mut play.steps) };
     let wrong = report.wrong();
     if played.is_ok() && written.is_ok() {
         play.screen.closing(&report, wrong.is_empty());
         if keep && wrong.is_empty() {
             play.ears.clear();
+            play.talkers.clear();
             play.stay().await?;
         }
     }
@@ -149,6 +170,8 @@ struct Play<'a> {
     steps: Vec<Step>,
     /// Ears are kept when a call gets its sound, because the next call has another.
     ears: Vec<Ear>,
+    /// Those at ACS, with the names of their files.
+    talkers: Vec<(&'static str, Talker)>,
 }
 
 impl<'a> Play<'a> {
@@ -156,10 +179,11 @@ impl<'a> Play<'a> {
         [&self.stage.customer, &self.stage.alice, &self.stage.sam]
     }
 
-    async fn all(&mut self, acs: &AcsSim) -> Result<(), DemoError> {
+    async fn all(&mut self, acs: &AcsSim, tenant: &Tenant) -> Result<(), DemoError> {
         self.supervised().await?;
         self.cloud(acs).await?;
-        self.over_direct_routing().await
+        self.over_direct_routing().await?;
+        self.consult(acs, tenant).await
     }
 
     /// The same job with a customer who uses Teams: a gateway with a trunk of its own, and Microsoft's proxy, simulated.
@@ -167,12 +191,10 @@ impl<'a> Play<'a> {
         let title = "Direct Routing";
         let meaning = "The customer is a Teams user now: mutual TLS, SRTP, the simulated proxy of Microsoft. Alice answers.";
         let request = format!("INVITE sip:{} from sip.pstnhub.microsoft.com", crate::sim::teams::NUMBER);
-        self.screen.announce(self.steps.len() + 1, STEPS, title, meaning, &request);
+        self.announce(title, meaning, &request);
         let (rows, ear) = teams::play(&self.stage.customer, &self.stage.alice).await?;
         self.ears.push(ear);
-        let step = Step { title, meaning, request, rows };
-        self.screen.table(&step);
-        self.steps.push(step);
+        self.show(Step { title, meaning, request, said: Vec::new(), rows });
         Ok(())
     }
 
@@ -310,7 +332,7 @@ impl<'a> Play<'a> {
             wrong: expected.judge(&heard),
             heard,
         });
-        self.show(Step { title, meaning, request, rows: rows.collect() });
+        self.show(Step { title, meaning, request, said: Vec::new(), rows: rows.collect() });
         Ok(())
     }
 
@@ -329,10 +351,16 @@ fn patched(role: &str) -> String {
 }
 
 /// One WAV file for each party, and the table.
-fn write(out: &Path, ears: &[Ear], steps: &[Step]) -> Result<(), DemoError> {
-    for ear in ears {
-        let path = out.join(format!("{}.wav", ear.name()));
-        ear.write_wav(&path).map_err(|source| DemoError::Wav { path, source })?;
+fn write(
+    out: &Path,
+    ears: &[Ear],
+    talkers: &[(&'static str, Talker)],
+    steps: &[Step],
+) -> Result<(), DemoError> {
+    let heard = ears.iter().map(|ear| (ear.name(), ear.since(0)));
+    for (name, clip) in heard.chain(talkers.iter().map(|(name, talker)| (*name, talker.since(0)))) {
+        let path = out.join(format!("{name}.wav"));
+        clip.write_wav(&path).map_err(|source| DemoError::Wav { path, source })?;
     }
     let path = out.join("table.txt");
     std::fs::write(&path, screen::plain(steps)).map_err(|source| DemoError::File { path, source })

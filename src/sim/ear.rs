@@ -216,18 +216,7 @@ impl Ear {
 
     /// Writes everything heard as a WAV file.
     pub fn write_wav(&self, path: &Path) -> Result<(), hound::Error> {
-        let clip = self.since(0);
-        let spec = hound::WavSpec {
-            channels: 1,
-            sample_rate: clip.rate,
-            bits_per_sample: 16,
-            sample_format: hound::SampleFormat::Int,
-        };
-        let mut file = hound::WavWriter::create(path, spec)?;
-        for sample in clip.pcm {
-            file.write_sample(sample)?;
-        }
-        file.finalize()
+        self.since(0).write_wav(path)
     }
 }
 
@@ -332,5 +321,20 @@ impl Clip {
     /// The level of everything, in dBFS.
     pub fn level(&self) -> f64 {
         level_dbfs(&self.pcm)
+    }
+
+    /// Writes it as a WAV file.
+    pub fn write_wav(&self, path: &Path) -> Result<(), hound::Error> {
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: self.rate,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let mut file = hound::WavWriter::create(path, spec)?;
+        for &sample in &self.pcm {
+            file.write_sample(sample)?;
+        }
+        file.finalize()
     }
 }

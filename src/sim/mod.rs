@@ -17,6 +17,7 @@ pub mod phone;
 pub mod rtp;
 pub mod stage;
 pub mod teams;
+pub mod tenant;
 pub mod voice;
 
 use std::time::Duration;

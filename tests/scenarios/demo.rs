@@ -9,8 +9,8 @@ async fn the_demo_plays_to_its_end_with_every_level_right() -> Story {
     let folder = tempfile::tempdir()?;
     let report = demo(DemoOptions { out: folder.path().join("out"), keep: false }).await?;
 
-    assert_eq!(report.steps.len(), 10);
-    for name in ["customer.wav", "alice.wav", "sam.wav"] {
+    assert_eq!(report.steps.len(), 15);
+    for name in ["customer.wav", "alice.wav", "sam.wav", "expert.wav"] {
         let file = hound::WavReader::open(report.out.join(name))?;
         let seconds = file.duration() / file.spec().sample_rate;
         assert!(seconds >= 5, "{name} lasts {seconds} s");
@@ -22,5 +22,13 @@ async fn the_demo_plays_to_its_end_with_every_level_right() -> Story {
         table.contains("Whisper") && table.contains("Direct Routing") && !table.contains("WRONG"),
         "{table}"
     );
+    for said in ["T07", "Set-CsTeamsAcsFederationConfiguration -EnableAcsUsers $true", "0.004 USD a minute"] {
+        assert!(table.contains(said), "{said} is not in\n{table}");
+    }
+    let measured =
+        |title: &str| report.steps.iter().find(|step| step.title == title).map(|step| step.rows.len());
+    assert_eq!(measured("Consult, refused"), Some(2), "the customer and Alice talk on");
+    assert_eq!(measured("Consult"), Some(3));
+    assert_eq!(measured("Consult, completed"), Some(2), "the customer and the expert");
     Ok(())
 }

@@ -6,10 +6,17 @@ use std::io::{self, IsTerminal as _, Write as _};
 use super::{DemoReport, Row, Step};
 use crate::sim::stage::Person;
 use crate::sim::stage::levels::{HEARD_DBFS, UNHEARD_DBFS};
+use crate::sim::tenant::EXPERT_HZ;
 
 /// Who has a column, and what they are.
-const PARTY: [(&str, &str); 3] =
-    [("customer", "customer"), ("alice", "Alice, agent"), ("sam", "Sam, supervisor")];
+const PARTY: [(&str, &str); 4] = [
+    ("customer", "customer"),
+    ("alice", "Alice, agent"),
+    ("sam", "Sam, supervisor"),
+    (EXPERT, "Erin, expert"),
+];
+/// The expert, who is at Teams.
+const EXPERT: &str = "expert";
 /// Width of a column.
 const WIDTH: usize = 17;
 
@@ -43,6 +50,9 @@ impl Screen {
         text += "A gateway runs on loopback. Each party is a SIP telephone that hums a tone of its own:\n";
         for (person, (_, title)) in people.iter().zip(PARTY) {
             let _ = writeln!(text, "  {title:<WIDTH$} {:>7.1} Hz", person.hz);
+        }
+        if let Some((_, title)) = PARTY.iter().find(|(name, _)| *name == EXPERT) {
+            let _ = writeln!(text, "  {title:<WIDTH$} {EXPERT_HZ:>7.1} Hz, at a simulated Teams");
         }
         let _ = writeln!(
             text,
@@ -104,20 +114,26 @@ pub(super) fn plain(steps: &[Step]) -> String {
     text
 }
 
-/// One row for each ear, one column for each mouth.
+/// What was answered, and one row for each ear, one column for each mouth that was looked for.
 fn table(style: Style, step: &Step) -> String {
-    if step.rows.is_empty() {
-        return String::new();
+    let mut text = String::new();
+    for line in &step.said {
+        let _ = writeln!(text, "    {line}");
     }
-    let mut text = format!("    {:<WIDTH$}", "in the ear of");
-    for (_, title) in PARTY {
+    if step.rows.is_empty() {
+        return text;
+    }
+    let measured = |name: &str| step.rows.iter().any(|row| row.heard.level_of(name).is_some());
+    let columns = || PARTY.into_iter().filter(|(name, _)| measured(name));
+    let _ = write!(text, "    {:<WIDTH$}", "in the ear of");
+    for (_, title) in columns() {
         let _ = write!(text, "{title:>WIDTH$}");
     }
     text += "   (tone in dBFS)\n";
     for row in &step.rows {
         let title = PARTY.iter().find(|(name, _)| *name == row.heard.ear).map_or("", |(_, title)| title);
         let _ = write!(text, "    {title:<WIDTH$}");
-        for (name, _) in PARTY {
+        for (name, _) in columns() {
             text += &cell(style, row, name);
         }
         if row.music {
@@ -191,6 +207,7 @@ mod tests {
             title: "Whisper",
             meaning: "Sam speaks to Alice alone.",
             request: "PATCH".into(),
+            said: vec!["409 not_cleared".into()],
             rows: vec![row],
         }
     }
@@ -198,7 +215,9 @@ mod tests {
     #[test]
     fn a_table_shows_who_hears_whom_and_how_loud() {
         let text = table(Style { coloured: false }, &step(Vec::new()));
-        let row = text.lines().nth(1).unwrap();
+        assert!(text.starts_with("    409 not_cleared\n"), "{text}");
+        assert!(!text.contains("Erin"), "who was not looked for has no column");
+        let row = text.lines().nth(2).unwrap();
         assert_eq!(
             row.split_whitespace().collect::<Vec<_>>(),
             ["customer", ".", "hears", "-20.0", "-", "-97.5"]

@@ -1,9 +1,9 @@
-//! The last step: the customer is a Teams user, and the call comes over Direct Routing, encrypted.
+//! One step: the customer is a Teams user, and the call comes over Direct Routing, encrypted.
 
+use super::row::{Mouth, Should, row};
 use super::{Row, SCENE_PACKETS};
-use crate::sim::ear::{Clip, Ear};
+use crate::sim::ear::Ear;
 use crate::sim::stage::Person;
-use crate::sim::stage::levels::{HEARD_DBFS, Heard, Limit, UNHEARD_DBFS, WrongLevel};
 use crate::sim::teams::{House, HouseError, NUMBER, ProxyError, Stage, USER};
 use crate::sim::{Hung, phone::PhoneError};
 
@@ -42,25 +42,10 @@ pub(super) async fn play(customer: &Person, alice: &Person) -> Result<(Vec<Row>,
     house.proxy.bye(call).await?;
     house.alice.over().await?;
     house.gateway.stop().await;
-    let both = [customer, alice];
-    Ok((vec![row(customer, &teams_heard, both), row(alice, &alice_heard, both)], at_teams))
-}
-
-/// Each hears the other, and not itself.
-fn row(ear: &Person, clip: &Clip, both: [&Person; 2]) -> Row {
-    let levels: Vec<_> =
-        both.iter().map(|mouth| (mouth.name().to_owned(), clip.level_of(mouth.hz))).collect();
-    let judged = levels.iter().filter_map(|(mouth, measured)| {
-        let (right, limit) = match mouth == ear.name() {
-            true => (*measured <= UNHEARD_DBFS, Limit::AtMost(UNHEARD_DBFS)),
-            false => (*measured >= HEARD_DBFS, Limit::AtLeast(HEARD_DBFS)),
-        };
-        let (ear, mouth, measured) = (ear.name().to_owned(), mouth.clone(), *measured);
-        (!right).then_some(WrongLevel { ear, mouth, measured, limit })
-    });
-    let wrong = judged.collect();
-    let mouths = both.iter().filter(|mouth| mouth.name() != ear.name()).map(|mouth| mouth.name().to_owned());
-    let mouths = mouths.collect();
-    let heard = Heard { ear: ear.name().to_owned(), levels, total: clip.level(), packets: clip.packets };
-    Row { heard, mouths, music: false, wrong }
+    let both @ [c, a] = [customer, alice].map(Mouth::from);
+    let rows = vec![
+        row(c.name, &teams_heard, &both, Should::Voices(&[a])),
+        row(a.name, &alice_heard, &both, Should::Voices(&[c])),
+    ];
+    Ok((rows, at_teams))
 }

@@ -35,6 +35,8 @@ pub enum ApiError {
         code: String,
         /// What it says to people.
         detail: String,
+        /// All of it, as it came.
+        document: Box<Value>,
     },
     /// The answer is not what the API promises.
     #[error("the API answered something unexpected")]
@@ -291,6 +293,17 @@ impl Api {
         Ok(serde_json::from_value(self.ask(Method::POST, &path, Some(request)).await?)?)
     }
 
+    /// What asking an expert would come to, without ringing anybody. `request` is the body, `dry_run` in it.
+    pub async fn consult_preview(&self, call: &str, request: Value) -> Result<Value, ApiError> {
+        self.ask(Method::POST, &format!("/v1/calls/{call}/consults"), Some(request)).await
+    }
+
+    /// Takes in what the collector wrote.
+    pub async fn import(&self, file: &Value) -> Result<(), ApiError> {
+        let body = json!({ "import": file });
+        self.ask(Method::POST, "/v1/integration/teams/evidence", Some(body)).await.map(drop)
+    }
+
     /// One consult.
     pub async fn consult_of(&self, id: &str) -> Result<Consult, ApiError> {
         Ok(serde_json::from_value(self.ask(Method::GET, &format!("/v1/consults/{id}"), None).await?)?)
@@ -327,7 +340,8 @@ impl Api {
             return Ok(answer);
         }
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        Err(ApiError::Problem { status: status.as_u16(), code: text("code"), detail: text("detail") })
+        let (status, code, detail) = (status.as_u16(), text("code"), text("detail"));
+        Err(ApiError::Problem { status, code, detail, document: Box::new(answer) })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
