@@ -3,11 +3,16 @@
 import { get, me, patch, post } from "./api.js";
 import { act, copyButton, h, note } from "./dom.js";
 import { changed, house, legName, nameOf, onEvent, refresh } from "./house.js";
-import { clock, sentence } from "./words.js";
+import { ROLES, clock, sentence } from "./words.js";
 
 const SPEAK_TO = [["expert", "The expert", "the customer hears music"], ["customer", "The customer", "the expert hears music"],
   ["both", "Both, apart", "they do not hear each other"], ["conference", "Everybody", "all hear all"]];
 
+const ROUTES = { voip: "Teams, over the internet", direct_routing: "Teams, by Direct Routing", pstn: "The telephone network" };
+const OBSTACLES = {
+  not_cleared: "refused by what was found", no_carrier: "no trunk leads there", no_route_for_number: "no route for the number",
+  prerequisites_unavailable: "the prerequisites cannot be looked at now",
+};
 const WHO = { operator: "You or your operator", teams_administrator: "A Teams administrator" };
 const MARKS = { pass: ["up", "OK"], fail: ["down", "Missing"], unknown: ["unknown", "Not known"], not_applicable: ["free", "Does not apply"] };
 
@@ -58,21 +63,22 @@ function recall(call) {
 // The consult that goes on in a call; null while it begins.
 export const consultOf = (call) => going.get(call.id);
 
-export function consultPanel(call, own) {
+export function consultPanel(call) {
   recall(call);
   const consult = going.get(call.id);
   return h("section", { class: "card", key: "consult", "aria-labelledby": "consult-title" },
     h("h2", { id: "consult-title" }, "Consult"),
-    consult ? running(call, consult) : begin(call, own, "consult", "Ask an expert", (wish) => post(`/v1/calls/${call.id}/consults`, wish)));
+    consult ? running(call, consult) : begin(call, "consult", "Ask an expert", (wish) => post(`/v1/calls/${call.id}/consults`, wish)));
 }
 
-export function transferPanel(call, own) {
+export function transferPanel(call) {
   if (going.get(call.id)) return null;
   return h("section", { class: "card", key: "transfer", "aria-labelledby": "transfer-title" },
     h("h2", { id: "transfer-title" }, "Transfer"),
-    begin(call, own, "transfer", "Transfer the call", async ({ target }) => {
-      await post(`/v1/calls/${call.id}/transfers`, { mode: "blind", target });
-      note(`${nameOf(target)} is being rung; you stay until somebody answers.`);
+    begin(call, "transfer", "Transfer the call", async (wish) => {
+      const answer = await post(`/v1/calls/${call.id}/transfers`, { mode: "blind", ...wish });
+      if (!wish.dry_run) note(`${nameOf(wish.target)} is being rung; you stay until somebody answers.`);
+      return answer;
     }));
 }
 
@@ -98,8 +104,9 @@ function running(call, consult) {
   ];
 }
 
-// A form with a check before the ring. `what` keeps the two forms of a call apart.
-function begin(call, own, what, label, ring) {
+// A form with a check before the ring; `ask` is the request, and the check is the same one, only looked at. `what` keeps
+// the two forms of a call apart.
+function begin(call, what, label, ask) {
   const id = `${what}-${call.id}`;
   const wish = asked.get(id) ?? { target: "", via: "auto" };
   const report = checked.get(id);
@@ -109,26 +116,23 @@ function begin(call, own, what, label, ring) {
     checked.delete(id);
     changed();
   };
-  // The way is for the check alone: the gateway takes none with a consult or transfer, and rings a colleague at their own
-  // telephone and a number over its trunk.
-  const body = ({ target }) => ({ target });
   const check = async () => {
-    const { target, via } = asked.get(id) ?? wish;
-    if (!target) throw new Error("Say whom first.");
-    checked.set(id, await preview(call, target, via));
+    const wanted = asked.get(id) ?? wish;
+    if (!wanted.target) throw new Error("Say whom first.");
+    checked.set(id, await ask({ ...wanted, dry_run: true }));
     changed();
   };
   const submit = async (event) => {
     event.preventDefault();
     read(event);
     try {
-      await ring(body(asked.get(id)));
+      await ask(asked.get(id));
       asked.delete(id);
       checked.delete(id);
       refresh(call.id);
     } catch (problem) {
-      // A refusal for missing prerequisites carries them.
-      if (problem.document?.findings || problem.document?.routes) checked.set(id, problem.document);
+      // A refusal for missing prerequisites carries the ways.
+      if (problem.document?.preview) checked.set(id, problem.document.preview);
       note(problem.message, "bad");
     }
     changed();
@@ -136,40 +140,43 @@ function begin(call, own, what, label, ring) {
   return [
     h("form", { onsubmit: submit, key: id, class: "wish" },
       h("label", { for: `${id}-target` }, "Colleague, number, or somebody at Teams"),
-      h("input", { id: `${id}-target`, name: "target", type: "text", required: true, maxlength: 64, autocomplete: "off", list: "colleagues", value: wish.target, onchange: read }),
-      h("label", { for: `${id}-via` }, "Which ways to check"),
+      h("input", { id: `${id}-target`, name: "target", type: "text", required: true, maxlength: 256, autocomplete: "off", list: "colleagues", value: wish.target, onchange: read }),
+      h("label", { for: `${id}-via` }, "Which way"),
       h("select", { id: `${id}-via`, name: "via", onchange: read },
-        ...[["auto", "all, the cheapest first"], ["voip", "Teams, over the internet"], ["direct_routing", "Direct Routing"], ["pstn", "the telephone network"]]
+        ...[["auto", "The cheapest that works"], ...Object.entries(ROUTES)]
           .map(([value, text]) => h("option", { value, selected: wish.via === value }, text))),
       h("div", { class: "buttons" }, act("Check first", check), h("button", { type: "submit", class: "primary" }, label))),
-    report && findings(report, id),
+    report && ways(report, id),
   ];
 }
 
-// What would happen, without ringing anybody.
-async function preview(call, target, via) {
-  if (house.overview?.people.some((one) => one.id === target)) {
-    return { routes: [], colleague: target };
-  }
-  return post("/v1/preflights", { target, via });
-}
-
-function findings(report, id) {
-  if (report.colleague) return h("p", { class: "note good", key: `${id}-report`, role: "status" }, `${nameOf(report.colleague)} is a colleague: nothing to check, and it costs nothing.`);
-  const routes = report.routes ?? [{ via: report.via ?? "", clear: false, findings: report.findings ?? [] }];
+// The ways as they would be tried, the one that would be taken first marked.
+function ways({ ways: all, taken, up }, id) {
+  const first = all[taken];
   return h("div", { key: `${id}-report`, class: "report", role: "status" },
-    h("p", {}, report.route ? ["Would be rung over ", h("strong", {}, sentence(report.route)), cost(report.cost), "."] : h("strong", {}, "Nobody can be rung yet. This is missing:")),
-    ...routes.map((route) => h("details", { key: route.via, open: !report.route || route.via === report.route },
-      h("summary", {}, h("span", { class: `chip ${route.clear ? "up" : "down"}` }, route.clear ? "Clear" : "Refused"), " ", sentence(route.via), cost(route.cost)),
-      h("ul", { class: "findings" }, ...route.findings.map(finding)))));
+    h("p", {}, first
+      ? ["Would be rung over ", h("strong", {}, wayName(first)), cost(first.cost), first.findings.length ? "." : ": nothing to check."]
+      : h("strong", {}, "Nobody can be rung yet. This is missing:")),
+    ...all.map((way, n) => h("details", { key: `${way.target} ${way.via} ${way.clear}`, open: n === taken || !first },
+      h("summary", {}, h("span", { class: `chip ${way.clear ? "up" : "down"}` }, n === taken ? "Taken" : way.clear ? "Clear" : "Refused"), " ",
+        wayName(way), cost(way.cost), h("span", { class: "soft" }, wayNote(way))),
+      h("ul", { class: "findings" }, ...way.findings.map(finding)))),
+    up.length > 0 && h("p", { class: "soft" }, "Meanwhile: ", up.map((leg) => [ROLES[leg.leg] ?? sentence(leg.leg), cost(leg)].join("")).join(", ")));
 }
 
-// "about 0.04 EUR a minute", when the gateway knows.
+function wayName(way) {
+  const name = way.via ? ROUTES[way.via] : `${nameOf(way.target)}'s telephone`;
+  return way.over ? `${name}, ${way.over}` : name;
+}
+
+function wayNote(way) {
+  if (way.obstacle) return ` ${OBSTACLES[way.obstacle] ?? sentence(way.obstacle)}`;
+  return way.only_if_not_reached ? " if the way before reaches nobody" : "";
+}
+
+// " (about 0.004 USD a minute)", when the price is known.
 function cost(known) {
-  if (!known) return null;
-  if (typeof known === "string") return ` (${known})`;
-  const amount = known.per_minute ?? known.amount;
-  return amount === undefined ? null : ` (about ${amount} ${known.currency ?? ""} a minute)`;
+  return known ? ` (about ${known.per_minute} ${known.currency} a minute)` : "";
 }
 
 function finding(one) {

@@ -19,7 +19,7 @@ const EVENTS = {
   "consult.fell_back": "Next expert rung", "consult.attempt_failed": "Expert not reached",
   "consult.answered": "Expert answered", "consult.speak_to_changed": "Consult switched",
   "consult.completed": "Handed over to the expert", "consult.failed": "Consult failed", "consult.ended": "Consult over",
-  "transfer.started": "Transfer began", "transfer.progress": "Target rings", "transfer.completed": "Transferred",
+  "transfer.preflight": "Prerequisites checked", "transfer.started": "Transfer began", "transfer.progress": "Target rings", "transfer.completed": "Transferred",
   "transfer.failed": "Transfer failed", "transfer.rolled_back": "Transfer called off",
   "leg.offered": "Rings in the browser", "leg.ended": "Browser's leg ended", "leg.quality": "Media figures",
 };

@@ -35,7 +35,7 @@ async fn every_view_has_names_an_outline_and_contrast_in_light_and_dark() -> Out
         sam.click("button.leave").await?;
         stage.sam.phone.over().await?;
 
-        let alice = asks_in_vain(&stage, Kind { dark, ..Kind::default() }).await?;
+        let alice = asks_in_vain(&stage, "adele@example.com", Kind { dark, ..Kind::default() }).await?;
         judge(&alice, "an agent's call", dark).await?;
     }
     stage.stop().await;

@@ -1,7 +1,10 @@
 //! An agent in the browser: hold, mute, digits, and a consult from the ring to the hand-over.
 
-use sidetone::sim::stage::levels::Expected;
+use sidetone::sim::acs::{AcsSim, Behaviour};
+use sidetone::sim::stage::levels::{Expected, HEARD_DBFS, LISTEN_PACKETS, UNHEARD_DBFS};
 use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf};
+use sidetone::sim::tenant::{EXPERT_HZ, EXPERT_RAW_ID, Tenant};
+use sidetone::sim::voice::Voice;
 
 use crate::Outcome;
 use crate::browser::{Browser, Kind, chromium};
@@ -42,7 +45,7 @@ async fn an_agent_holds_presses_keys_and_consults() -> Outcome {
     let consult = "section[aria-labelledby=consult-title]";
     browser.type_into(&format!("{consult} input"), "sam").await?;
     browser.click(&format!("{consult} form button[type=button]")).await?;
-    browser.until_says("is a colleague").await?;
+    browser.until_says("Sam's telephone: nothing to check").await?;
     browser.click(&format!("{consult} form button[type=submit]")).await?;
     browser.until_air("Sam hears you").await?;
     stage.assert_hears(&[Expected::music(customer), Expected::voices(sam, [alice])]).await?;
@@ -64,31 +67,66 @@ async fn an_agent_holds_presses_keys_and_consults() -> Outcome {
     Ok(())
 }
 
+/// The command that is copied out of the page is what the tenant's administrator runs, and it mends what was missing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_missing_is_shown_before_the_ring_with_the_command_to_copy() -> Outcome {
+async fn what_is_missing_is_shown_with_the_command_to_copy_and_mended_the_expert_is_rung() -> Outcome {
     let Some(()) = chromium() else { return Ok(()) };
-    let stage = Stage::start(Setting::default()).await?;
-    stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
-    let browser = asks_in_vain(&stage, Kind::default()).await?;
-    browser.until("a finding", "document.querySelectorAll('.findings li .chip.down').length").await?;
-    browser.until("its remedy", "document.querySelector('.remedy .command')").await?;
+    let (tenant, acs) = (Tenant::start().await?, AcsSim::start().await?);
+    let setting = Setting { acs: Some(acs.clone()), acs_more: tenant.settings(), ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    let (customer, alice) = (&stage.customer, &stage.alice);
+    acs.behaves(EXPERT_RAW_ID, Behaviour::Answers(Voice::tone(EXPERT_HZ)));
+    let admin = stage.api_of(TokenOf::Admin);
+    admin.import(&tenant.collected()).await?;
+    stage.customer_reaches(ALICES_NUMBER, alice).await?;
+    let browser = signed_in(&stage, TokenOf::Alice, None, Kind::default()).await?;
+    browser.click("nav a:nth-child(2)").await?;
+    let consult = "section[aria-labelledby=consult-title]";
+    browser.until("the form", &format!("document.querySelector(\"{consult} input\")")).await?;
+
+    // Asked for outright, it is refused, and the refusal shows the ways.
+    browser.type_into(&format!("{consult} input"), "erin").await?;
+    browser.click(&format!("{consult} form button[type=submit]")).await?;
+    browser.until_says("Nobody can be rung yet").await?;
+    browser.until_says("Teams, over the internet, acs:contoso (about 0.004 USD a minute)").await?;
+    browser.until_says("refused by what was found").await?;
+    browser.until_air("The customer hears you").await?;
+    let remedies = "document.querySelectorAll('.findings li:has(.chip.down) .remedy pre')";
+    assert_eq!(browser.run(&format!("return {remedies}.length")).await?, 1, "one thing is missing");
     browser.allow_pasting().await?;
-    browser.click(".remedy .command button").await?;
-    browser.until_says("Copied").await?;
+    browser.click(".findings li:has(.chip.down) .remedy button").await?;
+    browser.until_says("Copied: the command for T07").await?;
     let pasted = "const done = arguments[0]; navigator.clipboard.readText().then(done, (error) => done(String(error)));";
-    let shown = browser.run("return document.querySelector('.remedy .command pre').innerText").await?;
-    assert_eq!(browser.run_async(pasted).await?, shown);
+    let pasted = browser.run_async(pasted).await?;
+    assert_eq!(browser.run(&format!("return {remedies}[0].innerText")).await?, pasted);
+
+    tenant.runs(pasted.as_str().unwrap_or_default())?;
+    admin.import(&tenant.collected()).await?;
+    browser.click(&format!("{consult} form button[type=button]")).await?;
+    browser.until_says("Would be rung over Teams, over the internet, acs:contoso").await?;
+    let first = "document.querySelector('.report summary .chip').innerText";
+    assert_eq!(browser.run(&format!("return {first}")).await?, "Taken");
+    assert_eq!(acs.ringing() + acs.connections().len(), 0, "looked at, and nobody is rung");
+
+    browser.click(&format!("{consult} form button[type=submit]")).await?;
+    browser.until_air("Erin hears you").await?;
+    let heard = acs.until_figures(EXPERT_RAW_ID, "sound to the expert", |figures| figures.frames > 10);
+    heard.await?;
+    stage.assert_hears(&[Expected::music(customer)]).await?;
+    let clip = alice.phone.ear().await?.listen(LISTEN_PACKETS).await?;
+    assert!(clip.level_of(EXPERT_HZ) >= HEARD_DBFS, "Alice hears Erin");
+    assert!(clip.level_of(customer.hz) <= UNHEARD_DBFS, "and not the customer");
     stage.stop().await;
     Ok(())
 }
 
 /// Alice's browser at her call, once she has asked what it takes to consult somebody at Teams of whom nothing is known.
-pub async fn asks_in_vain(stage: &Stage, kind: Kind) -> Result<Browser, Box<dyn std::error::Error>> {
+pub async fn asks_in_vain(stage: &Stage, whom: &str, kind: Kind) -> Result<Browser, Box<dyn std::error::Error>> {
     let browser = signed_in(stage, TokenOf::Alice, None, kind).await?;
     browser.click("nav a:nth-child(2)").await?;
     let consult = "section[aria-labelledby=consult-title]";
     browser.until("the form", &format!("document.querySelector(\"{consult} input\")")).await?;
-    browser.type_into(&format!("{consult} input"), "adele@example.com").await?;
+    browser.type_into(&format!("{consult} input"), whom).await?;
     browser.click(&format!("{consult} form button[type=button]")).await?;
     browser.until_says("Nobody can be rung yet").await?;
     Ok(browser)

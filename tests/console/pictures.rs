@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
+use sidetone::sim::acs::AcsSim;
 use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf};
+use sidetone::sim::tenant::{EXPERT, Tenant};
 
 use crate::Outcome;
 use crate::agent::asks_in_vain;
@@ -13,7 +15,11 @@ use crate::supervisor::signed_in;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pictures_of_the_main_views() -> Outcome {
     let Some(()) = chromium() else { return Ok(()) };
-    let stage = Stage::start(Setting { browsers: true, ..Setting::default() }).await?;
+    let (tenant, acs) = (Tenant::start().await?, AcsSim::start().await?);
+    let setting =
+        Setting { browsers: true, acs: Some(acs), acs_more: tenant.settings(), ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    stage.api_of(TokenOf::Admin).import(&tenant.collected()).await?;
     stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
     for (dark, suffix) in [(false, "light"), (true, "dark")] {
         let sam = signed_in(&stage, TokenOf::Crm, Some("sam"), Kind { dark, ..Kind::default() }).await?;
@@ -29,7 +35,7 @@ async fn pictures_of_the_main_views() -> Outcome {
         sam.click("button.leave").await?;
         stage.sam.phone.over().await?;
 
-        let alice = asks_in_vain(&stage, Kind { dark, ..Kind::default() }).await?;
+        let alice = asks_in_vain(&stage, EXPERT, Kind { dark, ..Kind::default() }).await?;
         keep(&alice, &format!("agent-{suffix}")).await?;
     }
     stage.stop().await;
