@@ -108,6 +108,14 @@ pub enum Report {
         /// Whom, as it would be dialled.
         to: String,
     },
+    /// The telephone of one of our people wants the far ends of two of its calls to talk without it. The door has said that
+    /// it will be tried; what becomes of it is told by [`LegAction::Refer`].
+    Joins {
+        /// The leg that asked.
+        leg: LegId,
+        /// Its other one.
+        with: LegId,
+    },
     /// By what the far end's support finds this leg.
     Correlated(LegId, Correlation),
     /// A trunk changed between reachable and not.

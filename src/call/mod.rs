@@ -26,6 +26,7 @@ mod event;
 pub mod hearing;
 mod hold;
 mod hunt;
+mod join;
 pub mod journey;
 mod leg;
 mod party;
@@ -46,6 +47,7 @@ pub use consult::{AskExpert, Consult, ConsultEnd};
 pub use event::{CallEvent, ChangedBy};
 pub use hearing::Hearing;
 pub use hunt::{After, Attempt, MAX_ATTEMPTS};
+pub use join::Passage;
 pub use leg::{Address, LegAction, LegEnd, LegEvent, Opaque, Referral, Screening, Target, VoicemailSign};
 pub use party::{
     CallId, Coaching, ConsultId, Hold, LegId, MAX_PARTIES, Presence, Role, Seat, SpeakTo, SupervisionId,

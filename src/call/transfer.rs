@@ -75,17 +75,23 @@ pub(super) struct Released {
     until: Instant,
 }
 
+impl CommandError {
+    /// What a telephone is told whose button asked for it.
+    pub fn to_a_telephone(self) -> Cause {
+        match self {
+            CommandError::Full | CommandError::Transferring | CommandError::ConsultRunning => {
+                Cause::Congestion
+            }
+            _ => Cause::Forbidden,
+        }
+    }
+}
+
 impl Call {
     /// A party's own telephone asks that another take its place. It is told what becomes of that, whatever it is.
     pub(super) fn referred(&mut self, now: Instant, transferor: LegId, target: Callee) {
         if let Err(error) = self.transfer(now, transferor, target, AskedBy::Transferor) {
-            let cause = match error {
-                CommandError::Full | CommandError::Transferring | CommandError::ConsultRunning => {
-                    Cause::Congestion
-                }
-                _ => Cause::Forbidden,
-            };
-            self.act(transferor, LegAction::Refer(Referral::Failed(cause)));
+            self.act(transferor, LegAction::Refer(Referral::Failed(error.to_a_telephone())));
         }
     }
 
@@ -121,7 +127,7 @@ impl Call {
     }
 
     /// The part a party can give away: one in the conversation. A supervisor has none unless they have the call.
-    fn place_of(&self, transferor: LegId) -> Result<Role, CommandError> {
+    pub(super) fn place_of(&self, transferor: LegId) -> Result<Role, CommandError> {
         let party = self.party(transferor).ok_or(CommandError::NoSuchLeg)?;
         if self.transfer.is_some() {
             return Err(CommandError::Transferring);
@@ -143,7 +149,14 @@ impl Call {
         }
     }
 
-    fn begin(&mut self, now: Instant, transferor: LegId, target: LegId, name: String, asked_by: AskedBy) {
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        transferor: LegId,
+        target: LegId,
+        name: String,
+        asked_by: AskedBy,
+    ) {
         let give_up_at = now + RINGS_MAX;
         let phase = Phase::Pending;
         self.transfer =
@@ -240,7 +253,7 @@ impl Call {
     }
 
     /// In one step the target has the place, and the transferor none.
-    fn complete_transfer(&mut self, now: Instant) {
+    pub(super) fn complete_transfer(&mut self, now: Instant) {
         let Some(transfer) = self.transfer.take() else { return };
         let Transfer { transferor, target, asked_by, phase, .. } = transfer;
         self.last_target = Some(target);

@@ -13,7 +13,7 @@ use crate::call::door::{AgreedMedia, Caller, Correlation, MediaEnd};
 use crate::call::journey::{Journey, Passport};
 use crate::call::rights::Scope;
 use crate::call::{
-    Address, Call, CallId, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId,
+    Address, Call, CallId, Cause, Coaching, LegEnd, LegEvent, LegId, Party, Role, Supervision, SupervisionId,
     Target, TeamsUser,
 };
 use crate::observe::Audience;
@@ -126,6 +126,25 @@ pub(super) enum Early {
 }
 
 impl Leg {
+    /// The connection goes on in another call, as a new line of that call's record; here it is over.
+    pub(super) fn goes_over(&mut self, role: &'static str, to: CallId, at: SystemTime) -> Leg {
+        let here = Leg {
+            person: self.person.clone(),
+            trunk: self.trunk.clone(),
+            teams: self.teams.clone(),
+            channel: self.channel.take(),
+            media: self.media.take(),
+            codec: self.codec,
+            answered_at: Some(at),
+            path: self.path.clone(),
+            correlation: self.correlation.clone(),
+            ..Leg::new(self.id, self.name.clone(), role, at)
+        };
+        self.ended_at = Some(at);
+        self.end = Some(LegEnd { cause: Cause::Released, detail: format!("goes on in {to}") });
+        here
+    }
+
     pub(super) fn new(id: LegId, name: String, role: &'static str, started_at: SystemTime) -> Leg {
         Leg {
             id,

@@ -22,6 +22,7 @@ mod early;
 pub mod gate;
 mod history;
 mod live;
+mod look;
 mod refer;
 mod screen;
 mod standby;
@@ -56,6 +57,7 @@ pub use doors::DoorOrders;
 use doors::Doors;
 use gate::{Clearing, Gate, Ruling};
 use live::{Leg, Live};
+pub use look::{Checked, Looked, look};
 use standby::Standby;
 use ways::Pending;
 
@@ -274,6 +276,7 @@ impl Switchboard {
                 self.leg_event(now, leg, event);
             }
             Report::Refers { leg, to } => self.refers(now, leg, &to),
+            Report::Joins { leg, with } => self.joins(now, leg, with),
             Report::Agreed(leg, media) => {
                 if let Some(call) = self.by_leg.get(&leg).copied() {
                     self.agreed(call, leg, &media);

@@ -4,6 +4,7 @@ use super::support::baresip::{Baresip, WhenCalled};
 use super::support::gateway::Gateway;
 use super::support::house::House;
 use super::support::linphone::Linphone;
+use super::support::patience::until;
 use super::support::program;
 use super::support::wav::VOICE_DBFS;
 
@@ -76,6 +77,44 @@ fn an_agents_transfer_button_gives_the_customer_to_another() {
     alice.wait_until_silent();
     let at_carol = carol.listen(2);
     assert!((at_carol.level(BOB_HZ) - VOICE_DBFS).abs() < AS_SPOKEN_DB, "{}", at_carol.level(BOB_HZ));
+    carol.hang_up();
+    bob.wait_until_silent();
+    gateway.comes_to_rest(rest);
+}
+
+/// RFC 5589 section 7, as an agent does it: the customer waits, a colleague is called, and the button joins them.
+#[test]
+fn an_agents_attended_transfer_joins_the_customer_and_the_colleague_she_has_called() {
+    if program("baresip", "baresip-core").is_none() || program("linphonec", "linphone-cli").is_none() {
+        return;
+    }
+    let house = House::new()
+        .person_registers("alice", "agent")
+        .person_registers("bob", "agent")
+        .person_registers("sam", "supervisor")
+        .person_registers("carol", "customer")
+        .number("main", NUMBER, &["alice"], "");
+    let gateway = Gateway::start(&house);
+    let rest = gateway.holdings();
+    let alice = Linphone::register("alice", ALICE_HZ, gateway.sip);
+    let bob = Baresip::register("bob", BOB_HZ, gateway.sip, WhenCalled::Answers);
+    let carol = Baresip::register("carol", CAROL_HZ, gateway.sip, WhenCalled::Rings);
+    carol.dial(NUMBER);
+    carol.wait_until_talking();
+    alice.wait_until_talked(1);
+    alice.dial("101");
+    bob.wait_until_talking();
+    alice.wait_until_talked(2);
+
+    alice.join();
+    gateway.event("transfer.completed");
+    until("the second call is over", || (gateway.calls().len() == 1).then_some(()));
+    let (at_carol, at_bob) = (carol.listen(2), bob.listen(2));
+    for (who, heard, other) in [("carol", &at_carol, BOB_HZ), ("bob", &at_bob, CAROL_HZ)] {
+        let level = heard.level(other);
+        assert!((level - VOICE_DBFS).abs() < AS_SPOKEN_DB, "{who} hears the other at {level:.1} dBFS");
+        assert!(heard.level(ALICE_HZ) < -60.0, "{who} still hears Alice: {:.1} dBFS", heard.level(ALICE_HZ));
+    }
     carol.hang_up();
     bob.wait_until_silent();
     gateway.comes_to_rest(rest);

@@ -9,7 +9,7 @@ use super::{Door, not_there};
 use crate::call::door::{Origin, Report};
 use crate::call::{Address, LegEnd, LegEvent, LegId, Opaque, Referral, Target};
 use crate::sip::flow::{Destination, Transport};
-use crate::sip::header::Name;
+use crate::sip::header::{Name, Replaces};
 use crate::sip::manners::Manners;
 use crate::sip::message::Request;
 use crate::sip::names::Place;
@@ -37,14 +37,27 @@ impl Door {
 
     /// A button of a telephone. Whose host the URI names does not matter: the number is dialled as its person would.
     fn person_refers(&mut self, now: Instant, id: LegId, session: super::SessionId, uri: &Uri) {
-        if uri.headers().any(|(name, _)| name.eq_ignore_ascii_case("Replaces")) {
-            // To join two calls of the telephone's is not what we do; a consult is.
-            return self.tell_of_referral(now, id, session, 501);
+        let mut replaced = uri.headers().filter(|(name, _)| name.eq_ignore_ascii_case("Replaces"));
+        if let Some((_, dialog)) = replaced.next() {
+            // Another call of the telephone's, with us as well: its two far ends are to talk.
+            return match self.other_call(id, dialog.into()) {
+                Some(with) => self.report(Report::Joins { leg: id, with }),
+                None => self.tell_of_referral(now, id, session, 481),
+            };
         }
         match uri.user_unescaped().filter(|user| !user.is_empty()) {
             Some(to) => self.report(Report::Refers { leg: id, to }),
             None => self.tell_of_referral(now, id, session, 404),
         }
+    }
+
+    /// The answered leg of a telephone whose dialog this names, other than `id`. Whose telephone is for others to compare.
+    fn other_call(&self, id: LegId, dialog: Bytes) -> Option<LegId> {
+        let replaces = Replaces::parse(dialog).ok()?;
+        let (session, confirmed) = self.endpoint.replaced(&replaces)?;
+        let with = *self.by_session.get(&session)?;
+        let telephones = self.legs.get(&with).is_some_and(|leg| leg.trunk.is_none());
+        (telephones && confirmed && !replaces.early_only && with != id).then_some(with)
     }
 
     /// Tells the one who asked what becomes of it.

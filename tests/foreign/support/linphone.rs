@@ -71,6 +71,18 @@ impl Linphone {
         self.tell(&format!("call sip:{number}@{}", self.gateway));
     }
 
+    /// Waits until the sound of so many calls has flowed.
+    pub(crate) fn wait_until_talked(&self, calls: usize) {
+        until_true(&format!("{} talks in call {calls}", self.user), || {
+            self.log().matches("Media streams established").count() >= calls
+        });
+    }
+
+    /// The attended transfer of its first call to its second: REFER with Replaces.
+    pub(crate) fn join(&self) {
+        self.tell("transfer 1 --to-call 2");
+    }
+
     /// Hangs up.
     pub(crate) fn hang_up(&self) {
         self.tell("terminate");

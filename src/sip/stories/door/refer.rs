@@ -47,8 +47,9 @@ fn a_telephone_is_told_at_once_and_then_what_became_of_it() {
 #[test]
 fn what_cannot_be_carried_out_is_said_in_the_news() {
     for (refer_to, status) in [
-        // An attended transfer: the dialog it names is another call of ours.
-        ("<sip:carol@example.com?Replaces=abc%3Bto-tag%3D1%3Bfrom-tag%3D2>", "501"),
+        // An attended transfer to a call that nobody here has.
+        ("<sip:carol@example.com?Replaces=abc%3Bto-tag%3D1%3Bfrom-tag%3D2>", "481"),
+        ("<sip:carol@example.com?Replaces=abc>", "481"),
         ("<sip:example.com>", "404"),
     ] {
         let (mut house, _, invite) = bob_talks();
@@ -61,4 +62,52 @@ fn what_cannot_be_carried_out_is_said_in_the_news() {
         assert!(notified || told, "{refer_to}: {}", said.iter().map(|said| &*said.0).collect::<String>());
         assert!(house.told().is_empty(), "nobody is asked");
     }
+}
+
+/// RFC 5589 section 7: Refer-To names, by Replaces, the dialog of the telephone's other call.
+#[test]
+fn a_telephone_with_two_calls_asks_that_they_be_one() {
+    let (mut house, leg, invite) = bob_talks();
+    let other = LegId(89);
+    let second = house.order(other, LegAction::Dial(person("bob")), &[]).remove(0);
+    let refer_to = |to_tag: &str, more: &str| {
+        let call_id = second.get("Call-ID").replace('@', "%40");
+        format!("<sip:carol@example.com?Replaces={call_id}%3Bto-tag%3D{to_tag}%3Bfrom-tag%3Dnear{more}>")
+    };
+    let ours = second.tag("From");
+    let mut cseq = 0;
+    let mut asks = |house: &mut House, refer_to: &str| {
+        cseq += 1;
+        let said = house.hears(udp(BOB), &inside_bobs(&invite, cseq, refer_to));
+        assert_eq!(said[0].line(), "SIP/2.0 202 Accepted", "{refer_to}");
+        let mut news = vec![said[1].body().to_owned()];
+        let mut said = house.hears(udp(BOB), &said[1].answered("200 OK", "far", ""));
+        while let Some(next) = said.pop() {
+            news.push(next.body().to_owned());
+            said = house.hears(udp(BOB), &next.answered("200 OK", "far", ""));
+        }
+        (house.told(), news)
+    };
+    // It rings, and is nobody's to give away.
+    let (reports, news) = asks(&mut house, &refer_to(&ours, ""));
+    assert!(reports.is_empty(), "{reports:?}");
+    assert!(news.iter().any(|news| news.starts_with("SIP/2.0 481 ")), "{news:?}");
+
+    let contact = "Contact: <sip:bob@192.0.2.9:5060>\n";
+    let answer = with_body(second.answered("200 OK", "near", contact), &offer_at("192.0.2.9", "0", ""));
+    house.hears(udp(BOB), &answer);
+    house.told();
+    for wrong in [refer_to("0", ""), refer_to(&ours, "%3Bearly-only")] {
+        let (reports, news) = asks(&mut house, &wrong);
+        assert!(
+            reports.is_empty() && news.iter().any(|news| news.starts_with("SIP/2.0 481 ")),
+            "{wrong}: {news:?}"
+        );
+    }
+    let (reports, news) = asks(&mut house, &refer_to(&ours, ""));
+    let [Report::Joins { leg: asked, with }] = &reports[..] else { panic!("{reports:?} {news:?}") };
+    assert_eq!((*asked, *with), (leg, other));
+    assert_eq!(news, ["SIP/2.0 100 Trying\r\n"]);
+    let done = house.order(leg, LegAction::Refer(Referral::Connected), &[]).remove(0);
+    assert_eq!(done.body(), "SIP/2.0 200 OK\r\n");
 }
