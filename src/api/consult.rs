@@ -14,7 +14,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::card::{self, CardNames, NewCard};
 use super::extract::{Body, id, named};
-use super::integration::Via;
+use super::preflight::Via;
 use super::preview::{NewFallback, PreviewView, wishes};
 use super::problem::Problem;
 use crate::call::SpeakTo;

@@ -16,14 +16,13 @@ use super::auth::Caller;
 use super::extract::Body;
 use super::problem::Problem;
 use crate::call::rights::{Actor, Denial};
-use crate::observe::AuditRecord;
-use crate::observe::Journal as _;
+use crate::observe::{AuditRecord, Journal as _};
 use crate::prereq::account::{self, Tested};
 use crate::prereq::gather::{Account, Options};
 use crate::prereq::read::Phone;
-use crate::prereq::rule::{self, target};
+use crate::prereq::rule::target;
 use crate::prereq::{
-    About, Check, Evidence, Finding, Need, Remedy, Route, Source, Subject, Verdict, Weight, clear, collect,
+    About, Check, Evidence, Finding, Need, Remedy, Route, Source, Subject, Verdict, Weight, collect,
 };
 
 /// People who can be enabled one by one; more are enabled by leaving the list out.
@@ -160,55 +159,6 @@ pub(super) struct Attestation {
 pub(super) struct Taken {
     /// Pieces of evidence.
     pub taken: usize,
-}
-
-/// Whether somebody may be rung.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({"target": "adele@example.com", "via": "auto"}))]
-pub(super) struct NewPreflight {
-    /// A user principal name, an Entra object id, or a number with +.
-    pub target: String,
-    /// Over which route; `auto` looks at all of them.
-    #[serde(default)]
-    pub via: Via,
-}
-
-/// A route, or all.
-#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Via {
-    /// The cheapest that works.
-    #[default]
-    Auto,
-    /// ACS to the Teams client.
-    Voip,
-    /// Their telephone number.
-    Pstn,
-    /// Their Teams number over our trunk.
-    DirectRouting,
-}
-
-/// What the checks came to.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Preflight {
-    /// The route that would be taken; absent when every one is refused.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub route: Option<&'static str>,
-    /// Each route that was looked at, in order of preference.
-    pub routes: Vec<RouteReport>,
-}
-
-/// One route.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct RouteReport {
-    /// `voip`, `pstn` or `direct_routing`.
-    pub via: &'static str,
-    /// Whether somebody would be rung over it now.
-    pub clear: bool,
-    /// What was found, in the order of the checks.
-    pub findings: Vec<FindingView>,
 }
 
 /// One check.
@@ -480,57 +430,6 @@ fn attested(word: Attestation, caller: &Caller, now: SystemTime) -> Result<Evide
     let note = word.note.chars().filter(|c| !c.is_control()).take(500).collect();
     let source = Source::Attested { by: caller.principal.token.clone(), note };
     Ok(Evidence::new(check, subject, verdict, "attested", source, at))
-}
-
-/// Ask whether somebody may be rung, and over what.
-///
-/// The same engine decides before every dial. Nothing is dialled.
-#[utoipa::path(post, path = "/v1/preflights", operation_id = "preflight", tag = "prerequisites",
-    request_body = NewPreflight,
-    responses((status = 200, description = "What the checks came to", body = Preflight)))]
-pub(super) async fn preflight(
-    State(state): State<ApiState>,
-    caller: Caller,
-    Body(new): Body<NewPreflight>,
-) -> Result<Json<Preflight>, Problem> {
-    let tenant = match &caller.principal.actor {
-        // Whoever may ask for an expert may ask whether that would work.
-        Actor::Agent { tenant, .. }
-        | Actor::Supervisor { tenant, .. }
-        | Actor::TenantAdmin { tenant }
-        | Actor::Integration { tenant } => tenant.clone(),
-        Actor::Operator => return Err(state.refused(&caller, "preflight", "gateway", Denial::RoleForbids)),
-    };
-    let whom = target(&new.target).map_err(|why| Problem::invalid("target_invalid", why))?;
-    let asker = caller.entra_id().map(Subject::person);
-    let routes: &[Route] = match new.via {
-        Via::Auto => &Route::ALL,
-        Via::Voip => &[Route::Voip],
-        Via::Pstn => &[Route::Pstn],
-        Via::DirectRouting => &[Route::DirectRouting],
-    };
-    let mut preflight = Preflight { route: None, routes: Vec::new() };
-    for route in routes {
-        let facts = state.engine()?.facts(&tenant, &whom, *route, asker.as_ref()).await;
-        let clear = clear(&facts).is_ok();
-        if clear && preflight.route.is_none() {
-            preflight.route = Some(route.name());
-        }
-        let findings = rule::assess(&facts).into_iter().map(FindingView::from).collect();
-        preflight.routes.push(RouteReport { via: route.name(), clear, findings });
-    }
-    state.ledger().event(crate::observe::Event {
-        kind: "preflight.completed",
-        tenant,
-        call: None,
-        audience: Default::default(),
-        at: SystemTime::now(),
-        data: serde_json::json!({
-            "route": preflight.route,
-            "refused": preflight.routes.iter().filter(|route| !route.clear).map(|route| route.via).collect::<Vec<_>>(),
-        }),
-    });
-    Ok(Json(preflight))
 }
 
 impl From<Finding> for FindingView {

@@ -23,6 +23,7 @@ mod integration;
 mod legs;
 mod openapi;
 mod overview;
+mod preflight;
 mod preview;
 mod problem;
 mod records;
@@ -370,7 +371,7 @@ fn guarded_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(integration::get, integration::put, integration::forget))
         .routes(routes!(integration::test))
         .routes(routes!(integration::evidence))
-        .routes(routes!(integration::preflight))
+        .routes(routes!(preflight::preflight))
         .routes(routes!(overview::get))
         .routes(routes!(session::get, session::end))
         .routes(routes!(session::list))

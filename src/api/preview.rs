@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::integration::{FindingView, Via};
+use super::integration::FindingView;
+use super::preflight::Via;
 use super::problem::Problem;
 use crate::prereq::Route;
 use crate::switchboard::desk::{self, LegCost, Preview, WayView, Wish};

@@ -13,7 +13,7 @@ use super::ApiState;
 use super::auth::Caller;
 use super::card::{self, NewCard};
 use super::extract::{Body, id, named};
-use super::integration::Via;
+use super::preflight::Via;
 use super::preview::{PreviewView, wishes};
 use super::problem::Problem;
 use crate::call::{CallId, ConsultId, RINGS_MAX, SCREENED_MAX};

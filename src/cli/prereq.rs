@@ -9,15 +9,16 @@ use sbc_config::{Config, Integration, TenantId};
 use sidetone::config::{self, LoadError};
 use sidetone::gateway::recall;
 use sidetone::observe::Store;
-use sidetone::prereq::rule::target;
-use sidetone::prereq::{Engine, Finding, Route, Subject, Weight, account, clear, collect};
+use sidetone::prereq::{Engine, Finding, Route, Weight, account, collect};
+use sidetone::switchboard::desk;
+use sidetone::switchboard::{Checked, Looked, look};
 
 /// A person at a terminal waits longer than a caller does.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(super) struct Preflight {
-    /// A user principal name, an Entra object id, or a number with +.
+    /// The id of one of your people, a user principal name, an Entra object id, or a number.
     target: String,
     /// Over which route; auto looks at all of them.
     #[arg(long, value_enum, default_value = "auto")]
@@ -71,13 +72,13 @@ pub(super) fn preflight(asked: &Preflight) -> ExitCode {
 
 fn preflight_inner(asked: &Preflight) -> Result<ExitCode, String> {
     let (config, tenant) = asked.of.account()?;
-    let whom = target(&asked.target).map_err(str::to_owned)?;
-    let routes: &[Route] = match asked.via {
-        Via::Auto => &Route::ALL,
-        Via::Voip => &[Route::Voip],
-        Via::Pstn => &[Route::Pstn],
-        Via::DirectRouting => &[Route::DirectRouting],
+    let via = match asked.via {
+        Via::Auto => desk::Via::Auto,
+        Via::Voip => desk::Via::Only(Route::Voip),
+        Via::Pstn => desk::Via::Only(Route::Pstn),
+        Via::DirectRouting => desk::Via::Only(Route::DirectRouting),
     };
+    let wish = desk::Wish { target: asked.target.clone(), via };
     blocking(async {
         let engine = Engine::new().map_err(chain)?;
         let patient = |account: &Integration| Integration { budget: PATIENCE, ..account.clone() };
@@ -89,21 +90,23 @@ fn preflight_inner(asked: &Preflight) -> Result<ExitCode, String> {
             // The other end is dropped when there is an answer, or none.
             let _ = answer.changed().await;
         }
-        let mut any = false;
-        for route in routes {
-            any |= report(&engine, &tenant, &whom, *route).await;
-        }
-        Ok(if any { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        let looked = look(&config, &engine, &tenant, &wish, None).await.map_err(chain)?;
+        looked.routes.iter().for_each(report);
+        println!("{}", outcome(&looked));
+        Ok(if looked.is_clear() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     })
 }
 
-async fn report(engine: &Engine, tenant: &TenantId, whom: &Subject, route: Route) -> bool {
-    let facts = engine.facts(tenant, whom, route, None).await;
-    let cleared = clear(&facts).is_ok();
-    println!("{route}: {}", if cleared { "clear" } else { "refused" });
-    for finding in sidetone::prereq::assess(&facts) {
-        println!("{}", line(&finding));
-        if let Some(remedy) = finding.remedy.filter(|_| finding.weight != Weight::Clear) {
+fn report(checked: &Checked) {
+    let Checked { route, obstacle, findings } = checked;
+    match obstacle {
+        None => println!("{route}: clear"),
+        Some("not_cleared") => println!("{route}: refused"),
+        Some(other) => println!("{route}: {}", other.replace('_', " ")),
+    }
+    for finding in findings {
+        println!("{}", line(finding));
+        if let Some(remedy) = finding.remedy.as_ref().filter(|_| finding.weight != Weight::Clear) {
             println!("        {}", remedy.text);
             for line in remedy.command.iter().flat_map(|command| command.lines()) {
                 println!("          {line}");
@@ -113,7 +116,21 @@ async fn report(engine: &Engine, tenant: &TenantId, whom: &Subject, route: Route
             }
         }
     }
-    cleared
+}
+
+/// What a consult would do.
+fn outcome(looked: &Looked) -> String {
+    let preview = match &looked.preview {
+        Ok(preview) => preview,
+        Err(refusal) => return format!("nobody would be rung: {refusal}"),
+    };
+    let Some(way) = preview.taken.and_then(|at| preview.ways.get(at)) else {
+        return "nobody would be rung".to_owned();
+    };
+    let via = way.via.map_or("", Route::name);
+    let over = way.over.as_deref().unwrap_or("their telephone here");
+    let cost = way.cost.as_ref().map(|cost| format!(", {} {} a minute", cost.per_minute, cost.currency));
+    format!("would be rung: {via} {over}{}", cost.unwrap_or_default()).replace(":  ", ": ")
 }
 
 fn line(finding: &Finding) -> String {

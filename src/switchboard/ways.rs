@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use crate::call::rights::Principal;
 use crate::call::{Address, After, Attempt, CallId, Callee, Carrier, TeamsUser, TeamsWay};
 use crate::observe::Event;
-use crate::prereq::{Judgement, Route, Subject, rule};
+use crate::prereq::{Engine, Judgement, Route, Subject, rule};
 
 use super::Switchboard;
 use super::admission::dialled_target;
@@ -131,7 +131,7 @@ fn teams_user(
         return Err(Refusal::Invalid { code: "via_not_possible", detail: detail.into() });
     }
     let name = person.as_ref().map_or_else(|| wish.target.clone(), PersonId::to_string);
-    Ok(TeamsUser { subject, ways, name, person, asker: asker.cloned() })
+    Ok(TeamsUser { subject, ways, name, person, asker: asker.cloned(), unless_engaged: false })
 }
 
 impl Planned {
@@ -258,6 +258,30 @@ fn cost(leg: &'static str, route: sbc_config::PricedRoute, price: Option<&Price>
     })
 }
 
+fn shown(ways: Vec<Vec<Way>>, up: Vec<LegCost>) -> Preview {
+    let ways: Vec<_> = ways.into_iter().flatten().map(|way| way.view).collect();
+    let taken = ways.iter().position(|view| view.clear);
+    Preview { ways, taken, up }
+}
+
+/// The ways to somebody outside of any call, as a consult would show and take them.
+pub(super) async fn ways_to(
+    config: &Config,
+    engine: &Engine,
+    tenant: &TenantId,
+    wish: &Wish,
+    asker: Option<&Subject>,
+) -> Result<Preview, Refusal> {
+    let planned = Planned::all(config, tenant, std::slice::from_ref(wish), None, asker)?;
+    let mut judged = Vec::new();
+    for user in planned.iter().filter_map(Planned::user) {
+        let routes: Vec<_> = user.ways.iter().map(|way| way.route).collect();
+        judged.push(engine.judge(tenant, &user.subject, &routes, asker).await);
+    }
+    let ways = looked_at(config, tenant, &planned, &judged, SystemTime::now());
+    Ok(shown(ways, Vec::new()))
+}
+
 /// How the ways are rung. What a request names as a fallback is not rung before its turn as a way of its own accord.
 fn attempts(ways: &[Vec<Way>], ring: Duration) -> Vec<Attempt> {
     let named_later = |person: usize, callee: &Callee| {
@@ -346,9 +370,7 @@ impl Switchboard {
         let ways = looked_at(&config, tenant, planned, judged, at);
         let attempts = attempts(&ways, ring);
         let up = self.calls.get(&call).map(|live| live.costs_now(&config, at)).unwrap_or_default();
-        let views: Vec<_> = ways.into_iter().flatten().map(|way| way.view).collect();
-        let taken = views.iter().position(|view| view.clear).filter(|_| !attempts.is_empty());
-        (Preview { ways: views, taken, up }, attempts)
+        (shown(ways, up), attempts)
     }
 
     /// What was looked at is told, if there was anything to look at.

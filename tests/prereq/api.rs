@@ -35,7 +35,11 @@ struct Api {
 impl Api {
     async fn new() -> Api {
         let stage = Stage::with(&format!(
-            "agent_group = '{GROUP}'\napi_tokens = {{ audience = ['api://sidetone'], people = {{ '{ADELE}' = 'alice' }} }}"
+            "agent_group = '{GROUP}'\napi_tokens = {{ audience = ['api://sidetone'], people = {{ '{ADELE}' = 'alice' }} }}\n\
+             [acs_listener]\nlisten = '127.0.0.1:0'\n[[acs]]\nid = 'contoso'\ntenant = 'acme'\n\
+             endpoint = 'https://contoso.example.com'\naccess_key_file = 'x'\ncallback_url = 'https://gateway.example.com'\n\
+             resource_id = '{ACS}'\nwebhook_secret_file = 'x'\ncaller_id = '+14255550199'\n\
+             [[price]]\nroute = 'voip'\nper_minute = '0.004'\ncurrency = 'USD'\nfrom = 2025-01-01"
         ))
         .await;
         let signer = Signer::new("k1");
@@ -68,6 +72,7 @@ impl Api {
             metrics::install().unwrap(),
             ApiConfig::default(),
         )
+        .with_configuration(Arc::new(ArcSwap::from_pointee(stage.config.clone())))
         .with_prerequisites(stage.engine.clone(), Arc::new(ArcSwap::from_pointee(issuers)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -158,6 +163,13 @@ async fn a_preflight_explains_and_evidence_mends() {
     give(json!({"import": fixed})).await;
     let (_, said) = api.ask(Method::POST, "/v1/preflights", "alice", Some(preflight)).await;
     assert_eq!(said["route"], "voip", "{said}");
+    // And what a consult would show: over what, and what it costs.
+    let way = &said["preview"]["ways"][0];
+    assert_eq!((&said["preview"]["taken"], &way["over"]), (&json!(0), &json!("acs:contoso")), "{said}");
+    assert_eq!(
+        (&way["cost"]["per_minute"], &way["findings"]),
+        (&json!("0.004"), &said["routes"][0]["findings"])
+    );
     let mut wrong = file;
     wrong["tenantId"] = json!("22222222-2222-3333-4444-555555555555");
     assert_eq!(give(json!({"import": wrong})).await.1["code"], "import_wrong_tenant");
@@ -167,6 +179,31 @@ async fn a_preflight_explains_and_evidence_mends() {
     assert_eq!(give(empty).await.0, StatusCode::UNPROCESSABLE_ENTITY);
     let of_no_use = json!({"attest": {"check": "T11", "verdict": "pass", "note": "seen"}});
     assert_eq!(give(of_no_use).await.0, StatusCode::UNPROCESSABLE_ENTITY, "no route needs it");
+}
+
+/// Nobody is told that they would be rung over something that is not there, or that they cannot be where they can.
+#[tokio::test]
+async fn a_preflight_says_what_a_consult_would_do_with_what_is_configured() {
+    let api = Api::new().await;
+    let ask = async |target: &str, via: &str| {
+        api.ask(Method::POST, "/v1/preflights", "alice", Some(json!({"target": target, "via": via}))).await
+    };
+    let (_, all) = ask(ADELE, "auto").await;
+    let obstacles: Vec<_> =
+        all["routes"].as_array().unwrap().iter().map(|r| (&r["via"], &r["obstacle"])).collect();
+    assert!(obstacles.contains(&(&json!("direct_routing"), &json!("not_configured"))), "{all:#}");
+    assert!(!all["preview"].to_string().contains("direct_routing"), "it is no way here");
+    let (_, only) = ask(ADELE, "direct_routing").await;
+    assert_eq!((only.get("route"), only.get("preview")), (None, None), "{only}");
+    assert_eq!(only["routes"][0]["clear"], false);
+    // A colleague's telephone needs nothing of Microsoft.
+    let (status, colleague) = ask("alice", "auto").await;
+    assert_eq!(
+        (status, &colleague["routes"], &colleague["preview"]["taken"]),
+        (StatusCode::OK, &json!([]), &json!(0))
+    );
+    let (status, nobody) = ask("nobody at all", "auto").await;
+    assert_eq!((status.as_u16(), &nobody["code"]), (422, &json!("target_invalid")), "{nobody}");
 }
 
 #[tokio::test]
