@@ -28,6 +28,8 @@ pub struct Route {
     pub ring: Duration,
     /// What happens when no target answered.
     pub fallback: Fallback,
+    /// Whether somebody at Teams who is in a call or meeting is passed over. Who is not known to be is rung.
+    pub presence: bool,
 }
 
 /// The dialled numbers a route takes. Numbers are compared without a leading `+` ([`Dialled::match_key`]).

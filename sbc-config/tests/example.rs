@@ -272,6 +272,7 @@ fn the_longest_match_takes_the_call_and_a_named_trunk_goes_first() {
         strategy: sbc_config::Strategy::InOrder,
         ring: Duration::from_secs(20),
         fallback: Fallback::Reject(480),
+        presence: false,
     };
     let number = |text| Match::Number(Dialled::parse(text).unwrap());
     let prefix = |text: &str| Match::Prefix(text.into());

@@ -66,6 +66,8 @@ pub struct TeamsUser {
     pub person: Option<PersonId>,
     /// Who asks, when Entra knows them.
     pub asker: Option<Subject>,
+    /// Whether they are left alone while they are in a call or meeting.
+    pub unless_engaged: bool,
 }
 
 /// One way to a Teams user.

@@ -471,6 +471,7 @@ fn beyond(config: &Config, trunk: &TrunkId, number: &str, asker: Option<&Subject
             name: number.to_owned(),
             person: None,
             asker: asker.cloned(),
+            unless_engaged: false,
         }),
         // Nobody at Teams has it; the door says so.
         Err(_) => to_trunk(trunk, number).into(),
@@ -485,14 +486,20 @@ fn attempts(
     asker: Option<&Subject>,
 ) -> (Vec<Attempt>, Option<Cause>) {
     let expand = |target: &sbc_config::Target| -> Vec<Callee> {
-        match target {
+        let mut callees = match target {
             sbc_config::Target::Person(person) => vec![to_person(config, person)],
             sbc_config::Target::Team(team) => {
                 config.agents_of(team).map(|p| to_person(config, &p.id)).collect()
             }
             sbc_config::Target::Trunk(trunk) => vec![beyond(config, trunk, dialled, asker)],
             sbc_config::Target::Acs(resource) => vec![to_acs(resource, dialled).into()],
+        };
+        for callee in &mut callees {
+            if let Callee::Teams(user) = callee {
+                user.unless_engaged = route.presence;
+            }
         }
+        callees
     };
     let targets = route.targets.iter().flat_map(&expand);
     let mut attempts: Vec<Attempt> = match route.strategy {

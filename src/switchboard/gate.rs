@@ -21,7 +21,7 @@ use crate::call::{
     Address, CallId, Callee, Carrier, Cause, Input, LegEnd, LegEvent, LegId, Target, TeamsAddress, TeamsUser,
     TeamsWay,
 };
-use crate::prereq::{Engine, Judgement, Outcome, Refused, Route, Subject, Weight};
+use crate::prereq::{Check, Engine, Judgement, Outcome, Refused, Route, Subject, Weight};
 
 use super::Switchboard;
 use super::admission::dialled_target;
@@ -229,6 +229,7 @@ pub(super) fn to_person(config: &Config, person: &PersonId) -> Callee {
             name: person.to_string(),
             person: Some(person.clone()),
             asker: None,
+            unless_engaged: false,
         }),
         _ => Target { address: Address::Person(person.clone()), name: person.to_string() }.into(),
     }
@@ -257,6 +258,12 @@ pub(super) fn ways(
         Some(TeamsWay { route, carrier })
     };
     allowed.iter().filter_map(way).collect()
+}
+
+/// Whether somebody is known to be in a call or meeting, or not to be disturbed. What is not known is not guessed.
+fn is_engaged(judged: &Judgement) -> bool {
+    let presence = judged.findings.iter().find(|finding| finding.check == Check::Presence);
+    presence.is_some_and(|finding| finding.code == crate::prereq::presence::Free::No.code())
 }
 
 /// The findings that stand in the way, in a line for records and events: `T07 federation_off, U03 no_licence`.
@@ -319,10 +326,12 @@ impl Switchboard {
         let Some(call) = self.by_leg.get(&leg).copied() else { return };
         let Some(tenant) = self.calls.get(&call).map(|live| live.tenant.clone()) else { return };
         let config = self.config.load_full();
-        let can =
-            user.ways.iter().zip(&judged).enumerate().filter_map(|(n, (way, one))| {
-                Some((n, way.route, carrier(&config, &tenant, way, one).ok()?))
-            });
+        let can = user.ways.iter().zip(&judged).enumerate().filter_map(|(n, (way, one))| {
+            if user.unless_engaged && is_engaged(one) {
+                return None;
+            }
+            Some((n, way.route, carrier(&config, &tenant, way, one).ok()?))
+        });
         let best = cheapest(&config, can, SystemTime::now()).into_iter().next();
         let address = best.and_then(|(n, carrier)| {
             let clearance = judged.get(n)?.clearance.clone()?;
@@ -333,7 +342,8 @@ impl Switchboard {
                 self.drive(now, call, |c| c.handle(now, Input::Cleared(leg, Box::new(address))));
             }
             None => {
-                let why = in_words(&judged);
+                let engaged = user.unless_engaged && judged.iter().any(is_engaged);
+                let why = if engaged { "in a call or meeting".to_owned() } else { in_words(&judged) };
                 self.not_cleared(now, leg, &why);
             }
         }

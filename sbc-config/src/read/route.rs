@@ -62,6 +62,7 @@ impl<'a> Routes<'a> {
         let strategies = [("in_order", Strategy::InOrder), ("all_at_once", Strategy::AllAtOnce)];
         let strategy = section.choice("strategy", &strategies, Strategy::InOrder);
         let ring = section.seconds("ring_s", 3..=MAX_RING_S, 20);
+        let presence = section.field("presence").map_or(Some(false), |field| field.flag());
         let fallback = match (section.field("fallback"), section.field("reject")) {
             (None, None) => Some(Fallback::Reject(480)),
             (Some(field), None) => target(&field).map(Fallback::Target),
@@ -91,6 +92,7 @@ impl<'a> Routes<'a> {
             strategy,
             ring,
             fallback: fallback?,
+            presence: presence?,
         })
     }
 

@@ -53,6 +53,12 @@ tenant = "acme"
 number = "+15550150"
 targets = ["erin", "bob"]
 [[route]]
+id = "erins-when-free"
+tenant = "acme"
+number = "+15550151"
+presence = true
+targets = ["erin", "bob"]
+[[route]]
 id = "at-teams"
 tenant = "acme"
 prefix = "+1555017"
@@ -641,5 +647,45 @@ async fn an_agent_reaches_a_number_at_teams_by_no_unguarded_way() {
         house.board.ruled(house.now, gate::Ruling { about: question.about, at: house.now, judged });
         assert_eq!(refused(&mut answer).ways.len(), 1);
         assert!(house.orders().iter().all(|(_, action)| !matches!(action, LegAction::Dial(_))));
+    }
+}
+
+const IN_A_CALL: Flaw<'static> = (Check::Presence, Verdict::Fail, "busy");
+
+#[tokio::test]
+async fn a_route_that_minds_presence_passes_over_whoever_is_in_a_call_or_meeting() {
+    let mut house = house();
+    house.customer_calls("+15550151");
+    house.rules(&[IN_A_CALL]);
+    assert_eq!(house.dial().1.name, "bob", "Erin is left alone");
+    assert_eq!(house.last("call.attempt_failed").data["detail"], "in a call or meeting");
+}
+
+#[tokio::test]
+async fn presence_that_is_unknown_or_nobody_minds_keeps_nobody_from_being_rung() {
+    for (number, flaw) in [
+        ("+15550151", (Check::Presence, Verdict::Unknown, "presence_unknown")),
+        ("+15550151", (Check::Presence, Verdict::Fail, "offline")),
+        ("+15550150", IN_A_CALL),
+    ] {
+        let mut house = house();
+        house.customer_calls(number);
+        house.rules(&[flaw]);
+        assert_eq!(house.dial().1.name, "erin", "{number}, {flaw:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_consult_shows_presence_and_is_not_refused_for_it() {
+    for flaw in [IN_A_CALL, (Check::Presence, Verdict::Unknown, "presence_unknown")] {
+        let mut house = house();
+        let (call, ..) = house.talking();
+        let mut shown = house.consult(call, vec![via("erin", Via::Only(Route::Voip))], true);
+        house.rules(&[flaw]);
+        let Ok(Ok(Answer::Preview(preview))) = shown.try_recv() else { panic!("not shown") };
+        assert_eq!(preview.taken, Some(0));
+        let presence =
+            preview.ways[0].findings.iter().find(|finding| finding.check == Check::Presence).unwrap();
+        assert_eq!((presence.verdict, presence.weight), (flaw.1, Weight::Warns), "shown as it is");
     }
 }
