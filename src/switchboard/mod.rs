@@ -603,7 +603,10 @@ impl Switchboard {
             self.timers.remove(&(at, id));
         }
         for leg in live.legs() {
-            self.by_leg.remove(&leg);
+            // One that went over into another call is in that.
+            if self.by_leg.get(&leg) == Some(&id) {
+                self.by_leg.remove(&leg);
+            }
         }
         self.finish(now, live, cause, by);
     }

@@ -200,6 +200,7 @@ impl House {
                 Report::Incoming(_)
                 | Report::Trunk { .. }
                 | Report::Refers { .. }
+                | Report::Joins { .. }
                 | Report::Correlated(..) => {}
             }
         }

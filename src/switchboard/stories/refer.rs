@@ -121,6 +121,7 @@ async fn the_far_ends_of_two_calls_talk_on_without_the_telephone_that_joined_the
     assert!(talk(&house, customer, bob) && talk(&house, bob, customer));
     house.hangs_up(customer);
     house.hangs_up(bob);
+    house.until_recorded().await;
     assert!(house.board.is_empty());
 }
 

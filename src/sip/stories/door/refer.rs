@@ -80,11 +80,10 @@ fn a_telephone_with_two_calls_asks_that_they_be_one() {
         cseq += 1;
         let said = house.hears(udp(BOB), &inside_bobs(&invite, cseq, refer_to));
         assert_eq!(said[0].line(), "SIP/2.0 202 Accepted", "{refer_to}");
-        let mut news = vec![said[1].body().to_owned()];
-        let mut said = house.hears(udp(BOB), &said[1].answered("200 OK", "far", ""));
-        while let Some(next) = said.pop() {
+        let (mut news, mut unanswered) = (Vec::new(), said[1..].to_vec());
+        while let Some(next) = unanswered.pop() {
             news.push(next.body().to_owned());
-            said = house.hears(udp(BOB), &next.answered("200 OK", "far", ""));
+            unanswered.extend(house.hears(udp(BOB), &next.answered("200 OK", "far", "")));
         }
         (house.told(), news)
     };
