@@ -85,6 +85,7 @@ fn subject(config: &Config, tenant: &TenantId, words: &str) -> Result<Subject, &
     let known = PersonId::new(words).ok().and_then(|id| config.person(&id));
     match known.map(|person| (&person.tenant, &person.reach)) {
         Some((of, Reach::Teams { user, .. })) if of == tenant => Ok(Subject::person(user)),
+        Some((of, _)) if of == tenant => Err("this person has a telephone of their own here"),
         _ => target(words),
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn at_teams(name: &str) -> Callee {
         name: name.to_owned(),
         person: Some(PersonId::new(name).unwrap()),
         asker: None,
+        unless_engaged: false,
     })
 }
 

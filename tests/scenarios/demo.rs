@@ -22,7 +22,9 @@ async fn the_demo_plays_to_its_end_with_every_level_right() -> Story {
         table.contains("Whisper") && table.contains("Direct Routing") && !table.contains("WRONG"),
         "{table}"
     );
-    for said in ["T07", "Set-CsTeamsAcsFederationConfiguration -EnableAcsUsers $true", "0.004 USD a minute"] {
+    for said in
+        ["T07", "T08", "Set-CsTeamsAcsFederationConfiguration -EnableAcsUsers $true", "0.004 USD a minute"]
+    {
         assert!(table.contains(said), "{said} is not in\n{table}");
     }
     let measured =

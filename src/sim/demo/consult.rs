@@ -93,19 +93,15 @@ impl Play<'_> {
             Err(source) => return Err(StageError::Api { what: "consult", source }.into()),
             Ok(_) => return Err(DemoError::Consult("it was not refused while the federation is off")),
         };
-        let finding =
-            refusing(&refusal["preview"]).ok_or(DemoError::Consult("its refusal names no finding"))?;
+        let findings = refusing(&refusal["preview"]);
+        let first = findings.first().ok_or(DemoError::Consult("its refusal names no finding"))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let command = text(&finding["remedy"]["command"]);
-        let mut said = vec![
-            format!(
-                "409 not_cleared: {} {}, which is not so: {}",
-                text(&finding["check"]),
-                text(&finding["title"]),
-                text(&finding["code"])
-            ),
-            format!("{}: {}", text(&finding["remedy"]["who"]), text(&finding["remedy"]["text"])),
-        ];
+        let command = text(&first["remedy"]["command"]);
+        let mut said = vec!["409 not_cleared. What refuses, and what would mend it:".to_owned()];
+        let line =
+            |one: &&Value| format!("{} {}: {}", text(&one["check"]), text(&one["title"]), text(&one["code"]));
+        said.extend(findings.iter().map(line));
+        said.push(format!("{}: {}", text(&first["remedy"]["who"]), text(&first["remedy"]["text"])));
         said.extend(command.lines().map(|line| format!("    {line}")));
         let (c, a) = (Mouth::from(customer), Mouth::from(alice));
         let (at_customer, at_alice) = tokio::try_join!(settled(customer), settled(alice))?;
@@ -189,11 +185,11 @@ fn wish(dry_run: bool) -> Value {
     json!({ "target": EXPERT, "dry_run": dry_run })
 }
 
-/// The first finding that stands in the way.
-fn refusing(preview: &Value) -> Option<&Value> {
-    let ways = preview["ways"].as_array()?;
-    let mut findings = ways.iter().filter_map(|way| way["findings"].as_array()).flatten();
-    findings.find(|finding| finding["weight"] == "refuses")
+/// The findings that stand in the way, in the order of the checks.
+fn refusing(preview: &Value) -> Vec<&Value> {
+    let ways = preview["ways"].as_array().into_iter().flatten();
+    let findings = ways.filter_map(|way| way["findings"].as_array()).flatten();
+    findings.filter(|finding| finding["weight"] == "refuses").collect()
 }
 
 /// A scene of somebody's ear, once what was said before is gone from all buffers.
