@@ -97,9 +97,8 @@ async fn federation_off_is_refused_with_its_command_and_mended_the_expert_comes(
     assert_eq!((&way["via"], &way["clear"]), (&json!("voip"), &json!(false)));
     let findings = way["findings"].as_array().ok_or("findings")?;
     let refusing: Vec<_> = findings.iter().filter(|finding| finding["weight"] == "refuses").collect();
-    let checks: Vec<_> = refusing.iter().map(|finding| &finding["check"]).collect();
-    assert_eq!(checks, ["T07", "T08"], "the federation is off, and our resource is not on its list");
-    assert_eq!(refusing[0]["remedy"]["command"], refusing[1]["remedy"]["command"], "one command mends both");
+    assert_eq!(refusing.len(), 1, "{refusing:#?}");
+    assert_eq!(refusing[0]["check"], "T07");
     let command = refusing[0]["remedy"]["command"].as_str().ok_or("a command")?;
     assert!(command.contains("Set-CsTeamsAcsFederationConfiguration -EnableAcsUsers $true"), "{command}");
     assert!(command.contains(RESOURCE), "{command}");
