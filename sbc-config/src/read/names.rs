@@ -23,7 +23,7 @@ pub(super) struct Names<'a> {
     trunks: Defined<'a>,
     certificates: Defined<'a>,
     resources: Defined<'a>,
-    /// The tenants with an [[integration]].
+    /// The tenants with an `[[integration]]`.
     accounts: BTreeSet<&'a str>,
     /// For each team named in a person's `teams`, whether one of them is an agent.
     team_has_agent: HashMap<&'a str, bool>,
