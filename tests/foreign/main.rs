@@ -8,6 +8,7 @@
 //! What is judged are answers, levels, bytes and their order, and what is left behind; never the clock.
 
 mod endings;
+mod fax;
 mod full_disk;
 mod keys;
 mod methods;

@@ -1,5 +1,7 @@
 //! Calls that go on over a trunk to another carrier, which SIPp plays: it wants a password, is full, or is registered at.
 
+use sha2::Digest as _;
+
 use super::support::gateway::Gateway;
 use super::support::house::{ADMIN, CARRIER_IP, House};
 use super::support::patience::until_true;
@@ -35,6 +37,71 @@ fn a_carrier_that_wants_a_password_for_every_call_gets_it_by_digest() {
     carrier_calls(&gateway);
     beyond.went_well();
     gateway.comes_to_rest(rest);
+}
+
+/// The value of a parameter of a digest answer, without its quotes.
+fn param<'a>(answer: &'a str, name: &str) -> &'a str {
+    let parts = answer.split(',').map(str::trim);
+    let of = |part: &'a str| part.strip_prefix(name)?.strip_prefix('=');
+    parts.filter_map(of).next().map_or("", |value| value.trim_matches('"'))
+}
+
+/// Computed once more, from what was said on the wire and the password (RFC 7616 section 3.4.1).
+fn expected(answer: &str, hash: fn(&str) -> String) -> String {
+    let [realm, nonce, nc, cnonce, qop, uri] =
+        ["realm", "nonce", "nc", "cnonce", "qop", "uri"].map(|name| param(answer, name));
+    let ha1 = hash(&format!("sidetone:{realm}:beyond-trial-password"));
+    let ha2 = hash(&format!("INVITE:{uri}"));
+    hash(&format!("{ha1}:{nonce}:{nc}:{cnonce}:{qop}:{ha2}"))
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+fn md5(text: &str) -> String {
+    hex(&md5::Md5::digest(text))
+}
+
+fn sha256(text: &str) -> String {
+    hex(&sha2::Sha256::digest(text))
+}
+
+/// The call goes through, and the answer that SIPp's log of messages holds.
+fn answered_challenge(scenario: &'static str, header: &str) -> Option<String> {
+    program("sipp", "sip-tester")?;
+    let port = ports::free(PHONE_IP);
+    let gateway = Gateway::start(&house(&format!(
+        "destination = \"{PHONE_IP}:{port};transport=udp\"\nauth = {{ username = \"sidetone\", password_file = \"beyond.txt\", realm = \"beyond.example\" }}"
+    )));
+    let rest = gateway.holdings();
+    let beyond = Sipp::telephone(gateway.dir(), scenario, port, 1, Over::Udp);
+    carrier_calls(&gateway);
+    beyond.went_well();
+    gateway.comes_to_rest(rest);
+    let log = gateway.dir().join(format!("{scenario}-{port}.messages"));
+    let log = std::fs::read_to_string(log).expect("a log of messages");
+    let mut answers = log.lines().filter_map(|line| line.strip_prefix(header)?.strip_prefix(": Digest "));
+    let answer = answers.next().unwrap_or_else(|| panic!("no {header} in:\n{log}"));
+    Some(answer.trim().to_owned())
+}
+
+#[test]
+fn a_proxy_that_asks_by_407_is_answered_in_proxy_authorization() {
+    let Some(answer) = answered_challenge("beyond_wants_a_proxy_password", "Proxy-Authorization") else {
+        return;
+    };
+    assert_eq!(param(&answer, "response"), expected(&answer, md5), "{answer}");
+    assert_eq!((param(&answer, "username"), param(&answer, "realm")), ("sidetone", "beyond.example"));
+    assert_eq!(param(&answer, "opaque"), "5ccc069c", "given back as it came");
+}
+
+#[test]
+fn of_two_challenges_the_first_is_answered_with_sha_256() {
+    let Some(answer) = answered_challenge("beyond_prefers_sha256", "Authorization") else { return };
+    assert_eq!(param(&answer, "algorithm"), "SHA-256", "RFC 8760 section 2.4: the topmost that is known");
+    assert_eq!(param(&answer, "response"), expected(&answer, sha256), "{answer}");
+    assert_eq!(param(&answer, "response").len(), 64);
 }
 
 #[test]
