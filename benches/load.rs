@@ -1,4 +1,4 @@
-//! The built gateway under load: `cargo bench --bench load -- all`, or `relay`, `whisper`, `webrtc`, `setup`,
+//! The built gateway under load: `cargo bench --bench load -- all`, or `relay`, `srtp`, `whisper`, `webrtc`, `setup`,
 //! `churn`.
 //!
 //! The gateway runs as a process of its own, pinned to `--cpu`; the load shares `--gencpu`. Everything is on
@@ -18,6 +18,8 @@
 //! | `kib_per_idle_webrtc_leg` | a call of a browser and a desk, less half a call of telephones, at rest |
 //! | `kib_per_held_call` | resident memory with all calls up, less that before, by calls |
 //! | `cpu_ms_per_call` | processor time for a whole call, INVITE to BYE, at `--rate` |
+//! | `ratio_to_plain_relay` | srtp: a packet between SRTP on a Direct Routing trunk and RTP at a desk, by one between two that are plain; gateways in turns |
+//! | `tls_handshake_cpu_ms` | srtp: the gateway's processor time for a connection with certificates of both sides; a call on one of its own costs that beside its set-up |
 //! | `memory_after_by_idle` | resident memory 33 s after `--churn` calls came and went, by that of the gateway idle after a hundred |
 //!
 //! **Read the ratios only.** Absolute figures depend on the machine, and on one machine they drift by a third
@@ -33,6 +35,8 @@ mod browsers;
 mod floor;
 #[path = "load/gateway.rs"]
 mod gateway;
+#[path = "load/line.rs"]
+mod line;
 #[path = "load/phones.rs"]
 mod phones;
 #[path = "load/report.rs"]
@@ -62,8 +66,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use browsers::Browsers;
 use floor::Floor;
 use gateway::{Gateway, Pinning, agent, browser, number, pin, supervisor};
+use line::Papers;
 use patience::{PATIENCE, until_true};
-use phones::{Ends, Phones};
+use phones::{Ends, Keys, Phones};
 use report::{Report, median};
 use stream::{Heard, Hears, Party, Says, run};
 
@@ -132,6 +137,8 @@ impl Options {
 enum Mode {
     /// Held calls with RTP both ways.
     Relay,
+    /// Held calls over Direct Routing, SRTP to RTP, beside plain ones in turns; five hundred of each at most.
+    Srtp,
     /// Held calls with a supervisor on each.
     Whisper,
     /// Browsers that talk with telephones.
@@ -163,6 +170,9 @@ fn main() -> ExitCode {
     if wanted(Mode::Relay) {
         relay(&options, &mut report);
     }
+    if wanted(Mode::Srtp) {
+        srtp(&options, &mut report);
+    }
     if wanted(Mode::Whisper) {
         whisper(&options, &mut report);
     }
@@ -185,7 +195,7 @@ fn relay(options: &Options, report: &mut Report) {
     let mut phones = Phones::new();
     let gateway = options.start(&mut phones);
     let sockets = Sockets::open(usize::from(options.calls));
-    let Some(held) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
+    let Some((held, _)) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
     let epoch = Instant::now();
     let mut through = sockets.talking(&held, Says::Stamps, Hears::Stamps);
     let rounds = Rounds::play(options, epoch, &gateway, &sockets, &mut through);
@@ -199,6 +209,67 @@ fn relay(options: &Options, report: &mut Report) {
     end(PART, report, &mut phones, &gateway);
 }
 
+/// Calls over Direct Routing, TLS and SRTP, to desks that are plain; and plain calls through a gateway beside it.
+fn srtp(options: &Options, report: &mut Report) {
+    const PLAIN: &str = "srtp_plain_beside";
+    const PART: &str = "srtp";
+    /// Enough that the end of one handshake does not count for the next.
+    const HANDSHAKES: u32 = 50;
+    // Two gateways, and the media ports of both.
+    let options = &Options { calls: options.calls.min(500), ..options.clone() };
+    report.begin(PLAIN);
+    let mut plain_phones = Phones::new();
+    let plain_gateway = options.start(&mut plain_phones);
+    let plain_sockets = Sockets::open(usize::from(options.calls));
+    let held = hold(PLAIN, options, report, &mut plain_phones, &plain_gateway, &plain_sockets);
+    let Some((plain_held, _)) = held else { return };
+
+    report.begin(PART);
+    let papers = Papers::new();
+    let mut phones = Phones::new();
+    let gateway =
+        Gateway::start_paired(&options.gateway, options.pinning(), options.calls, phones.desks(), &papers);
+    phones.connect(gateway.sip);
+    phones.speak_over(papers.connect(gateway.sip).expect("the gateway takes the connection"));
+    let before = gateway.cpu();
+    for _ in 0..HANDSHAKES {
+        drop(papers.connect(gateway.sip).expect("the gateway takes the connection"));
+    }
+    phones.pump(Instant::now() + SETTLE);
+    let used = gateway.cpu().since(before);
+    report.figure(PART, "tls_handshake_cpu_ms", used.scheduled.as_secs_f64() * 1e3 / f64::from(HANDSHAKES));
+    let sockets = Sockets::open(usize::from(options.calls));
+    let Some((held, keys)) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
+
+    let epoch = Instant::now();
+    let mut plain = plain_sockets.talking(&plain_held, Says::Stamps, Hears::Stamps);
+    let mut through = sockets.talking(&held, Says::Stamps, Hears::Stamps);
+    for (customer, keys) in through.iter_mut().step_by(2).zip(&keys) {
+        match keys {
+            Some(keys) => customer.protect(keys),
+            None => report.fault(PART, "a call without keys"),
+        }
+    }
+    // Rounds of a floor, of the plain gateway and of this one: whatever the machine does meets all three.
+    let mut ratios = Vec::new();
+    let (mut beside, mut own) = (Rounds::default(), Rounds::default());
+    for _ in 0..options.rounds {
+        let one = Options { rounds: 1, ..options.clone() };
+        let a = Rounds::play(&one, epoch, &plain_gateway, &plain_sockets, &mut plain);
+        let b = Rounds::play(&one, epoch, &gateway, &sockets, &mut through);
+        ratios.push(Rounds::cost(&b.gateway) / Rounds::cost(&a.gateway));
+        beside.add(a);
+        own.add(b);
+    }
+    beside.tell(PLAIN, report);
+    own.tell(PART, report);
+    report.figure(PART, "ratio_to_plain_relay", median(&ratios));
+    report.figure(PART, "cost_over_plain_us", Rounds::cost(&own.gateway) - Rounds::cost(&beside.gateway));
+    report.percentiles(PART, "delay", "us", &Rounds::delays(&own.gateway));
+    end(PLAIN, report, &mut plain_phones, &plain_gateway);
+    end(PART, report, &mut phones, &gateway);
+}
+
 /// Customer, agent and a supervisor who whispers. Nobody says anything but the supervisor, who clicks.
 fn whisper(options: &Options, report: &mut Report) {
     const PART: &str = "whisper";
@@ -207,7 +278,7 @@ fn whisper(options: &Options, report: &mut Report) {
     let gateway = options.start(&mut phones);
     let calls = usize::from(options.calls);
     let sockets = Sockets::open(calls);
-    let Some(held) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
+    let Some((held, _)) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
     let epoch = Instant::now();
     let mut relayed = sockets.talking(&held, Says::Stamps, Hears::Stamps);
     let before = Rounds::play(options, epoch, &gateway, &sockets, &mut relayed);
@@ -271,7 +342,7 @@ fn webrtc(options: &Options, report: &mut Report) {
     let (mut phones, sockets) = (Phones::new(), Sockets::open(calls));
     let gateway = options.start(&mut phones);
     let fresh = gateway.resident_kib() as f64;
-    let Some(held) = hold(BESIDE, options, report, &mut phones, &gateway, &sockets) else { return };
+    let Some((held, _keys)) = hold(BESIDE, options, report, &mut phones, &gateway, &sockets) else { return };
     let kib_per_sip_leg = (gateway.resident_kib() as f64 - fresh) / (2 * calls) as f64;
     let mut both = sockets.talking(&held, Says::Stamps, Hears::Stamps);
     let beside = run(&mut both, epoch, options.window(), options.gencpu, || gateway.cpu());
@@ -440,7 +511,7 @@ fn hold(
     phones: &mut Phones,
     gateway: &Gateway,
     sockets: &Sockets,
-) -> Option<Held> {
+) -> Option<(Held, Vec<Option<Keys>>)> {
     let calls = usize::from(options.calls);
     for index in 0..calls {
         phones.desk_listens(agent(index), port(&sockets.agents[index]));
@@ -452,6 +523,7 @@ fn hold(
     let mut set_up: Vec<f64> =
         placed.iter().filter_map(|call| Some(call.set_up?.as_secs_f64() * 1e3)).collect();
     let customers: Vec<Option<SocketAddr>> = placed.iter().map(|call| call.remote).collect();
+    let keys = placed.iter().map(|call| call.keys.clone()).collect();
     phones.pump(Instant::now() + SETTLE);
     set_up.sort_unstable_by(f64::total_cmp);
     let (used, grown) = (gateway.cpu().since(cpu), gateway.resident_kib() as f64 - memory as f64);
@@ -465,7 +537,7 @@ fn hold(
         .filter_map(|(index, customer)| Some((customer?, phones.desk_remote(&agent(index))?)))
         .collect();
     if held.len() == calls {
-        return Some(held);
+        return Some((held, keys));
     }
     report.fault(part, format_args!("{} of {calls} calls came up", held.len()));
     for lost in phones.lost() {
@@ -553,6 +625,11 @@ impl Rounds {
             rounds.gateway.push(run(through, epoch, options.window(), options.gencpu, || gateway.cpu()));
         }
         rounds
+    }
+
+    fn add(&mut self, more: Rounds) {
+        self.floor.extend(more.floor);
+        self.gateway.extend(more.gateway);
     }
 
     /// Parties to whom the gateway brought nothing of what they listen for.

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
 use crate::http;
+use crate::line::{FQDN, Papers};
 use crate::patience::until;
 use crate::ports;
 
@@ -36,7 +37,7 @@ const TICKS_PER_SECOND: u64 = 100;
 pub(crate) struct Gateway {
     process: Child,
     dir: TempDir,
-    /// Where SIP is spoken.
+    /// Where SIP is spoken, by whoever calls.
     pub(crate) sip: SocketAddr,
     api: SocketAddr,
 }
@@ -45,23 +46,54 @@ impl Gateway {
     /// Starts `binary` on `cpu` for `calls` agents and supervisors whose telephones are at `desks`, and waits
     /// until it takes calls.
     pub(crate) fn start(binary: &Path, cpu: Pinning, calls: u16, desks: SocketAddr) -> Gateway {
-        Gateway::start_with(binary, cpu, calls, desks, "")
+        Gateway::open(binary, cpu, calls, desks, "", None)
     }
 
     /// The same for as many people with browsers besides.
     pub(crate) fn with_browsers(binary: &Path, cpu: Pinning, calls: u16, desks: SocketAddr) -> Gateway {
-        Gateway::start_with(binary, cpu, calls, desks, &browsers(calls))
+        Gateway::open(binary, cpu, calls, desks, &browsers(calls), None)
     }
 
-    fn start_with(binary: &Path, cpu: Pinning, calls: u16, desks: SocketAddr, more: &str) -> Gateway {
+    /// The same; calls come over Direct Routing, with these certificates.
+    pub(crate) fn start_paired(
+        binary: &Path,
+        cpu: Pinning,
+        calls: u16,
+        desks: SocketAddr,
+        papers: &Papers,
+    ) -> Gateway {
+        Gateway::open(binary, cpu, calls, desks, "", Some(papers))
+    }
+
+    fn open(
+        binary: &Path,
+        cpu: Pinning,
+        calls: u16,
+        desks: SocketAddr,
+        more: &str,
+        papers: Option<&Papers>,
+    ) -> Gateway {
         let dir = TempDir::new().expect("a temporary directory");
         let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (sip, api) = (at(ports::free("127.0.0.1")), at(ports::free("127.0.0.1")));
         let count = calls * LEGS_PER_CALL * 2 + SPARE_PORTS;
         let media = ports::block(count);
         let file = dir.path().join("sidetone.toml");
-        fs::write(&file, config(sip, api, media, media + count - 1, calls, desks) + more)
-            .expect("the configuration is written");
+        let mut text = config(sip, api, media, media + count - 1, calls, desks) + more;
+        let mut called_at = sip;
+        if let Some(papers) = papers {
+            called_at = at(ports::free("127.0.0.1"));
+            text = paired(&text, called_at);
+            let files = [
+                ("sbc1.pem", &papers.ours.chain),
+                ("sbc1.key", &papers.ours.key),
+                ("root.pem", &papers.root),
+            ];
+            for (name, content) in files {
+                fs::write(dir.path().join(name), content).expect("a PEM file is written");
+            }
+        }
+        fs::write(&file, text).expect("the configuration is written");
         let log = File::create(dir.path().join("log")).expect("a log file");
         // The gateway works in its own directory, where a relative path would lead elsewhere.
         let binary = binary.canonicalize().expect("the gateway is built");
@@ -74,7 +106,7 @@ impl Gateway {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
         let process = cpu.spawn(&mut command);
-        let mut gateway = Gateway { process, dir, sip, api };
+        let mut gateway = Gateway { process, dir, sip: called_at, api };
         until("the gateway is ready", || {
             if let Some(status) = gateway.process.try_wait().expect("a child can be asked") {
                 panic!("the gateway ended by itself: {status}");
@@ -250,6 +282,32 @@ tenant = "load"
         .expect("text grows");
     }
     text
+}
+
+/// The carrier is Microsoft's proxy, at the same address.
+fn paired(text: &str, tls: SocketAddr) -> String {
+    let carrier = format!("[[trunk]]\nid = \"carrier\"\ntenant = \"load\"\nsources = [\"{TRUNK_IP}/32\"]\n");
+    let teams = format!(
+        r#"[[certificate]]
+id = "sbc1"
+certificate_file = "sbc1.pem"
+key_file = "sbc1.key"
+
+[[trunk]]
+id = "teams"
+tenant = "load"
+profile = "teams_direct_routing"
+fqdn = "{FQDN}"
+certificate = "sbc1"
+sources = ["{TRUNK_IP}/32"]
+destinations = ["{TRUNK_IP}:5061;transport=tls"]
+codecs = ["PCMU"]
+options_s = false
+tls = {{ roots_file = "root.pem" }}
+"#
+    );
+    assert!(text.contains(&carrier), "the carrier is in the configuration");
+    text.replace(&carrier, &teams).replace("[sip]\n", &format!("[sip]\ntls = \"{tls}\"\n"))
 }
 
 /// People with browsers, each with a token.

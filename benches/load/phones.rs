@@ -8,9 +8,12 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::gateway::TRUNK_IP;
+use crate::line::{FQDN, Line, Private};
 use crate::patience::PATIENCE;
 
 /// When a request is repeated: T1 of RFC 3261, without doubling.
@@ -18,6 +21,9 @@ const REPEAT: Duration = Duration::from_millis(500);
 
 /// How often it is repeated before the call counts as lost: as long as timer B.
 const REPEATS_MAX: u32 = 64;
+
+/// Key and salt of AES_CM_128 (RFC 4568 section 6.1).
+const KEY_BYTES: usize = 30;
 
 /// Longer than any message of the gateway.
 const MESSAGE_BYTES_MAX: usize = 8 * 1024;
@@ -37,6 +43,21 @@ pub(crate) struct Call {
     pub(crate) set_up: Option<Duration>,
     /// Where the gateway wants the customer's RTP.
     pub(crate) remote: Option<SocketAddr>,
+    /// Key and salt of the customer and of the gateway, where sound is protected.
+    pub(crate) keys: Option<Keys>,
+}
+
+/// Ours and theirs, as RFC 4568 section 6.1 has them.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    pub(crate) ours: Vec<u8>,
+    pub(crate) theirs: Vec<u8>,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Keys(redacted)")
+    }
 }
 
 /// ```text
@@ -55,7 +76,7 @@ enum Stage {
 
 /// The trunk and the desks.
 pub(crate) struct Phones {
-    trunk: UdpSocket,
+    trunk: Line,
     desks: UdpSocket,
     gateway: Option<SocketAddr>,
     calls: Vec<Call>,
@@ -82,7 +103,7 @@ impl Phones {
             socket
         };
         Phones {
-            trunk: bind(TRUNK_IP),
+            trunk: Line::Clear(bind(TRUNK_IP)),
             desks: bind("127.0.0.1"),
             gateway: None,
             calls: Vec::new(),
@@ -93,6 +114,11 @@ impl Phones {
             unheard: bind("127.0.0.1"),
             repeated: 0,
         }
+    }
+
+    /// From now on the trunk speaks over this connection, and protects its sound.
+    pub(crate) fn speak_over(&mut self, private: Private) {
+        self.trunk = Line::Private(Box::new(private));
     }
 
     /// Where the desks are.
@@ -138,6 +164,7 @@ impl Phones {
                 contact: String::new(),
                 set_up: None,
                 remote: None,
+                keys: None,
             });
             self.request(self.calls.len() - 1, Stage::Inviting);
         }
@@ -193,7 +220,7 @@ impl Phones {
             while let Some((text, from)) = receive(&self.desks, &mut buffer) {
                 self.at_desk(&text, from);
             }
-            while let Some((text, from)) = receive(&self.trunk, &mut buffer) {
+            while let Some((text, from)) = self.trunk.receive() {
                 self.at_trunk(&text, from);
             }
             let now = Instant::now();
@@ -203,8 +230,7 @@ impl Phones {
             }
             let due = self.repeats.front().map_or(until, |(due, ..)| until.min(*due));
             let patience = Timespec::try_from(due.saturating_duration_since(now)).unwrap_or_default();
-            let mut ready =
-                [PollFd::new(&self.desks, PollFlags::IN), PollFd::new(&self.trunk, PollFlags::IN)];
+            let mut ready = [PollFd::new(&self.desks, PollFlags::IN), self.trunk.poll()];
             // Interrupted or not, the sockets are read next.
             let _ = poll(&mut ready, Some(&patience));
         }
@@ -231,33 +257,42 @@ impl Phones {
         self.repeats.push_back((Instant::now() + REPEAT, index, stage, 0));
     }
 
-    fn send(&self, index: usize, stage: &Stage) {
-        match stage {
-            Stage::Inviting => self.write(index, "INVITE", "i", &sdp(self.calls[index].media)),
-            Stage::Ending => self.write(index, "BYE", "b", ""),
-            Stage::Talking | Stage::Over | Stage::Lost(_) => {}
+    fn send(&mut self, index: usize, stage: &Stage) {
+        let media = self.calls[index].media;
+        match (stage, &self.trunk) {
+            (Stage::Inviting, Line::Clear(_)) => self.write(index, "INVITE", "i", &sdp(media)),
+            (Stage::Inviting, Line::Private(_)) => {
+                self.write(index, "INVITE", "i", &protected_sdp(media, &key_of(index)));
+            }
+            (Stage::Ending, _) => self.write(index, "BYE", "b", ""),
+            (Stage::Talking | Stage::Over | Stage::Lost(_), _) => {}
         }
     }
 
-    fn write(&self, index: usize, method: &str, branch: &str, body: &str) {
+    fn write(&mut self, index: usize, method: &str, branch: &str, body: &str) {
         let call = &self.calls[index];
         let gateway = self.gateway.expect("the telephones are connected before they call");
-        let own = self.trunk.local_addr().expect("a bound socket has an address");
-        let first = format!("sip:{}@{gateway}", call.number);
+        let (own, via) = (self.trunk.own(), self.trunk.transport());
+        let first = match self.trunk {
+            Line::Clear(_) => format!("sip:{}@{gateway}", call.number),
+            Line::Private(_) => {
+                format!("sip:{}@{FQDN}:{};user=phone;transport=tls", call.number, gateway.port())
+            }
+        };
+        let transport = via.to_ascii_lowercase();
         let uri = if call.contact.is_empty() { &first } else { &call.contact };
         let cseq = if method == "BYE" { 2 } else { 1 };
         let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
         let text = format!(
-            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bK{branch}{index}\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{via} {own};branch=z9hG4bK{branch}{index}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:+15559990000@{own}>;tag=load{index}\r\nTo: {}\r\n\
-             Call-ID: {index}.{}@load\r\nCSeq: {cseq} {method}\r\nContact: <sip:load@{own}>\r\n{content}\
+             Call-ID: {index}.{}@load\r\nCSeq: {cseq} {method}\r\nContact: <sip:load@{own};transport={transport}>\r\n{content}\
              Content-Length: {}\r\n\r\n{body}",
             call.to,
             own.port(),
             body.len()
         );
-        // A full socket buffer loses it as a network would; it is repeated.
-        let _ = self.trunk.send_to(text.as_bytes(), gateway);
+        self.trunk.send(&text, gateway);
     }
 
     fn at_trunk(&mut self, text: &str, from: SocketAddr) {
@@ -294,6 +329,7 @@ impl Phones {
         if fresh {
             call.set_up = Some(call.begun.elapsed());
             call.remote = media(text);
+            call.keys = key_in(text).map(|theirs| Keys { ours: key_of(index), theirs });
             call.stage = Stage::Talking;
         }
         let ends = fresh && call.hang_up_at_once;
@@ -306,7 +342,8 @@ impl Phones {
 
     /// The trunk ends every call itself, so a BYE of the gateway is a call lost.
     fn gateway_ends(&mut self, text: &str, from: SocketAddr) {
-        reply(&self.trunk, text, from, "");
+        let own = self.trunk.own();
+        self.trunk.send(&reply(own, text, ""), from);
         if let Some(call) = call_index(text).and_then(|index| self.calls.get_mut(index))
             && text.starts_with("BYE ")
             && call.stage == Stage::Talking
@@ -329,14 +366,20 @@ impl Phones {
                 if let Some(remote) = media(text) {
                     self.desk_remote.insert(desk, remote);
                 }
-                reply(&self.desks, text, from, &sdp(port));
+                self.desk_says(text, from, &sdp(port));
             }
             "ACK" => {
                 self.acknowledged.insert(desk);
             }
             "SIP/2.0" => {}
-            _ => reply(&self.desks, text, from, ""),
+            _ => self.desk_says(text, from, ""),
         }
+    }
+
+    fn desk_says(&self, request: &str, from: SocketAddr, body: &str) {
+        let own = self.desks.local_addr().expect("a bound socket has an address");
+        // A full socket buffer loses it as a network would; the request is repeated.
+        let _ = self.desks.send_to(reply(own, request, body).as_bytes(), from);
     }
 }
 
@@ -350,8 +393,7 @@ pub(crate) enum Ends {
 }
 
 /// 200 OK. The contact carries the desk's name, so that the ACK tells whose it is.
-fn reply(socket: &UdpSocket, request: &str, from: SocketAddr, body: &str) {
-    let own = socket.local_addr().expect("a bound socket has an address");
+fn reply(own: SocketAddr, request: &str, body: &str) -> String {
     let desk =
         request.split_once("sip:").and_then(|(_, rest)| rest.split('@').next()).unwrap_or("load").to_owned();
     let mut text = String::from("SIP/2.0 200 OK\r\n");
@@ -370,8 +412,24 @@ fn reply(socket: &UdpSocket, request: &str, from: SocketAddr, body: &str) {
         "Contact: <sip:{desk}@{own}>\r\n{content}Content-Length: {}\r\n\r\n{body}",
         body.len()
     ));
-    // A full socket buffer loses it as a network would; the request is repeated.
-    let _ = socket.send_to(text.as_bytes(), from);
+    text
+}
+
+/// The customer's key of call `index`: known beforehand, and nobody's secret.
+fn key_of(index: usize) -> Vec<u8> {
+    (0..KEY_BYTES).map(|at| (at * 7 + index * 13 + 1) as u8).collect()
+}
+
+/// The key in a description that is protected.
+fn key_in(text: &str) -> Option<Vec<u8>> {
+    let (_, rest) = text.split_once("AES_CM_128_HMAC_SHA1_80 inline:")?;
+    let inline = rest.split(['|', '\r', '\n', ' ']).next()?;
+    BASE64.decode(inline).ok().filter(|key| key.len() == KEY_BYTES)
+}
+
+fn protected_sdp(port: u16, key: &[u8]) -> String {
+    let plain = sdp(port).replace("RTP/AVP", "RTP/SAVP");
+    format!("{plain}a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{}|2^31\r\n", BASE64.encode(key))
 }
 
 fn sdp(port: u16) -> String {

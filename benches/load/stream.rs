@@ -8,13 +8,17 @@
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
+use sidetone_media::srtp::{MAX_TAG_BYTES, MasterKey, Open, Seal, Suite};
+
 use crate::gateway::{Cpu, pin};
+use crate::phones::Keys;
 
 /// One packet each 20 ms.
 pub(crate) const PTIME: Duration = Duration::from_millis(20);
@@ -86,6 +90,13 @@ pub(crate) struct Party<'a> {
     pub(crate) hears: Hears,
     ssrc: u32,
     sequence: u16,
+    guard: Option<Guard>,
+}
+
+/// What protects a party's sound. The window's listener shares the opener, which goes on from window to window.
+struct Guard {
+    seal: Seal,
+    open: Arc<Mutex<Open>>,
 }
 
 impl<'a> Party<'a> {
@@ -98,7 +109,14 @@ impl<'a> Party<'a> {
         hears: Hears,
     ) -> Party<'a> {
         let ssrc = u32::from(socket.local_addr().map_or(0, |own| own.port())) << 8 | 1;
-        Party { socket, to, call, says, hears, ssrc, sequence: 0 }
+        Party { socket, to, call, says, hears, ssrc, sequence: 0, guard: None }
+    }
+
+    /// Its sound is SRTP from now on.
+    pub(crate) fn protect(&mut self, keys: &Keys) {
+        let key = |keying: &[u8]| MasterKey::new(Suite::AesCm128HmacSha1_80, keying).expect("a whole key");
+        let (seal, open) = (Seal::new(&key(&keys.ours)), Open::new(&key(&keys.theirs)));
+        self.guard = Some(Guard { seal, open: Arc::new(Mutex::new(open)) });
     }
 
     /// Says one stamp outside of any window, so that whoever has just come hears somebody.
@@ -197,6 +215,7 @@ pub(crate) fn run(
             hears: party.hears,
             last: 0,
             heard: false,
+            open: party.guard.as_ref().map(|guard| guard.open.clone()),
         })
         .collect();
     thread::scope(|scope| {
@@ -267,7 +286,15 @@ fn speak(parties: &mut [Party<'_>], clicks: &[AtomicU64], window: Window, cpu: i
             packet[8..12].copy_from_slice(&party.ssrc.to_be_bytes());
             party.sequence = party.sequence.wrapping_add(1);
             // A packet that the kernel does not take is a packet lost: it was due, so it counts.
-            let _ = party.socket.send_to(&packet, party.to);
+            let _ = match &mut party.guard {
+                None => party.socket.send_to(&packet, party.to),
+                Some(guard) => {
+                    let mut sealed = [0; PACKET + MAX_TAG_BYTES];
+                    sealed[..PACKET].copy_from_slice(&packet);
+                    let length = guard.seal.rtp(&mut sealed, PACKET).expect("a number used once");
+                    party.socket.send_to(&sealed[..length], party.to)
+                }
+            };
             spoken.sent += u64::from(window.holds(now));
         }
     }
@@ -283,6 +310,7 @@ struct Ear<'a> {
     last: u64,
     /// Whether anything of what it listens for has come.
     heard: bool,
+    open: Option<Arc<Mutex<Open>>>,
 }
 
 /// Receives until the window has closed and drained.
@@ -301,8 +329,16 @@ fn listen(mut ears: Vec<Ear<'_>>, clicks: &[AtomicU64], window: Window) -> Heard
         let count = epoll::wait(&epoll, &mut ready, Some(&beat)).unwrap_or(0);
         for event in &ready[..count] {
             let ear = &mut ears[event.data.u64() as usize];
-            let Ok(length) = ear.socket.recv(&mut packet) else { continue };
+            let Ok(mut length) = ear.socket.recv(&mut packet) else { continue };
             let now = window.now();
+            if let Some(open) = &ear.open
+                && !(192..224).contains(&packet[1])
+            {
+                let mut open = open.lock().expect("nobody panics with it");
+                // What cannot be opened was not heard: it counts as lost, and is a fault when nothing else comes.
+                let Ok(opened) = open.rtp(&mut packet[..length]) else { continue };
+                length = opened;
+            }
             // RFC 5761 section 4: these second octets are RTCP, of a neighbour.
             if length > HEADER && !(192..224).contains(&packet[1]) {
                 take(ear, &packet[HEADER..length], now, clicks, window, &mut heard);
