@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::acs::{AcsCredential, EntraIdentity};
 use crate::address::{Host, Transport};
+use crate::integration::AppCredential;
 use crate::people::Reach;
 use crate::trunk::{Dialect, Trunk};
 use crate::{Config, PortRange};
@@ -63,6 +64,7 @@ pub fn port_rules(config: &Config) -> Vec<PortRule> {
     }
     of_phones(config, &mut rules);
     of_acs(config, &mut rules);
+    of_microsofts_directory(config, &mut rules);
     of_the_gateway(config, &mut rules);
     rules
 }
@@ -122,7 +124,8 @@ fn of_trunk(config: &Config, trunk: &Trunk, rules: &mut Vec<PortRule>) {
             ));
         }
     }
-    for destination in &trunk.destinations {
+    let registrar = trunk.register.as_ref().map(|register| &register.registrar);
+    for destination in trunk.destinations.iter().chain(registrar) {
         let (protocol, local) = match destination.transport_or_default() {
             Transport::Udp => ("udp", config.sip.udp.map_or("any".to_owned(), |udp| udp.to_string())),
             Transport::Tcp | Transport::Tls => ("tcp", "any".to_owned()),
@@ -223,6 +226,37 @@ fn of_acs(config: &Config, rules: &mut Vec<PortRule>) {
     }
 }
 
+/// Graph, Entra and Azure Resource Manager, where prerequisites are read, and the keys of Entra's tokens for the API.
+fn of_microsofts_directory(config: &Config, rules: &mut Vec<PortRule>) {
+    for integration in &config.integrations {
+        let mut asked: Vec<(&str, &str)> = Vec::new();
+        if integration.credential != AppCredential::None {
+            asked.push((&integration.graph, "Graph"));
+            asked.push(match &integration.credential {
+                AppCredential::ManagedIdentity { endpoint } => (endpoint, "tokens of the managed identity"),
+                _ => (&integration.authority, "tokens of Entra"),
+            });
+            if integration.acs_resource.is_some() {
+                asked.push((&integration.arm, "Azure Resource Manager"));
+            }
+        }
+        if let Some(tokens) = &integration.api_tokens {
+            asked.push((&tokens.jwks, "keys of Entra's tokens for the API"));
+        }
+        for (url, what) in asked {
+            let (remote, remote_ports) = url_authority(url);
+            rules.push(PortRule {
+                direction: Opened::Out,
+                protocol: "tcp",
+                local: "any".to_owned(),
+                remote,
+                remote_ports,
+                purpose: format!("{what}, tenant {}", integration.tenant),
+            });
+        }
+    }
+}
+
 fn of_the_gateway(config: &Config, rules: &mut Vec<PortRule>) {
     let mut rule = |direction, protocol, local: String, remote: String, ports: String, purpose: &str| {
         rules.push(PortRule {
@@ -260,6 +294,9 @@ fn of_the_gateway(config: &Config, rules: &mut Vec<PortRule>) {
             );
         }
     }
+    if let Some((host, port)) = postgres_at(config.server.database.expose()) {
+        rule(Opened::Out, "tcp", any(), host, port, "records and events in Postgres");
+    }
     for webhook in &config.webhooks {
         let (host, port) = url_authority(&webhook.url);
         rule(Opened::Out, "tcp", any(), host, port, &format!("webhook {}", webhook.id));
@@ -282,6 +319,30 @@ fn media(config: &Config) -> String {
         IpAddr::V4(address) => format!("{address}:{first}-{last}"),
         IpAddr::V6(address) => format!("[{address}]:{first}-{last}"),
     }
+}
+
+/// Host and port of a database elsewhere; none for a file, or a server behind a socket of this machine's.
+fn postgres_at(url: &str) -> Option<(String, String)> {
+    let (scheme, rest) = url.split_once("://")?;
+    if !scheme.starts_with("postgres") {
+        return None;
+    }
+    let query = rest.split_once('?').map_or("", |(_, query)| query);
+    let of_query = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='));
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            (host, Some(port))
+        }
+        _ => (authority, None),
+    };
+    // libpq's way to say it: a query wins over the authority.
+    let host = of_query("host").unwrap_or(host);
+    if host.is_empty() || host.starts_with(['/', '%']) {
+        return None;
+    }
+    Some((host.to_owned(), of_query("port").or(port).unwrap_or("5432").to_owned()))
 }
 
 /// Host and port of an `http` or `https` URL.

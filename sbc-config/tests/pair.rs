@@ -95,3 +95,44 @@ fn the_firewall_is_told_everything_that_the_configuration_opens() {
     let rules = port_rules(&house(&format!("{CARRIER}{more}")));
     insta::assert_snapshot!(port_table(&rules));
 }
+
+#[test]
+fn the_firewall_is_told_of_the_database_of_microsofts_directory_and_of_registrars() {
+    let more = "[[integration]]\ntenant = 'demo'\nentra_tenant = '11111111-2222-3333-4444-555555555555'\n\
+                client_id = 'aaaaaaaa-0000-0000-0000-000000000001'\nclient_secret_file = 'key.txt'\n\
+                acs_resource = '/subscriptions/s/resourceGroups/g/providers/Microsoft.Communication/communicationServices/n'\n\
+                api_tokens = { audience = ['api://x'] }\n\
+                [[trunk]]\nid = 'registered'\ntenant = 'demo'\nsources = ['198.51.100.9/32']\n\
+                destinations = ['calls.carrier.example:5060;transport=udp']\n\
+                auth = { username = 'a', password_file = 'key.txt', realm = 'carrier.example' }\n\
+                register = { registrar = 'registrar.carrier.example:5062;transport=tcp', address_of_record = 'sip:a@carrier.example' }\n";
+    let told = |database: &str| -> Vec<String> {
+        let text = HOUSE.replace("[sip]\n", &format!("database = '{database}'\n[sip]\n"));
+        let config = Config::parse(&format!("{text}{more}"), &Drawer).unwrap_or_else(|f| panic!("{f:#?}"));
+        let out = port_rules(&config).into_iter().filter(|rule| rule.local == "any");
+        out.map(|rule| format!("{} {} {}", rule.remote, rule.remote_ports, rule.purpose)).collect()
+    };
+    let all = told("postgres://sidetone@db.example.net:6432/calls");
+    for row in [
+        "db.example.net 6432 records and events in Postgres",
+        "graph.microsoft.com 443 Graph, tenant demo",
+        "login.microsoftonline.com 443 tokens of Entra, tenant demo",
+        "management.azure.com 443 Azure Resource Manager, tenant demo",
+        "login.microsoftonline.com 443 keys of Entra's tokens for the API, tenant demo",
+        "registrar.carrier.example 5062 SIP of trunk registered",
+    ] {
+        assert!(all.iter().any(|told| told == row), "{row}\n{all:#?}");
+    }
+    for (database, row) in [
+        ("postgresql://db.example.net/calls", Some("db.example.net 5432")),
+        ("postgres://sidetone@[2001:db8::5]/calls", Some("[2001:db8::5] 5432")),
+        ("postgres:///calls?host=db2.example.net&port=5433", Some("db2.example.net 5433")),
+        ("postgres:///calls?host=/run/postgresql", None),
+        ("sqlite:/var/lib/sidetone/sidetone.sqlite3", None),
+    ] {
+        let told = told(database)
+            .into_iter()
+            .find_map(|row| row.strip_suffix(" records and events in Postgres").map(str::to_owned));
+        assert_eq!(told.as_deref(), row, "{database}");
+    }
+}

@@ -104,10 +104,10 @@ struct Check {
     /// Made from the configuration: every listener, trunk, media range, name server and webhook in it.
     #[arg(long, conflicts_with = "explain_trunk")]
     ports: bool,
-    /// Try it as well: resolve every trunk's destinations, connect, shake hands, ask OPTIONS.
+    /// Try it as well: look names up and judge what the zone says, connect, shake hands, ask OPTIONS.
     ///
-    /// Takes up to a few seconds for each that does not answer. A name without port is tried at its address and the
-    /// usual port; SRV records are not followed here.
+    /// NAPTR, SRV and addresses are followed as the gateway does (RFC 3263), each address is tried, and the name a
+    /// trunk to Microsoft is paired under is looked up as Microsoft does. Takes up to a few seconds for each that does not answer.
     #[arg(long, conflicts_with_all = ["ports", "explain_trunk"])]
     online: bool,
     /// Print what a trunk comes to: each setting, and whether the file, its profile or the default says so.

@@ -1,16 +1,23 @@
-//! `sidetone check --online`: names are asked for, and every destination of a trunk and every ACS resource is spoken to,
-//! once.
+//! `sidetone check --online`: names are asked for and judged, and every address of a trunk and every ACS resource is spoken
+//! to, once.
 //!
-//! What the gateway would do at start, done before: resolve, connect, shake hands with its own certificate and the
-//! trunk's rules, and ask OPTIONS. Any answer but 503 shows that the far end lives (RFC 3261 section 11).
+//! What the gateway would do at start, done before: NAPTR, SRV and addresses as its own table of names follows them, connect,
+//! shake hands with its own certificate and the trunk's rules, and ask OPTIONS. Any answer but 503 shows that the far end
+//! lives (RFC 3261 section 11).
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sbc_config::{Config, Destination, Host, Severity, Transport, Trunk};
+use arc_swap::ArcSwap;
+use sbc_config::{Config, Destination, Dialect, Host, Severity, Transport, Trunk};
 use serde::Serialize;
 use sidetone::acs::probe::{Probe, probe};
+use sidetone::random::Random;
+use sidetone::sip::flow;
+use sidetone::sip::names::ask::{Asker, refresh};
+use sidetone::sip::names::judge::{Judged, Weight, judge, judge_own};
+use sidetone::sip::names::{Found, Names, place, wanted};
 use sidetone::tls::{Material, Outward, files};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
@@ -23,6 +30,9 @@ const UDP_REPEAT: Duration = Duration::from_millis(500);
 const UDP_TRIES: u32 = 6;
 /// The first line of an answer is all that is read; it fits well into this.
 const ANSWER_BYTES: usize = 2048;
+
+/// What is written where all is well.
+const NOTHING: &str = "nothing to do";
 
 /// What came of one destination.
 #[derive(Debug, Serialize)]
@@ -38,9 +48,7 @@ pub(super) struct Tried {
 impl Tried {
     fn of(path: String, outcome: Result<String, Failed>) -> Tried {
         match outcome {
-            Ok(message) => {
-                Tried { severity: Severity::Warning, works: true, path, message, remedy: "nothing to do" }
-            }
+            Ok(message) => Tried { severity: Severity::Warning, works: true, path, message, remedy: NOTHING },
             Err((message, remedy)) => {
                 Tried { severity: Severity::Error, works: false, path, message, remedy }
             }
@@ -48,31 +56,72 @@ impl Tried {
     }
 }
 
+impl Tried {
+    fn judged(path: String, Judged { weight, message, remedy }: Judged) -> Tried {
+        let severity = if weight == Weight::Wrong { Severity::Error } else { Severity::Warning };
+        Tried { severity, works: weight < Weight::Wrong, path, message, remedy }
+    }
+}
+
 impl std::fmt::Display for Tried {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.works {
+        match self.works && self.remedy == NOTHING {
             true => write!(f, "{}: {}", self.path, self.message),
             false => write!(f, "{}[online] {}: {}; {}", self.severity, self.path, self.message, self.remedy),
         }
     }
 }
 
-/// Tries every destination of every trunk, one after the other.
+/// Judges every name and tries every address of every trunk, one after the other.
 pub(super) async fn try_all(config: &Config, beside: &Path) -> Vec<Tried> {
     let material = files::load(config, beside);
+    let asker = Asker::new(&config.dns);
+    let names = ArcSwap::from_pointee(Names::new(&config.dns));
+    refresh(&wanted(config), &names, &asker).await;
+    let names = names.load_full();
     let mut tried = Vec::new();
     for trunk in &config.trunks {
-        for destination in &trunk.destinations {
+        if let Some(fqdn) = trunk.fqdn.as_deref().filter(|_| trunk.dialect == Dialect::Microsoft) {
+            tried.push(Tried::judged(format!("trunk[{}] fqdn", trunk.id), judge_own(&asker, fqdn).await));
+        }
+        let registrar = trunk.register.as_ref().map(|register| &register.registrar);
+        for destination in trunk.destinations.iter().chain(registrar) {
             let path = format!("trunk[{}] {destination}", trunk.id);
-            let answer = match &material {
-                Ok(material) => ask(config, material, trunk, destination).await,
-                Err(error) => Err((error.to_string(), "mend the certificate's files")),
-            };
-            tried.push(Tried::of(path, answer));
+            if let Some(place) = place(destination) {
+                let judged = judge(&asker, config, &place).await;
+                tried.extend(judged.into_iter().map(|judged| Tried::judged(path.clone(), judged)));
+            }
+            // An address without a name is that of the machine itself; a name may have several.
+            for found in found(&names, destination) {
+                let answer = match &material {
+                    Ok(material) => ask(config, material, trunk, destination, found).await,
+                    Err(error) => Err((error.to_string(), "mend the certificate's files")),
+                };
+                tried.push(Tried::of(path.clone(), answer));
+            }
         }
     }
     tried.extend(try_acs(config).await);
     tried
+}
+
+/// Every address that the gateway would try for a destination. Why a name has none is told where it is judged.
+fn found(names: &Names, destination: &Destination) -> Vec<Found> {
+    match (&destination.host, place(destination)) {
+        (Host::Name(_), Some(place)) => {
+            // Servers of one rank are drawn by lot; here all of them are tried, in whatever order.
+            names.find(Instant::now(), &place, &mut Random::new([0; 32]))
+        }
+        (Host::Name(_), None) => Vec::new(),
+        (Host::Ip(ip), _) => {
+            let transport = match destination.transport_or_default() {
+                Transport::Udp => flow::Transport::Udp,
+                Transport::Tcp => flow::Transport::Tcp,
+                Transport::Tls => flow::Transport::Tls,
+            };
+            vec![Found { at: SocketAddr::new(*ip, destination.port_or_default()), transport }]
+        }
+    }
 }
 
 /// Tries every ACS resource.
@@ -105,10 +154,14 @@ async fn ask(
     material: &Material,
     trunk: &Trunk,
     destination: &Destination,
+    Found { at: address, transport }: Found,
 ) -> Result<String, Failed> {
-    let address = resolve(config, destination).await?;
-    let transport = destination.transport_or_default();
-    let request = options(config, trunk, destination);
+    let transport = match transport {
+        flow::Transport::Udp => Transport::Udp,
+        flow::Transport::Tcp => Transport::Tcp,
+        flow::Transport::Tls => Transport::Tls,
+    };
+    let request = options(config, trunk, destination, transport);
     let failed =
         |what: &str, error: &dyn std::fmt::Display| (format!("{address}: {what}: {error}"), FIREWALL);
     let line = if transport == Transport::Udp {
@@ -141,22 +194,6 @@ async fn ask(
 const FIREWALL: &str = "is the address right, and the port open on the way? sidetone check --ports";
 const CERTIFICATE: &str = "look at the certificates of both sides, and the trunk's tls settings";
 
-async fn resolve(config: &Config, destination: &Destination) -> Result<SocketAddr, Failed> {
-    let port = destination.port_or_default();
-    let name = match &destination.host {
-        Host::Ip(ip) => return Ok(SocketAddr::new(*ip, port)),
-        Host::Name(name) => name,
-    };
-    if let Some(first) = config.dns.overrides.get(name).and_then(|addresses| addresses.first()) {
-        return Ok(SocketAddr::new(*first, port));
-    }
-    let asked = timeout(STEP_MAX, tokio::net::lookup_host((&**name, port)));
-    let found = asked.await.unwrap_or_else(|late| Err(late.into()));
-    let remedy = "is the name spelt right? Where it has SRV records only, give the port to try it here";
-    let mut found = found.map_err(|error| (format!("the name does not resolve: {error}"), remedy))?;
-    found.next().ok_or(("the name has no address".to_owned(), remedy))
-}
-
 fn name_of(destination: &Destination) -> std::sync::Arc<str> {
     match &destination.host {
         Host::Name(name) => name.clone(),
@@ -165,8 +202,7 @@ fn name_of(destination: &Destination) -> std::sync::Arc<str> {
 }
 
 /// An OPTIONS as the gateway itself would send it, by our name on this trunk.
-fn options(config: &Config, trunk: &Trunk, destination: &Destination) -> String {
-    let transport = destination.transport_or_default();
+fn options(config: &Config, trunk: &Trunk, destination: &Destination, transport: Transport) -> String {
     let listener = match transport {
         Transport::Udp => config.sip.udp,
         Transport::Tcp => config.sip.tcp,

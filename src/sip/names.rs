@@ -15,6 +15,7 @@
 //! there is no such name is believed, briefly.
 
 pub mod ask;
+pub mod judge;
 pub mod met;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -398,7 +399,7 @@ pub fn wanted(config: &Config) -> Vec<Place> {
 }
 
 /// The place of a destination, unless it is an address already.
-fn place(destination: &sbc_config::Destination) -> Option<Place> {
+pub fn place(destination: &sbc_config::Destination) -> Option<Place> {
     let Host::Name(name) = &destination.host else { return None };
     let transport = match destination.transport {
         Some(sbc_config::Transport::Udp) => Some(Transport::Udp),

@@ -78,7 +78,8 @@ impl Asker {
         Asker { resolver: built.ok(), patience: settings.timeout }
     }
 
-    async fn ask(&self, question: &Question) -> Heard {
+    /// Asks one question, and waits no longer than the settings say.
+    pub async fn ask(&self, question: &Question) -> Heard {
         let Some(resolver) = &self.resolver else { return Heard::Failed };
         let kind = match question.kind {
             Kind::Naptr => RecordType::NAPTR,
