@@ -102,6 +102,7 @@ fn an_agents_attended_transfer_joins_the_customer_and_the_colleague_she_has_call
     carol.dial(NUMBER);
     carol.wait_until_talking();
     alice.wait_until_talked(1);
+    alice.hold();
     alice.dial("101");
     bob.wait_until_talking();
     alice.wait_until_talked(2);

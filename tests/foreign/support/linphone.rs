@@ -71,6 +71,12 @@ impl Linphone {
         self.tell(&format!("call sip:{number}@{}", self.gateway));
     }
 
+    /// Puts its call on hold, without which it dials nobody else.
+    pub(crate) fn hold(&self) {
+        self.tell("pause");
+        until_true(&format!("{} has put its call on hold", self.user), || self.log().contains(" paused."));
+    }
+
     /// Waits until the sound of so many calls has flowed.
     pub(crate) fn wait_until_talked(&self, calls: usize) {
         until_true(&format!("{} talks in call {calls}", self.user), || {
