@@ -69,9 +69,8 @@ pub(super) struct Waiting {
 
 impl Leg {
     /// Whether this leg is a call that we placed to the trunk, and pay for.
-    pub(super) fn is_toll(&self, live: &Live, trunk: &TrunkId) -> bool {
-        let came = live.direction == Direction::Inbound && live.legs.first().is_some_and(|l| l.id == self.id);
-        !came && self.channel.as_ref() == Some(trunk)
+    pub(super) fn is_toll(&self, trunk: &TrunkId) -> bool {
+        self.placed && self.channel.as_ref() == Some(trunk)
     }
 }
 
@@ -81,6 +80,8 @@ pub(super) struct Leg {
     pub(super) name: String,
     pub(super) person: Option<PersonId>,
     pub(super) trunk: Option<TrunkId>,
+    /// Whether we called them; else they called us.
+    pub(super) placed: bool,
     /// Which Teams user was cleared for it, over what.
     pub(super) teams: Option<TeamsLeg>,
     /// The trunk of which it occupies a channel.
@@ -131,6 +132,7 @@ impl Leg {
         let here = Leg {
             person: self.person.clone(),
             trunk: self.trunk.clone(),
+            placed: self.placed,
             teams: self.teams.clone(),
             channel: self.channel.take(),
             media: self.media.take(),
@@ -151,6 +153,7 @@ impl Leg {
             name,
             person: None,
             trunk: None,
+            placed: false,
             teams: None,
             channel: None,
             role,
@@ -226,6 +229,7 @@ impl Live {
             let clearance = teams.clearance();
             known.teams = Some(TeamsLeg { subject: clearance.subject().clone(), route: clearance.route() });
             known.trunk = target.trunk().cloned();
+            known.placed = true;
             known.path = Some(path);
             return;
         }
@@ -233,6 +237,7 @@ impl Live {
         let mut known = Leg::new(leg, target.name.clone(), role, at);
         known.person = target.person().cloned();
         known.trunk = target.trunk().cloned();
+        known.placed = true;
         known.path = Some(path);
         self.legs.push(known);
     }

@@ -70,6 +70,8 @@ impl Switchboard {
         self.by_leg.insert(leg, to);
         let given = self.calls.get(&to).and_then(|live| live.legs.iter().find(|known| known.id == place));
         let role = if given.is_some_and(|leg| leg.role == "customer") { "customer" } else { "agent" };
+        // There it is counted from now on.
+        self.note_toll(from, leg);
         let gone = self.calls.get_mut(&from).and_then(|live| live.leg_mut(leg));
         let Some(here) = gone.map(|known| known.goes_over(role, to, SystemTime::now())) else {
             return String::new();

@@ -27,10 +27,10 @@ pub(super) struct Tolls {
 
 /// Talk time on a day.
 #[derive(Debug, Clone, Copy, Default)]
-struct Spent {
+pub(super) struct Spent {
     /// Days since 1970, UTC.
     day: u64,
-    time: Duration,
+    pub(super) time: Duration,
 }
 
 impl Tolls {
@@ -46,7 +46,7 @@ impl Tolls {
         spent.time += time;
     }
 
-    fn today(&mut self, at: SystemTime, trunk: &TrunkId) -> &mut Spent {
+    pub(super) fn today(&mut self, at: SystemTime, trunk: &TrunkId) -> &mut Spent {
         let day = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / DAY_S;
         let spent = self.spent.entry(trunk.clone()).or_default();
         if spent.day != day {
@@ -119,17 +119,16 @@ impl Switchboard {
     }
 
     /// The talk time of calls to a trunk that are up.
-    fn talking_over(&self, at: SystemTime, trunk: &TrunkId) -> Duration {
-        let legs =
-            self.calls.values().flat_map(|live| live.legs.iter().filter(|leg| leg.is_toll(live, trunk)));
+    pub(super) fn talking_over(&self, at: SystemTime, trunk: &TrunkId) -> Duration {
+        let legs = self.calls.values().flat_map(|live| live.legs.iter().filter(|leg| leg.is_toll(trunk)));
         legs.filter_map(|leg| at.duration_since(leg.answered_at?).ok()).sum()
     }
 
-    /// A leg on a trunk has ended: what it cost is noted.
+    /// A leg on a trunk has ended, or goes on in another call: what it cost is noted.
     pub(super) fn note_toll(&mut self, call: CallId, leg: LegId) {
         let Some(live) = self.calls.get(&call) else { return };
         let Some(known) = live.legs.iter().find(|known| known.id == leg) else { return };
-        let Some(trunk) = known.channel.clone().filter(|trunk| known.is_toll(live, trunk)) else { return };
+        let Some(trunk) = known.channel.clone().filter(|trunk| known.is_toll(trunk)) else { return };
         let at = SystemTime::now();
         let talked = known.answered_at.and_then(|answered| at.duration_since(answered).ok());
         self.tolls.spend(at, &trunk, talked.unwrap_or_default());

@@ -112,3 +112,37 @@ async fn a_number_the_trunk_may_not_be_used_for_is_not_dialled() {
     assert_eq!(toll("+1900555"), Some((Cause::Forbidden, "destination_not_allowed")));
     assert_eq!(toll("+14445550100"), None);
 }
+
+#[tokio::test]
+async fn a_leg_that_goes_over_into_another_call_is_paid_for_once_and_only_if_we_placed_it() {
+    let carrier = TrunkId::new("carrier").unwrap();
+    let mut house = House::new();
+    let (_, _, alice) = house.talking();
+    // The other of Alice's lines has somebody who called her.
+    let caller = house.customer_calls("+15550100");
+    let (line, _) = house.obey().remove(0);
+    house.tell(line, LegEvent::Answered);
+    house.obey();
+    house.board.report(house.now, Report::Joins { leg: alice, with: line });
+    let later = SystemTime::now() + Duration::from_secs(600);
+    assert_eq!(house.board.talking_over(later, &carrier), Duration::ZERO, "neither is a call of ours");
+    house.hangs_up(caller);
+    assert_eq!(house.board.tolls.today(SystemTime::now(), &carrier).time, Duration::ZERO);
+
+    let mut house = House::new();
+    let (_, _, alice) = house.talking();
+    let line = house.dials_in("alice", "+441234567");
+    let (placed, _) = house.obey().remove(0);
+    house.tell(placed, LegEvent::Answered);
+    house.obey();
+    let call = house.board.by_leg[&placed];
+    let talked = Duration::from_secs(100);
+    let known = house.board.calls.get_mut(&call).unwrap().leg_mut(placed).unwrap();
+    known.answered_at = known.answered_at.map(|answered| answered - talked);
+    house.board.report(house.now, Report::Joins { leg: alice, with: line });
+    house.orders();
+    let spent = house.board.tolls.today(SystemTime::now(), &carrier).time;
+    assert!(spent >= talked && spent < talked * 2, "what was talked before: {spent:?}");
+    let then = house.board.talking_over(SystemTime::now() + talked, &carrier);
+    assert!(then >= talked && then < talked * 2, "and what is talked from then on: {then:?}");
+}
