@@ -568,7 +568,7 @@ impl Door {
             Ok(replaces) => replaces,
             Err(refusal) => return self.refuse(now, incoming.session, &refusal),
         };
-        self.endpoint.set_manners(incoming.session, manners);
+        self.endpoint.set_manners(now, incoming.session, manners);
         self.meet_route(now, incoming.session);
         // Whoever it most likely was when the connection stood: now it is known.
         if let Some(way) = trunk.and_then(|trunk| self.private.way_back(trunk, &incoming.peer)) {

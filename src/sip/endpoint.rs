@@ -394,9 +394,9 @@ impl Endpoint {
     }
 
     /// From now on the peer of this session is spoken to like this. For a call that has come: before it is answered.
-    pub fn set_manners(&mut self, id: SessionId, manners: Arc<Manners>) {
+    pub fn set_manners(&mut self, now: Instant, id: SessionId, manners: Arc<Manners>) {
         if let Some(session) = self.sessions.get_mut(&id) {
-            session.set_manners(manners);
+            session.set_manners(&mut self.hub, now, manners);
         }
     }
 

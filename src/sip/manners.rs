@@ -4,6 +4,7 @@
 //! that is [`teams`](super::teams).
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -35,6 +36,8 @@ pub struct Manners {
     pub replaces: bool,
     /// Session timers for calls of this peer; `None` is the endpoint's.
     pub timers: Option<SessionTimers>,
+    /// The longest that a call of this peer's may go without being told that anything happens.
+    pub alert_within: Option<Duration>,
     /// Whether a call of ours says that we refresh (RFC 4028 section 7.1).
     pub we_refresh: bool,
     /// Further header lines in every INVITE, and in every answer that establishes something.
@@ -52,6 +55,7 @@ impl Default for Manners {
             by_route: false,
             replaces: false,
             timers: None,
+            alert_within: None,
             we_refresh: false,
             headers: Vec::new(),
         }

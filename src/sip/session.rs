@@ -303,6 +303,8 @@ pub(super) enum Ring {
     RungTooLong,
     /// Outgoing: no final answer followed our CANCEL.
     CancelIgnored,
+    /// Incoming: the caller has not been told yet that anything happens.
+    NothingSaid,
     /// Incoming: say 18x again, so that proxies on the way stay patient.
     StillRinging,
     /// Incoming: the reliable provisional response was not acknowledged yet.
@@ -418,9 +420,12 @@ impl Session {
     }
 
     /// From now on the peer is spoken to like this.
-    pub(super) fn set_manners(&mut self, manners: Arc<Manners>) {
+    pub(super) fn set_manners(&mut self, hub: &mut Hub, now: Instant, manners: Arc<Manners>) {
         if let State::Incoming(state) = &mut *self.state {
             state.come_by_route(&manners);
+            if let Some(within) = manners.alert_within {
+                self.common.set(hub, Ring::NothingSaid, now + within);
+            }
         }
         self.common.manners = manners;
     }

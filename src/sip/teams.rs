@@ -13,6 +13,7 @@
 //! - 183 with a description promises no sound: until packets come, the ringing tone is ours to make.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use sbc_config::{Dialect, TransferStyle, Trunk};
@@ -30,6 +31,10 @@ const ALLOW_HIDDEN: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY, UPDATE, I
 
 /// The session interval for calls that Microsoft brings: what it offers (RFC 4028), and the least that anybody may ask.
 const TIMERS: SessionTimers = SessionTimers { interval: 3600, min: 90 };
+
+/// Microsoft takes a call elsewhere that has got no 18x within ten seconds (`FailoverTimeSeconds`), and 100 may not count. What is
+/// left is for the way there.
+const ALERT_WITHIN: Duration = Duration::from_secs(8);
 
 /// The port of its SIP listeners, where a URI names none.
 pub(super) const PORT: u16 = 5061;
@@ -53,6 +58,7 @@ pub fn manners(trunk: &Trunk, port: u16, caller: Option<&str>) -> Manners {
         by_route: true,
         replaces: refers,
         timers: Some(TIMERS),
+        alert_within: Some(ALERT_WITHIN),
         we_refresh: true,
         headers: x_ms_sbc.map(|us| ("X-MS-SBC", Bytes::copy_from_slice(us.as_bytes()))).into_iter().collect(),
     }

@@ -364,6 +364,13 @@ impl Incoming {
 
     pub(super) fn on_ring(&mut self, common: &mut Common, hub: &mut Hub, now: Instant, ring: Ring) -> Next {
         match ring {
+            Ring::NothingSaid => {
+                // A way on that is slow to ring is no reason to lose the call: it rings soon, or ends.
+                if self.last.is_none() && self.unacknowledged.is_none() {
+                    let _ = self.progress(common, hub, now, StatusCode::RINGING.as_u16(), None, false);
+                }
+                Next::Stay
+            }
             Ring::StillRinging => {
                 if let Some(wire) = &self.last {
                     hub.layer.respond(now, self.invite.id, StatusCode::RINGING.as_u16(), wire.clone());

@@ -53,7 +53,7 @@ fn called(manners: Arc<Manners>) -> (Solo, SessionId, String) {
     );
     solo.hears(&request("INVITE", "a", "", 1, &more, OFFER));
     let id = solo.incoming.last().unwrap().session;
-    solo.endpoint.set_manners(id, manners);
+    solo.endpoint.set_manners(solo.now, id, manners);
     solo.endpoint.accept(solo.now, id, sdp(ANSWER)).unwrap();
     let ok = solo.collect().remove(0);
     let tag = ok.tag("To");
@@ -176,7 +176,7 @@ fn the_route_is_looked_up_and_the_contact_never() {
         crate::sip::endpoint::Endpoint::new(EndpointConfig::default(), [3; 32]).with_lookup(lookup);
     solo.hears(&request("INVITE", "a", "", 1, &format!("RECORD-ROUTE: {RECORD_ROUTE}\n"), OFFER));
     let id = solo.incoming.last().unwrap().session;
-    solo.endpoint.set_manners(id, microsoft());
+    solo.endpoint.set_manners(solo.now, id, microsoft());
     solo.endpoint.accept(solo.now, id, sdp(ANSWER)).unwrap();
     let tag = solo.collect().remove(0).tag("To");
     solo.hears(&request("ACK", "a-ack", &tag, 1, "", ""));

@@ -28,7 +28,7 @@ const NAMES: &str = r#"
 "#;
 
 pub(super) const MICROSOFT: &str = "52.112.0.7:5061";
-const ELSEWHERE: &str = "52.120.9.9:44123";
+pub(super) const ELSEWHERE: &str = "52.120.9.9:44123";
 
 pub(super) const OFFER: &str = "v=0\r\no=- 7 0 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 52.112.0.8\r\nt=0 0\r\n\
     m=audio 50000 RTP/SAVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n\
@@ -39,7 +39,8 @@ const REFER_TO: &str = "sip:52.112.0.7:5061;transport=tls;x-m=8:orgid:0F1E2D3C-a
 const REFERRED_BY: &str = "<sip:sip.pstnhub.microsoft.com:5061;x-m=8:orgid:77-Bb;x-t=11-22;x-ti=33-44;x-tt=aHR0cHM6Ly9hL2I_Yz0x%3D%3d>";
 const MS_CONTACT: &str =
     "CONTACT: <sip:api-du-a-uswe2.pstnhub.microsoft.com:443;x-i=0f1e-2d;x-c=aA/d/8/00ff>\n";
-const ROUTE: &str = "RECORD-ROUTE: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061;transport=tls;lr>\n";
+pub(super) const ROUTE: &str =
+    "RECORD-ROUTE: <sip:sip-du-a-eu.pstnhub.microsoft.com:5061;transport=tls;lr>\n";
 
 fn tls(remote: &str, connection: u64) -> Peer {
     let (remote, local) = (remote.parse().unwrap(), "192.0.2.2:5061".parse().unwrap());
@@ -77,7 +78,7 @@ pub(super) fn ms(
 }
 
 impl House {
-    fn with_teams() -> House {
+    pub(super) fn with_teams() -> House {
         House::with_teams_and("")
     }
 
@@ -93,13 +94,13 @@ impl House {
     }
 
     /// A number at Teams that is cleared.
-    fn cleared(&self, number: &str) -> Target {
+    pub(super) fn cleared(&self, number: &str) -> Target {
         let address = TeamsAddress::of_number(number, TrunkId::new("teams").unwrap(), self.now);
         Target { address: Address::Teams(Box::new(address)), name: "somebody at Teams".into() }
     }
 
     /// A call from Microsoft that is up: its leg and our To tag.
-    fn teams_is_answered(&mut self) -> (LegId, String) {
+    pub(super) fn teams_is_answered(&mut self) -> (LegId, String) {
         let peer = microsoft(self, MICROSOFT, 1);
         self.hears(peer, &ms("INVITE", "a", "19233e6b", "", 1, ROUTE, OFFER));
         let came = self.came();
@@ -129,17 +130,17 @@ impl SecretSource for Files {
     }
 }
 
-fn refers(house: &mut House, tag: &str) -> (LegId, Target, Vec<Said>) {
-    refers_to(house, tag, "")
+pub(super) fn refers(house: &mut House, tag: &str, cseq: u32) -> (LegId, Target, Vec<Said>) {
+    refers_to(house, tag, cseq, "")
 }
 
 /// The same, with headers in the Refer-To.
-fn refers_to(house: &mut House, tag: &str, headers: &str) -> (LegId, Target, Vec<Said>) {
+fn refers_to(house: &mut House, tag: &str, cseq: u32, headers: &str) -> (LegId, Target, Vec<Said>) {
     // From another datacentre, on a connection of its own.
     let peer = microsoft(house, ELSEWHERE, 2);
     let more = format!("REFER-TO: <{REFER_TO}{headers}>\nREFERRED-BY: {REFERRED_BY}\n");
     house.told();
-    let said = house.hears(peer, &ms("REFER", "r", "19233e6b", tag, 2, &more, ""));
+    let said = house.hears(peer, &ms("REFER", "r", "19233e6b", tag, cseq, &more, ""));
     let told = house.told();
     let referred = told.into_iter().find_map(|report| match report {
         Report::Leg(leg, LegEvent::Referred(target)) => match *target {
@@ -156,7 +157,7 @@ fn refers_to(house: &mut House, tag: &str, headers: &str) -> (LegId, Target, Vec
 fn pitfall_10_a_referred_target_is_called_at_microsoft_in_the_very_words() {
     let mut house = House::with_teams();
     let (leg, tag) = house.teams_is_answered();
-    let (asker, target, said) = refers(&mut house, &tag);
+    let (asker, target, said) = refers(&mut house, &tag, 2);
     assert_eq!(said[0].line(), "SIP/2.0 202 Accepted");
     assert_eq!(said[1].body(), "SIP/2.0 100 Trying\r\n");
     assert_eq!(asker, leg);
@@ -190,7 +191,7 @@ fn a_consultative_referral_is_an_invite_back_to_microsoft_and_never_carries_its_
             false => "5d2e%3Bto-tag%3D77%3Bfrom-tag%3D88".to_owned(),
         };
         let headers = format!("?Replaces={dialog}&Require=replaces");
-        let (asker, target, said) = refers_to(&mut house, &tag, &headers);
+        let (asker, target, said) = refers_to(&mut house, &tag, 2, &headers);
         assert_eq!((asker, said[0].line()), (leg, "SIP/2.0 202 Accepted"));
         assert_eq!(said[1].body(), "SIP/2.0 100 Trying\r\n");
         let invite = house.order(LegId(99), LegAction::Dial(target), &[]).remove(0);
@@ -218,7 +219,7 @@ fn a_consultative_referral_is_an_invite_back_to_microsoft_and_never_carries_its_
 fn the_transferor_is_told_of_ringing_and_then_of_the_targets_own_status() {
     let mut house = House::with_teams();
     let (leg, tag) = house.teams_is_answered();
-    let (_, target, _) = refers(&mut house, &tag);
+    let (_, target, _) = refers(&mut house, &tag, 2);
     let invite = house.order(LegId(99), LegAction::Dial(target), &[]).remove(0);
     let said = house.order(leg, LegAction::Refer(Referral::Ringing), &[]);
     assert_eq!(said[0].body(), "SIP/2.0 180 Ringing\r\n");
@@ -284,7 +285,7 @@ fn another_trunk_takes_nobodys_place() {
 fn what_is_carried_to_the_core_is_what_came() {
     let mut house = House::with_teams();
     let (_, tag) = house.teams_is_answered();
-    let (_, target, _) = refers(&mut house, &tag);
+    let (_, target, _) = refers(&mut house, &tag, 2);
     let Address::Referred { to: Opaque(octets), .. } = &target.address else { panic!("{target:?}") };
     let asked = Asked::unpacked(octets);
     assert_eq!((&asked.to[..], asked.by.as_deref()), (REFER_TO.as_bytes(), Some(REFERRED_BY.as_bytes())));
@@ -502,4 +503,27 @@ fn what_microsoft_says_of_a_cleared_user_is_said_for_all_its_proxies() {
         let ends = house.events();
         assert!(matches!(&ends[..], [LegEvent::Ended(end)] if end.cause == cause), "{status}: {ends:?}");
     }
+}
+
+#[test]
+fn a_call_of_microsofts_is_told_within_its_ten_seconds_that_somebody_is_rung() {
+    let mut house = House::with_teams();
+    let peer = microsoft(&mut house, MICROSOFT, 1);
+    house.hears(peer, &ms("INVITE", "a", "19233e6b", "", 1, ROUTE, OFFER));
+    let leg = house.came().leg;
+    assert!(house.pass(Duration::from_secs(7)).iter().all(|said| !said.line().starts_with("SIP/2.0 18")));
+    let said = house.pass(Duration::from_secs(2));
+    let ringing: Vec<_> = said.iter().filter(|said| said.line() == "SIP/2.0 180 Ringing").collect();
+    assert_eq!((ringing.len(), ringing[0].body()), (1, ""), "the way on is slow to ring: {said:?}");
+    let ok = house.order(leg, LegAction::Answer, &[]).remove(0);
+    assert_eq!(ok.line(), "SIP/2.0 200 OK");
+
+    // One that has been told already is not told again, and a carrier is not told what is not so.
+    let mut house = House::with_teams();
+    let peer = microsoft(&mut house, MICROSOFT, 1);
+    house.hears(peer, &ms("INVITE", "a", "19233e6b", "", 1, ROUTE, OFFER));
+    let leg = house.came().leg;
+    assert_eq!(house.order(leg, LegAction::OpenEarly, &[])[0].line(), "SIP/2.0 183 Session Progress");
+    house.hears(udp(CARRIER), &invite("b", "", &offer("0", "")));
+    assert!(house.pass(Duration::from_secs(20)).iter().all(|said| !said.line().starts_with("SIP/2.0 18")));
 }
