@@ -10,18 +10,18 @@
 //! | 1 | an address in Contact, Via or From | `pitfall_1_the_paired_name_stands_in_contact_and_via_and_nothing_else_does` | `pitfall_2_all_three_sites_are_asked_by_our_name_and_ask_back_at_it` |
 //! | 2 | OPTIONS without Contact | `microsoft_is_asked_in_the_very_words_of_its_documentation` | `pitfall_2_all_three_sites_are_asked_by_our_name_and_ask_back_at_it` |
 //! | 3 | no Allow, and so no REFER | `pitfall_3_allow_says_refer_in_requests_and_in_answers` | `pitfall_2_all_three_sites_are_asked_by_our_name_and_ask_back_at_it` |
-//! | 4 | Record-Route, doubled or by address | `each_rule_is_refused_with_its_status` | `pitfall_16_a_carriers_call_to_a_teams_user_is_offered_early_and_secured_and_breaks_no_rule` |
+//! | 4 | Record-Route, doubled or by address | `pitfall_4_there_is_no_record_route_of_ours_and_theirs_is_repeated_as_it_came`, `each_rule_is_refused_with_its_status` | `pitfall_16_a_carriers_call_to_a_teams_user_is_offered_early_and_secured_and_breaks_no_rule` |
 //! | 5 | ACK to the Contact's port 443, or its parameters gone | `pitfall_5_requests_in_the_dialog_name_the_contact_byte_for_byte_and_go_to_the_route` | `a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp` |
 //! | 6 | no certificate shown when we connect | | `we_show_our_certificate_and_believe_only_the_right_server` |
 //! | 7 | a chain with gaps, the wrong certificate | `a_chain_is_complete_and_in_order_or_it_is_told` | `the_name_asked_for_chooses_the_certificate_shown` |
-//! | 8 | a firewall with a few addresses | `requests_of_a_dialog_come_from_other_addresses_and_are_found` | `what_belongs_to_a_call_comes_from_anywhere_on_any_connection` |
-//! | 9 | pinned addresses | `a_broken_connection_moves_a_call_on_and_the_name_is_asked_for_anew` | `a_fallen_site_costs_a_call_nothing` |
+//! | 8 | a firewall with a few addresses | `pitfall_8_what_belongs_to_a_call_comes_from_another_datacentre_and_is_obeyed`, `requests_of_a_dialog_come_from_other_addresses_and_are_found` | `what_belongs_to_a_call_comes_from_anywhere_on_any_connection` |
+//! | 9 | pinned addresses | `pitfall_9_a_proxy_that_moves_is_called_where_its_name_says_now`, `a_broken_connection_moves_a_call_on_and_the_name_is_asked_for_anew` | `a_fallen_site_costs_a_call_nothing` |
 //! | 10 | REFER sent on to the carrier, or to "null" | `pitfall_10_a_referred_target_is_called_at_microsoft_in_the_very_words` | `pitfall_10_a_referral_to_a_user_without_a_user_part_comes_back_as_an_invite_with_the_very_bytes` |
 //! | 11 | Refer-To, Referred-By altered | `pitfall_11_refer_to_and_referred_by_are_kept_byte_for_byte` | `a_referral_to_a_number_goes_back_to_microsoft_as_well` |
 //! | 12 | no 202 or NOTIFY, BYE too early | `pitfall_12_a_refer_is_202_at_once_and_told_of_by_notify_and_no_bye_follows` | `a_referral_that_fails_leaves_the_old_call_as_it_was` |
-//! | 13 | the held description offered to the target | | `pitfall_10_a_referral_to_a_user_without_a_user_part_comes_back_as_an_invite_with_the_very_bytes` |
+//! | 13 | the held description offered to the target | `pitfall_13_the_target_of_a_held_call_is_offered_to_be_heard_and_a_key_of_its_own` | `pitfall_10_a_referral_to_a_user_without_a_user_part_comes_back_as_an_invite_with_the_very_bytes` |
 //! | 14 | hold by sendonly or 0.0.0.0 | `pitfall_14_microsoft_is_held_by_inactive_with_a_true_address` | `a_hold_by_inactive_is_answered_inactive_and_sound_comes_back_with_a_new_key` |
-//! | 15 | crypto with MKI, of 32 bits, GCM | `an_offer_as_microsoft_makes_it_is_answered_with_its_own_tag_and_a_reinvite_keeps_our_key` | `a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp` |
+//! | 15 | crypto with MKI, of 32 bits, GCM | `pitfall_15_microsoft_is_offered_one_suite_with_its_lifetime_and_no_mki`, `an_offer_as_microsoft_makes_it_is_answered_with_its_own_tag_and_a_reinvite_keeps_our_key` | `a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp` |
 //! | 16 | WebRTC's leftovers in an offer | `each_rule_is_refused_with_its_status` | `pitfall_16_a_carriers_call_to_a_teams_user_is_offered_early_and_secured_and_breaks_no_rule` |
 //! | 17 | Replaces sent to Microsoft | `pitfall_17_replaces_is_matched_before_any_route_and_never_sent`, `a_consultative_referral_is_an_invite_back_to_microsoft_and_never_carries_its_replaces` | `a_consulted_target_has_the_customer_at_once_and_no_replaces_is_sent`, `an_invite_with_replaces_takes_the_place_of_a_call_and_rings_nobody` |
 //! | 18 | a silent 183, many 18x | `each_fork_rings_under_its_tag_and_the_one_that_answers_has_the_call` | `pitfall_18_two_devices_ring_and_a_third_tag_answers_and_the_caller_is_told_once`, `a_silent_183_is_covered_by_our_ringing_at_the_callers_ear_until_sound_truly_comes` |

@@ -4,6 +4,7 @@ mod attested;
 mod diverted;
 mod fax;
 mod loops;
+mod pitfalls;
 mod refer;
 mod srtp;
 mod teams;
