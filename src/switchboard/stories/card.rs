@@ -16,7 +16,7 @@ fields = [{ name = "customer", label = "Customer", kind = "text" }, { name = "ph
 
 fn house(view: &str, trunk_may: bool) -> House {
     let text = CONFIG.replace("LIMITS", "").replace("CHANNELS", "10") + view;
-    let mut config = Config::parse(&text, &NoSecrets).unwrap();
+    let mut config = parsed(&text);
     config.trunks.iter_mut().for_each(|trunk| trunk.card = trunk_may);
     House::with(config, PAIRS)
 }

@@ -14,7 +14,7 @@ from = 2025-01-01
 #[tokio::test]
 async fn a_record_has_the_ways_to_the_expert_and_the_price_of_each_leg() {
     let text = CONFIG.replace("LIMITS", "").replace("CHANNELS", "10") + PRICES;
-    let mut house = House::with(Config::parse(&text, &NoSecrets).unwrap(), PAIRS);
+    let mut house = House::with(parsed(&text), PAIRS);
     let (call, customer, agent_leg) = house.talking();
     house.orders();
     let request = ConsultRequest {
