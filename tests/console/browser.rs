@@ -64,19 +64,13 @@ pub fn chromium() -> Option<()> {
     None
 }
 
+/// Ports that are tried for a driver.
+const DRIVERS_MAX: usize = 5;
+
 impl Browser {
     pub async fn open(kind: Kind) -> Result<Browser, Box<dyn Error>> {
         let profile = tempfile::tempdir()?;
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .env_remove("http_proxy")
-            .env_remove("https_proxy")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        let port = port(&mut driver)?;
+        let (driver, port) = driver()?;
         let http = Client::builder().no_proxy().timeout(2 * NEVER).build()?;
         let base = format!("http://127.0.0.1:{port}/session");
         let mut browser = Browser { http, session: base, driver, _profile: profile };
@@ -261,14 +255,28 @@ impl Drop for Browser {
     }
 }
 
-/// The port that the driver says it listens at.
-fn port(driver: &mut Child) -> Result<u16, Box<dyn Error>> {
-    let said = driver.stdout.take().ok_or("the driver says nothing")?;
-    for line in BufReader::new(said).lines() {
-        let line = line?;
-        if let Some((_, port)) = line.split_once("successfully on port ") {
-            return Ok(port.trim_end_matches('.').parse()?);
+/// A driver, and the port it listens at. It takes a free port of IPv4 and then the same of IPv6, which somebody else may
+/// have, and ends: then the next one takes another.
+fn driver() -> Result<(Child, u16), Box<dyn Error>> {
+    let mut said = Vec::new();
+    for _ in 0..DRIVERS_MAX {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .env_remove("http_proxy")
+            .env_remove("https_proxy")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        for line in BufReader::new(driver.stdout.take().ok_or("the driver says nothing")?).lines() {
+            let line = line?;
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                return Ok((driver, port.trim_end_matches('.').parse()?));
+            }
+            said.push(line);
         }
+        driver.wait()?;
     }
-    Err("the driver did not start".into())
+    Err(format!("no driver started; they said: {}", said.join(" / ")).into())
 }
