@@ -90,7 +90,10 @@ impl Hunt {
 
     /// `leg` says that it rings.
     pub(super) fn rang(&mut self, leg: LegId) {
-        self.rang.push(leg);
+        // A telephone may say so over and over.
+        if !self.rang.contains(&leg) {
+            self.rang.push(leg);
+        }
     }
 
     /// Whether an attempt has failed already.
