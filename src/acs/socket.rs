@@ -102,7 +102,6 @@ impl Line {
         mut keys: mpsc::Receiver<char>,
     ) {
         let Line { leg, rate, idle, inputs } = self;
-        wire.holds();
         let (mut to_far, mut from_far) = far.split();
         // ACS says the rate first; until it does, it is what we asked for.
         let (Some(mut inlet), Some(mut outlet)) = (Inlet::new(rate, ssrc(leg)), Outlet::new(rate)) else {

@@ -2,13 +2,15 @@
 //!
 //! The room at one end takes it for a socket like any other: RTP packets with a line of their own, in step or late or
 //! missing. At the other end a door turns them into what its far end speaks. Both directions are short queues; what
-//! is too old when there is no more room is dropped, as a network would.
+//! is too old when there is no more room is dropped, as a network would. A door that has nothing to turn takes what leaves
+//! at once, and then nothing of it waits.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::Notify;
@@ -27,8 +29,7 @@ const OUTBOUND_MAX: usize = 10;
 pub enum Outbound {
     /// An RTP packet.
     Packet(Vec<u8>),
-    /// The ear hears somebody else from here on: what the far end still holds of the sound before is to be forgotten. Only
-    /// for a far end that [holds](LegWire::holds) any.
+    /// The ear hears somebody else from here on: what the far end still holds of the sound before is to be forgotten.
     Switch,
 }
 
@@ -40,7 +41,9 @@ pub struct LegWire(Arc<Shared>);
 #[derive(Debug)]
 pub(crate) struct WireEnd(Arc<Shared>);
 
-#[derive(Debug)]
+/// Takes what leaves away, on the thread of the room.
+type Outlet = Box<dyn Fn(&[u8]) + Send + Sync>;
+
 struct Shared {
     inbound: Mutex<VecDeque<Vec<u8>>>,
     /// Readable once for each packet that waits, which is how a media thread waits for a socket, too.
@@ -48,9 +51,15 @@ struct Shared {
     outbound: Mutex<VecDeque<Outbound>>,
     ready: Notify,
     closed: AtomicBool,
-    /// Whether the far end has a queue of sound of its own.
-    holds: AtomicBool,
+    /// By which packets leave, if they do not wait.
+    outlet: OnceLock<Outlet>,
     dropped: AtomicU64,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("closed", &self.closed).finish_non_exhaustive()
+    }
 }
 
 impl LegWire {
@@ -63,7 +72,7 @@ impl LegWire {
             outbound: Mutex::default(),
             ready: Notify::new(),
             closed: AtomicBool::new(false),
-            holds: AtomicBool::new(false),
+            outlet: OnceLock::new(),
             dropped: AtomicU64::new(0),
         });
         Ok((LegWire(shared.clone()), WireEnd(shared)))
@@ -102,11 +111,14 @@ impl LegWire {
         }
     }
 
-    /// The far end plays from a queue of its own, which is emptied at a [switch](Outbound::Switch); so is what waits here,
-    /// which would only have come behind it. Any other far end plays what it gets at once: a packet taken from it would be
-    /// a hole in its line.
-    pub fn holds(&self) {
-        self.0.holds.store(true, Ordering::Release);
+    /// From now on packets leave by this, at once, as by a socket of the room's own: for a far end that plays what it gets.
+    /// Nothing waits, so nothing is lost here when the door is late, and there is nothing that a [switch](Outbound::Switch)
+    /// would empty. It must not block, since the room's other legs wait meanwhile.
+    pub fn leave_by(&self, outlet: impl Fn(&[u8]) + Send + Sync + 'static) {
+        if self.0.outlet.set(Box::new(outlet)).is_err() {
+            tracing::error!("a wire has its outlet already; the first one stays");
+        }
+        self.forget();
     }
 
     /// Throws away what waits to leave: whoever takes over the wire begins with the present.
@@ -141,12 +153,15 @@ impl WireEnd {
     }
 
     pub(crate) fn send(&self, octets: &[u8]) {
-        self.put(Outbound::Packet(octets.to_vec()));
+        match self.0.outlet.get() {
+            Some(outlet) => outlet(octets),
+            None => self.put(Outbound::Packet(octets.to_vec())),
+        }
     }
 
     /// From here on the ear hears somebody else.
     pub(crate) fn switch(&self) {
-        if self.0.holds.load(Ordering::Acquire) {
+        if self.0.outlet.get().is_none() {
             self.put(Outbound::Switch);
         }
     }
@@ -218,7 +233,6 @@ mod tests {
         }
         assert_eq!(wire.next().await, Some(Outbound::Packet(vec![1])));
         assert_eq!(wire.dropped(), 2);
-        wire.holds();
         end.switch();
         end.send(&[99]);
         assert_eq!(wire.next().await, Some(Outbound::Switch), "nothing old is sent after a switch");
@@ -235,15 +249,23 @@ mod tests {
         assert!(!wire.push(vec![1]));
     }
 
-    #[tokio::test]
-    async fn a_switch_takes_nothing_from_a_far_end_that_plays_at_once() {
+    #[test]
+    fn what_leaves_by_an_outlet_leaves_whole_however_late_the_door_is() {
         let (wire, end) = LegWire::new().unwrap();
-        end.send(&[1]);
-        end.switch();
-        end.send(&[2]);
-        for n in [1, 2] {
-            assert_eq!(wire.next().await, Some(Outbound::Packet(vec![n])));
+        let left = Arc::new(Mutex::new(Vec::new()));
+        end.send(b"before");
+        wire.leave_by({
+            let left = left.clone();
+            move |octets| lock(&left).push(octets.to_vec())
+        });
+        let all: Vec<_> = (0..10 * OUTBOUND_MAX).map(|n| vec![n as u8]).collect();
+        for octets in &all {
+            end.send(octets);
+            end.switch();
         }
+        assert_eq!(*lock(&left), all);
+        assert_eq!(wire.dropped(), 0);
+        assert!(lock(&wire.0.outbound).is_empty(), "nothing waits");
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use sbc_config::{Config, Webrtc};
 use tokio::net::UdpSocket;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::bridge::{Bridge, LegWire, Outbound};
+use crate::bridge::{Bridge, LegWire};
 use crate::call::LegId;
 use crate::call::door::{Order, Report};
 use crate::observe::metrics as names;
@@ -75,9 +75,10 @@ pub struct Rtc {
 }
 
 /// The way of a leg's packets.
+#[derive(Default)]
 struct Way {
     wire: Option<LegWire>,
-    target: watch::Sender<Option<SocketAddr>>,
+    target: Arc<ArcSwapOption<SocketAddr>>,
 }
 
 impl Rtc {
@@ -179,24 +180,30 @@ struct Ways {
 
 impl Ways {
     fn way(&mut self, leg: LegId) -> &mut Way {
-        self.legs.entry(leg).or_insert_with(|| Way { wire: None, target: watch::Sender::new(None) })
+        self.legs.entry(leg).or_default()
     }
 
     fn aim(&mut self, leg: LegId, to: Option<SocketAddr>) {
-        self.way(leg).target.send_replace(to);
+        self.way(leg).target.store(to.map(Arc::new));
     }
 
-    /// The leg's media is open: its packets go out from now on.
+    /// The leg's media is open: its packets go out from now on, on the room's thread. Nobody needs to be woken for each,
+    /// and a door that is late, in a handshake say, makes no hole in anybody's line.
     fn open(&mut self, leg: LegId) {
         let Some(wire) = self.bridge.wire(leg) else {
             tracing::error!(%leg, "a browser's leg has no wire");
             return;
         };
-        wire.forget();
         let socket = self.socket.clone();
         let way = self.way(leg);
-        way.wire = Some(wire.clone());
-        tokio::spawn(carry(wire, way.target.subscribe(), socket));
+        let target = way.target.clone();
+        wire.leave_by(move |packet| {
+            if let Some(to) = target.load().as_deref() {
+                // As with any socket of media: what is not taken is lost.
+                let _lost = socket.try_send_to(packet, *to);
+            }
+        });
+        way.wire = Some(wire);
     }
 
     /// Media of a browser's, to its room.
@@ -209,18 +216,6 @@ impl Ways {
 
     fn close(&mut self, leg: LegId) {
         self.legs.remove(&leg);
-    }
-}
-
-/// Carries what the room sends to the browser, until the leg's media is closed.
-async fn carry(wire: LegWire, target: watch::Receiver<Option<SocketAddr>>, socket: Arc<UdpSocket>) {
-    while let Some(outbound) = wire.next().await {
-        let Outbound::Packet(packet) = outbound else { continue }; // a browser holds nothing that it should forget
-        let to = *target.borrow();
-        if let Some(to) = to {
-            // As with any socket of media: what is not taken is lost.
-            let _lost = socket.try_send_to(&packet, to);
-        }
     }
 }
 
