@@ -1,6 +1,9 @@
 //! Header values, as RFC 3261 writes them and as peers do.
 
-use super::*;
+use bytes::Bytes;
+
+use super::name::ALL;
+use super::{BadValue, CSeq, Method, Name, NameAddr, Reason, parse_retry_after};
 
 fn address(raw: &'static [u8]) -> NameAddr {
     NameAddr::parse(Bytes::from_static(raw)).unwrap()
