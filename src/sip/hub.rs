@@ -15,7 +15,7 @@ use super::header::{self, MAGIC_COOKIE, Method, Name, Via};
 use super::layer::{ClientId, Kind, Layer, ServerId};
 use super::manners::Manners;
 use super::message::{Headers, Message, Request, StatusCode};
-use super::session::{Ring, SessionId};
+use super::session::{Ring, SessionEvent, SessionId, supported};
 use super::uri::Host;
 use crate::random::Random;
 
@@ -178,6 +178,45 @@ impl Hub {
             }
         }
     }
+
+    pub(super) fn tell(&mut self, id: SessionId, event: SessionEvent) {
+        self.events.push_back(Output::Event(id, event));
+    }
+
+    /// RFC 3261 section 11: what we can do.
+    pub(super) fn answer_options(&mut self, now: Instant, question: &Question, tag: &str, manners: &Manners) {
+        let contact = self.own_contact(manners, &Destination::from(question.peer));
+        let supported = manners.supported.unwrap_or_else(|| supported(self.config.session_timers));
+        let response = question
+            .response(StatusCode::OK)
+            .to_tag(tag)
+            .header(Name::Contact, contact)
+            .header(Name::Allow, manners.allow)
+            .header(Name::Accept, "application/sdp")
+            .header(Name::AcceptEncoding, "identity")
+            .header(Name::AcceptLanguage, "en")
+            .header(Name::Supported, supported)
+            .header(Name::Server, self.config.user_agent.clone());
+        self.respond(now, question, response);
+    }
+
+    /// RFC 3261 section 14.2: an INVITE while another of theirs is unanswered.
+    pub(super) fn answer_retry_after(&mut self, now: Instant, question: &Question, tag: &str) {
+        let response = question.response(StatusCode::SERVER_INTERNAL_ERROR).to_tag(tag);
+        let after = self.random.below(11).to_string();
+        self.respond(now, question, response.header(Name::RetryAfter, after));
+    }
+
+    pub(super) fn answer_unknown_body(&mut self, now: Instant, question: &Question, tag: &str) {
+        self.respond(now, question, unknown_body(question).to_tag(tag));
+    }
+}
+
+pub(super) fn unknown_body(question: &Question) -> ResponseBuilder {
+    question
+        .response(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+        .header(Name::Accept, "application/sdp, multipart/mixed")
+        .header(Name::AcceptEncoding, "identity")
 }
 
 /// A request that waits for its answer.
