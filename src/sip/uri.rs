@@ -4,13 +4,22 @@
 //! how Microsoft's opaque parameters survive; comparing two is a separate question (RFC 3261 section 19.1.4).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use bytes::Bytes;
 use thiserror::Error;
 
 use super::text::Text;
+
+mod equivalent;
+mod escape;
+mod host;
+
+pub use escape::{escape_header, unescape};
+use escape::{escape_into, is_param_char, is_user_char};
+pub use host::Host;
+pub(super) use host::parse_port;
 
 /// Longest URI accepted, in octets. Teams sends Contacts of about 500; RFC 4475's longest is 400.
 pub const MAX_URI_BYTES: usize = 8 * 1024;
@@ -52,17 +61,6 @@ pub enum Scheme {
     Tel,
     /// Anything else; only the raw octets are offered.
     Other,
-}
-
-/// A host as it appears in URIs and Via: a name or an address. Names compare without regard to case.
-#[derive(Debug, Clone, Eq)]
-pub enum Host {
-    /// A domain name.
-    Name(Text),
-    /// An IPv4 address.
-    V4(Ipv4Addr),
-    /// An IPv6 address, written in brackets.
-    V6(Ipv6Addr),
 }
 
 /// Why octets are not a URI.
@@ -226,69 +224,6 @@ impl Uri {
             .map(|(name, value)| (unescape(name), unescape(value.unwrap_or_default())))
     }
 
-    /// Whether two URIs name the same resource: RFC 3261 section 19.1.4, for `tel:` RFC 3966 section 4; any other
-    /// scheme octet by octet.
-    pub fn equivalent(&self, other: &Self) -> bool {
-        if self.raw == other.raw {
-            return true;
-        }
-        if self.scheme() != other.scheme() {
-            return false;
-        }
-        match self.scheme() {
-            Scheme::Sip | Scheme::Sips => self.sip_equivalent(other),
-            Scheme::Tel => self.tel_equivalent(other),
-            Scheme::Other => false,
-        }
-    }
-
-    fn sip_equivalent(&self, other: &Self) -> bool {
-        same_part(self.user(), other.user(), Case::Matters)
-            && same_part(self.password(), other.password(), Case::Matters)
-            && self.host() == other.host()
-            // RFC 3261 section 19.1.4: an omitted port does not match the default written out.
-            && self.port() == other.port()
-            && self.params_cover(other)
-            && other.params_cover(self)
-            && self.same_headers(other)
-    }
-
-    /// Every parameter here that the other also has must match; the five that change routing must be in both.
-    fn params_cover(&self, other: &Self) -> bool {
-        const IN_BOTH_OR_NEITHER: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
-        self.params().all(|(name, value)| match other.param(name) {
-            Some(theirs) => same_part(value, theirs, Case::Ignored),
-            None => !IN_BOTH_OR_NEITHER.iter().any(|n| n.eq_ignore_ascii_case(name)),
-        })
-    }
-
-    fn same_headers(&self, other: &Self) -> bool {
-        let sorted = |uri: &Self| {
-            let mut all: Vec<_> = uri.headers().map(|(n, v)| (n.to_ascii_lowercase(), v)).collect();
-            all.sort();
-            all
-        };
-        sorted(self) == sorted(other)
-    }
-
-    fn tel_equivalent(&self, other: &Self) -> bool {
-        let digits = |uri: &Self| -> String {
-            let number = uri.user().unwrap_or_default();
-            number
-                .chars()
-                .filter(|c| !matches!(c, '-' | '.' | '(' | ')'))
-                .map(|c| c.to_ascii_lowercase())
-                .collect()
-        };
-        let params = |uri: &Self| -> Vec<(String, Option<String>)> {
-            let lower = |text: &str| text.to_ascii_lowercase();
-            let mut all: Vec<_> = uri.params().map(|(n, v)| (lower(n), v.map(lower))).collect();
-            all.sort();
-            all
-        };
-        digits(self) == digits(other) && params(self) == params(other)
-    }
-
     fn range(&self, (start, end): (u16, u16)) -> Option<&str> {
         self.raw.get(usize::from(start)..usize::from(end))
     }
@@ -398,84 +333,6 @@ fn span(start: usize, end: usize) -> (u16, u16) {
     (start as u16, end as u16)
 }
 
-impl Host {
-    /// Reads a host: `[v6]`, an IPv4 address or a name of letters, digits, `-`, `.` and the common slip `_`.
-    pub fn parse(raw: &Bytes) -> Option<Self> {
-        Some(match Self::lawful(raw)? {
-            Kind::V4(address) => Self::V4(address),
-            Kind::V6(address) => Self::V6(address),
-            Kind::Name => Self::Name(Text::new(raw.clone())?),
-        })
-    }
-
-    fn lawful(raw: &[u8]) -> Option<Kind> {
-        let text = std::str::from_utf8(raw).ok()?;
-        if let Some(inner) = text.strip_prefix('[') {
-            return inner.strip_suffix(']')?.parse().ok().map(Kind::V6);
-        }
-        if text.starts_with(|c: char| c.is_ascii_digit())
-            && let Ok(address) = text.parse()
-        {
-            return Some(Kind::V4(address));
-        }
-        let lawful = raw.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-        (lawful && !raw.is_empty()).then_some(Kind::Name)
-    }
-
-    /// The address, when it is one.
-    pub fn ip(&self) -> Option<IpAddr> {
-        match self {
-            Self::Name(_) => None,
-            Self::V4(address) => Some(IpAddr::V4(*address)),
-            Self::V6(address) => Some(IpAddr::V6(*address)),
-        }
-    }
-}
-
-enum Kind {
-    V4(Ipv4Addr),
-    V6(Ipv6Addr),
-    Name,
-}
-
-impl PartialEq for Host {
-    fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Name(a), Self::Name(b)) => a.eq_ignore_ascii_case(b),
-            (Self::V4(a), Self::V4(b)) => a == b,
-            (Self::V6(a), Self::V6(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-impl From<IpAddr> for Host {
-    fn from(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => Self::V6(address),
-        }
-    }
-}
-
-impl FromStr for Host {
-    type Err = UriError;
-
-    fn from_str(text: &str) -> Result<Self, UriError> {
-        Self::parse(&Bytes::copy_from_slice(text.as_bytes())).ok_or(UriError::Host)
-    }
-}
-
-impl fmt::Display for Host {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::V4(address) => write!(f, "{address}"),
-            Self::V6(address) => write!(f, "[{address}]"),
-        }
-    }
-}
-
 impl FromStr for Uri {
     type Err = UriError;
 
@@ -496,14 +353,6 @@ impl fmt::Debug for Uri {
     }
 }
 
-/// Reads a port from 1 to 65535.
-pub(super) fn parse_port(digits: &[u8]) -> Option<u16> {
-    if digits.is_empty() || digits.len() > 5 || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok().filter(|&port| port != 0)
-}
-
 fn split_params(text: &str, separator: char) -> impl Iterator<Item = (&str, Option<&str>)> {
     text.split(separator).filter(|p| !p.is_empty()).map(|p| match p.split_once('=') {
         Some((name, value)) => (name, Some(value)),
@@ -511,210 +360,5 @@ fn split_params(text: &str, separator: char) -> impl Iterator<Item = (&str, Opti
     })
 }
 
-/// Undoes `%HH`. A `%` that is no escape stays as it is; octets that are not UTF-8 are replaced.
-pub fn unescape(text: &str) -> String {
-    let octets: Vec<u8> = Unescaped(text.as_bytes()).map(|(octet, _)| octet).collect();
-    String::from_utf8(octets).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned())
-}
-
-/// Appends `text`, writing each octet for which `plain` is false as `%HH`.
-fn escape_into(out: &mut String, text: &str, plain: fn(u8) -> bool) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for octet in text.bytes() {
-        if plain(octet) {
-            out.push(char::from(octet));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(octet >> 4)]));
-            out.push(char::from(HEX[usize::from(octet & 15)]));
-        }
-    }
-}
-
-/// Escapes a value for the `?name=value` part of a URI.
-pub fn escape_header(value: &str) -> String {
-    let mut out = String::with_capacity(value.len() + 16);
-    escape_into(&mut out, value, |b| {
-        is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'+' | b'$')
-    });
-    out
-}
-
-fn is_unreserved(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
-}
-
-fn is_user_char(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'&' | b'=' | b'+' | b'$' | b',' | b';' | b'?' | b'/')
-}
-
-fn is_param_char(b: u8) -> bool {
-    is_unreserved(b) || matches!(b, b'[' | b']' | b'/' | b':' | b'&' | b'+' | b'$')
-}
-
-/// Octets with `%HH` undone; the flag tells a reserved character that was escaped, which is not the same as the
-/// bare character (RFC 3261 section 19.1.4).
-struct Unescaped<'a>(&'a [u8]);
-
-impl Iterator for Unescaped<'_> {
-    type Item = (u8, bool);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (&first, rest) = self.0.split_first()?;
-        let hex = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
-        if first == b'%'
-            && let [high, low, after @ ..] = rest
-            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
-        {
-            self.0 = after;
-            let octet = high << 4 | low;
-            let reserved =
-                matches!(octet, b';' | b'/' | b'?' | b':' | b'@' | b'&' | b'=' | b'+' | b'$' | b',');
-            return Some((octet, reserved));
-        }
-        self.0 = rest;
-        Some((first, false))
-    }
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Case {
-    Matters,
-    Ignored,
-}
-
-fn same_part(a: Option<&str>, b: Option<&str>, case: Case) -> bool {
-    let (a, b) = match (a, b) {
-        (None, None) => return true,
-        (Some(a), Some(b)) => (a, b),
-        _ => return false,
-    };
-    let fold = |(octet, reserved): (u8, bool)| match case {
-        Case::Matters => (octet, reserved),
-        Case::Ignored => (octet.to_ascii_lowercase(), reserved),
-    };
-    Unescaped(a.as_bytes()).map(fold).eq(Unescaped(b.as_bytes()).map(fold))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn uri(text: &str) -> Uri {
-        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
-    }
-
-    #[test]
-    fn microsofts_opaque_parameters_come_back_as_they_were() {
-        let raw = "sip:api-du-a-euwe.pstnhub.microsoft.com:443;x-i=9f0a%2d1;x-c=a/b:c;x-m=8:orgid:11-22/33;transport=TLS";
-        let uri = uri(raw);
-        assert_eq!(uri.to_string(), raw);
-        assert_eq!(uri.param("X-M"), Some(Some("8:orgid:11-22/33")));
-        assert_eq!(uri.transport(), Some("TLS"));
-        assert_eq!((uri.user(), uri.port()), (None, Some(443)));
-    }
-
-    #[test]
-    fn an_escaped_address_in_the_user_part_stays_in_the_user_part() {
-        let uri = uri("sip:sips%3Auser%40example.com@example.net");
-        assert_eq!(uri.user(), Some("sips%3Auser%40example.com"));
-        assert_eq!(uri.user_unescaped().as_deref(), Some("sips:user@example.com"));
-        assert_eq!(uri.host(), Some("example.net".parse().unwrap()));
-    }
-
-    #[test]
-    fn hosts_are_names_or_addresses_with_optional_port() {
-        let v6 = uri("sip:a:secret@[2001:db8::1]:5070;lr");
-        assert_eq!(v6.host().and_then(|h| h.ip()), Some("2001:db8::1".parse().unwrap()));
-        assert_eq!((v6.password(), v6.port(), v6.is_loose_router()), (Some("secret"), Some(5070), true));
-        assert_eq!(uri("sip:192.0.2.1").host(), Some(Host::V4(Ipv4Addr::new(192, 0, 2, 1))));
-        for (bad, why) in [
-            ("sip:", UriError::Host),
-            ("sip:@", UriError::Host),
-            ("sip:a@[::1", UriError::Host),
-            ("sip:a@b@c", UriError::Host),
-            ("sip:a@[::1]x", UriError::Host),
-            ("sip:h:0", UriError::Port),
-            ("sip:h:65536", UriError::Port),
-            ("sip:h:", UriError::Port),
-            ("sip:h;;lr", UriError::Empty),
-            ("sip:h;", UriError::Empty),
-            ("tel:", UriError::Empty),
-            ("x:", UriError::Empty),
-            ("user@host", UriError::Scheme),
-            ("5:x", UriError::Scheme),
-            ("sip:a b@h", UriError::Character),
-            ("<sip:h>", UriError::Character),
-        ] {
-            assert_eq!(bad.parse::<Uri>(), Err(why), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_telephone_number_is_the_user_of_its_uri() {
-        let tel = uri("tel:+49-30-1234;ext=7;phone-context=example.com");
-        assert_eq!((tel.scheme(), tel.user()), (Scheme::Tel, Some("+49-30-1234")));
-        assert_eq!(tel.param("ext"), Some(Some("7")));
-        assert!(tel.equivalent(&uri("TEL:+49301234;phone-context=EXAMPLE.com;ext=7")));
-        assert!(!tel.equivalent(&uri("tel:+49301235;ext=7;phone-context=example.com")));
-    }
-
-    #[test]
-    fn rfc_3261_19_1_4_equal_pairs_are_equal_both_ways() {
-        for (a, b) in [
-            ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp"),
-            ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5"),
-            ("sip:carol@chicago.com;newparam=5", "sip:carol@chicago.com;security=on"),
-            (
-                "sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
-                "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com",
-            ),
-            (
-                "sip:alice@atlanta.com?subject=project%20x&priority=urgent",
-                "sip:alice@atlanta.com?priority=urgent&subject=project%20x",
-            ),
-        ] {
-            assert!(uri(a).equivalent(&uri(b)) && uri(b).equivalent(&uri(a)), "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn rfc_3261_19_1_4_unequal_pairs_differ_both_ways() {
-        for (a, b) in [
-            ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP"),
-            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060"),
-            ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp"),
-            ("sip:bob@biloxi.com", "sip:bob@biloxi.com:6000;transport=tcp"),
-            ("sip:carol@chicago.com", "sip:carol@chicago.com?Subject=next%20meeting"),
-            ("sip:bob@phone21.boxesbybob.com", "sip:bob@192.0.2.4"),
-            ("sip:carol@chicago.com;security=off", "sip:carol@chicago.com;security=on"),
-            ("sip:null-%00-null@example.com", "sip:null-%00%00-null@example.com"),
-            ("sip:a;b@example.com", "sip:a%3Bb@example.com"),
-            ("sip:a@example.com", "sips:a@example.com"),
-        ] {
-            assert!(!uri(a).equivalent(&uri(b)) && !uri(b).equivalent(&uri(a)), "{a} {b}");
-        }
-    }
-
-    #[test]
-    fn a_constructed_uri_escapes_what_could_break_out() {
-        let host = "example.com".parse().unwrap();
-        let made = Uri::sip(Some("a b>@\r\nX"), &host, Some(5060)).unwrap();
-        assert_eq!(made.as_str(), "sip:a%20b%3E%40%0D%0AX@example.com:5060");
-        assert_eq!(made.user_unescaped().as_deref(), Some("a b>@\r\nX"));
-        let made = uri("sip:h?a=b").with_param("x y", Some("1;2")).unwrap();
-        assert_eq!(made.as_str(), "sip:h;x%20y=1%3B2?a=b");
-        assert_eq!(made.without_headers().as_str(), "sip:h;x%20y=1%3B2");
-        let at = Uri::sip_at(None, "[::1]:5060".parse().unwrap()).unwrap();
-        assert_eq!(at.as_str(), "sip:[::1]:5060");
-    }
-
-    #[test]
-    fn a_refer_to_uri_yields_its_embedded_replaces() {
-        let refer = uri("sip:b@h?Replaces=12%40x%3Bto-tag%3D1%3Bfrom-tag%3D2&Require=replaces");
-        let all: Vec<_> = refer.headers().collect();
-        assert_eq!(all[0], ("Replaces".into(), "12@x;to-tag=1;from-tag=2".into()));
-        assert_eq!(all[1], ("Require".into(), "replaces".into()));
-        assert_eq!(escape_header("12@x;to-tag=1"), "12%40x%3Bto-tag%3D1");
-    }
-}
+mod tests;
