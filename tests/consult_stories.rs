@@ -491,7 +491,18 @@ fn a_supervisor_who_takes_over_while_the_expert_rings_begins_anew() {
 #[test]
 fn every_ending_has_its_story() {
     let table = include_str!("consult_stories.rs");
-    let stories = [table, include_str!("call_stories.rs"), include_str!("cleared_stories.rs")].concat();
+    let stories = [
+        table,
+        include_str!("call_stories/ending.rs"),
+        include_str!("call_stories/hold.rs"),
+        include_str!("call_stories/placed.rs"),
+        include_str!("call_stories/ringing.rs"),
+        include_str!("call_stories/supervision.rs"),
+        include_str!("call_stories/takeover.rs"),
+        include_str!("call_stories/transfer.rs"),
+        include_str!("cleared_stories.rs"),
+    ]
+    .concat();
     let rows = table.lines().filter_map(|line| line.strip_prefix("//! | ")).skip(1);
     let mut told = 0;
     for row in rows {
