@@ -1,6 +1,7 @@
 //! What is shipped beside the binary agrees with it.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::Test;
 
@@ -10,13 +11,14 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn alerts_and_dashboard_name_metrics_that_exist() -> Test {
+fn alerts_dashboard_and_runbook_name_metrics_that_exist() -> Test {
     let known = std::fs::read_to_string("src/observe/metrics.rs")?;
     let known = metrics_in(&known);
     assert!(known.len() > 15, "{known:?}");
-    for file in ["deploy/prometheus/alerts.yaml", "deploy/grafana/sidetone.json"] {
+    for file in ["deploy/prometheus/alerts.yaml", "deploy/grafana/sidetone.json", "deploy/runbook.md"] {
         let text = std::fs::read_to_string(file)?;
-        for name in metrics_in(&text) {
+        // "sidetone_acs_" is how many of them begin, and no name.
+        for name in metrics_in(&text).into_iter().filter(|name| !name.ends_with('_')) {
             let base = name.trim_end_matches("_sum").trim_end_matches("_count");
             assert!(known.contains(base), "{file} watches {name}, which nobody counts");
         }
@@ -55,5 +57,42 @@ fn a_stop_leaves_time_to_drain() -> Test {
         unit.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).ok_or("no TimeoutStopSec")?;
     assert!(stop.parse::<u32>()? > 30);
     assert!(unit.contains("KillSignal=SIGTERM") && unit.contains("ExecReload=/bin/kill -HUP $MAINPID"));
+    Ok(())
+}
+
+/// What the sources take in from outside their own folder is copied into the image's build, past .dockerignore.
+#[test]
+fn the_image_is_built_from_all_that_the_sources_include() -> Test {
+    let dockerfile = std::fs::read_to_string("deploy/Dockerfile")?;
+    let ignored = std::fs::read_to_string(".dockerignore")?;
+    let mut folders = BTreeSet::from(["src".to_owned(), "media".to_owned(), "sbc-config".to_owned()]);
+    let mut waiting = vec![PathBuf::from("src")];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(
+                std::fs::read_dir(&path)?
+                    .map(|entry| entry.map(|entry| entry.path()))
+                    .collect::<Result<Vec<_>, _>>()?,
+            );
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)?;
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for included in text.split("include_").skip(1) {
+            let Some((_, outside)) = included.split('\n').next().and_then(|line| line.split_once("../../"))
+            else {
+                continue;
+            };
+            folders.extend(outside.trim_start_matches("../").split('/').next().map(str::to_owned));
+        }
+    }
+    assert!(folders.contains("console"), "{folders:?}");
+    for folder in folders {
+        assert!(
+            dockerfile.contains(&format!("\nCOPY {folder} {folder}\n")),
+            "{folder} is not in the image's build"
+        );
+        assert!(ignored.contains(&format!("\n!{folder}\n")), ".dockerignore leaves {folder} out");
+    }
     Ok(())
 }
