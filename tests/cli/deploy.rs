@@ -60,6 +60,19 @@ fn a_stop_leaves_time_to_drain() -> Test {
     Ok(())
 }
 
+#[test]
+fn the_units_group_is_not_called_like_its_user() -> Test {
+    // A dynamic user is called like its unit, and systemd makes none beside a group of that name.
+    let unit = std::fs::read_to_string("deploy/sidetone.service")?;
+    assert!(unit.contains("DynamicUser=yes"));
+    let groups =
+        unit.lines().filter_map(|line| line.strip_prefix("SupplementaryGroups=")).collect::<Vec<_>>();
+    assert_eq!(groups, ["sidetone-config"]);
+    let runbook = std::fs::read_to_string("deploy/runbook.md")?;
+    assert!(!runbook.contains("-g sidetone "), "the runbook gives files to a group that is not there");
+    Ok(())
+}
+
 /// What the sources take in from outside their own folder is copied into the image's build, past .dockerignore.
 #[test]
 fn the_image_is_built_from_all_that_the_sources_include() -> Test {
