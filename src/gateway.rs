@@ -462,12 +462,22 @@ async fn apply_reloads(
     webhooks: Arc<Webhooks>,
     renew_names: mpsc::Sender<Word>,
 ) {
+    let mut before = config.load_full();
     while reloads.recv().await.is_some() {
         let config = config.load_full();
+        forget_trunks(&before, &config);
+        before = config.clone();
         tokens.store(Arc::new(Tokens::from(&config.tokens[..])));
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
         // The keeper of names looks at the configuration whenever it wakes; a full queue wakes it, too.
         let _woken = renew_names.try_send(Word::Changed);
+    }
+}
+
+/// A trunk that is no more is neither up nor down: its last 0 would keep an alarm going until the next start.
+fn forget_trunks(before: &Config, config: &Config) {
+    for gone in before.trunks.iter().filter(|trunk| config.trunk(&trunk.id).is_none()) {
+        metrics::gauge!(names::TRUNK_UP, "trunk" => gone.id.to_string()).set(f64::NAN);
     }
 }
 

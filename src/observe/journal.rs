@@ -75,6 +75,11 @@ const DECADE: Duration = Duration::from_secs(3_650 * 86_400);
 /// How often old call records are looked for. They are kept for days, so an hour more is none too many.
 const RECORDS_LOOKED_AT_EVERY: Duration = Duration::from_secs(3_600);
 
+/// What can be lost, as [`names::JOURNAL_LOST`] tells it apart.
+const EVENT: &str = "event";
+const RECORD: &str = "record";
+const AUDIT: &str = "audit";
+
 /// What can be set about the ledger.
 #[derive(Debug, Clone)]
 pub struct LedgerSettings {
@@ -284,6 +289,9 @@ impl Ledger {
             accepted: 0,
         };
         gauge!(names::STORE_UP).set(1.0);
+        for what in [EVENT, RECORD, AUDIT] {
+            counter!(names::JOURNAL_LOST, "what" => what).increment(0);
+        }
         let ledger = Ledger(Arc::new(Shared {
             state: Mutex::new(state),
             store,
@@ -425,7 +433,7 @@ impl Journal for Ledger {
             lost
         };
         if lost {
-            self.lost("event");
+            self.lost(EVENT);
         }
         self.0.wake.notify_one();
     }
@@ -437,7 +445,7 @@ impl Journal for Ledger {
             state.records.push(record, RECORDS_WAITING_MAX)
         };
         if lost {
-            self.lost("record");
+            self.lost(RECORD);
         }
         self.0.wake.notify_one();
     }
@@ -449,7 +457,7 @@ impl Journal for Ledger {
             state.audits.push(record, AUDITS_WAITING_MAX)
         };
         if lost {
-            self.lost("audit");
+            self.lost(AUDIT);
         }
         self.0.wake.notify_one();
     }

@@ -111,6 +111,13 @@ pub fn install() -> Result<PrometheusHandle, BuildError> {
         .set_buckets_for_metric(Matcher::Full(LEG_LOSS.into()), LOSSES)?
         .install_recorder()?;
     describe();
+    // A counter that appears with its first loss has not risen, as far as an alarm can tell: these are there at zero. Those
+    // with labels are begun by who knows the labels.
+    for name in
+        [CALLS_OFFERED, NOT_CLEARED, MEDIA_EVENTS_LOST, API_UNAUTHENTICATED, ACS_DENIED, ACS_ODD_FRAMES]
+    {
+        metrics::counter!(name).increment(0);
+    }
     Ok(installed.insert(handle).clone())
 }
 

@@ -39,6 +39,11 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 /// Pause when the store cannot be read.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a webhook never gets an event: the ledger has forgotten it, it is too far behind, or it was tried too often.
+const FORGOTTEN: &str = "forgotten";
+const BEHIND: &str = "behind";
+const TRIES: &str = "tries";
+
 /// One webhook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Webhook {
@@ -216,6 +221,9 @@ enum Outcome {
 
 impl Courier {
     async fn run(self) {
+        for reason in [FORGOTTEN, BEHIND, TRIES] {
+            self.dropped(reason, 0);
+        }
         let Some((mut delivered, disabled)) = self.begin().await else { return };
         if disabled {
             tracing::warn!(webhook = %self.webhook.name, "this webhook said 410 Gone; change its URL to use it again");
@@ -240,13 +248,13 @@ impl Courier {
                 }
             };
             if page.gap {
-                self.dropped("forgotten", 1);
+                self.dropped(FORGOTTEN, 1);
             }
             let mut over = None;
             for event in &page.events {
                 if self.webhook.wants(event) {
                     if self.ledger.latest().saturating_sub(event.seq) > BEHIND_MAX {
-                        self.dropped("behind", 1);
+                        self.dropped(BEHIND, 1);
                     } else {
                         match self.deliver(event).await {
                             Outcome::Delivered | Outcome::GivenUp => {}
@@ -336,7 +344,7 @@ impl Courier {
             }
         }
         tracing::warn!(webhook = %self.webhook.name, seq = event.seq, "a webhook delivery was given up");
-        self.dropped("tries", 1);
+        self.dropped(TRIES, 1);
         Outcome::GivenUp
     }
 
