@@ -2,6 +2,8 @@
 //! ids and codes at INFO and above, people and numbers at DEBUG and below, secrets
 //! never.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -48,6 +50,9 @@ pub fn init(format: LogFormat, filter: &str) -> Result<(), LogError> {
     // A line that cannot be written, on a full disk, is lost. To complain of it on standard error, the default,
     // would panic there.
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).log_internal_errors(false);
+    // Colours are for a terminal, and for whoever has not declined them (no-color.org); a file or a pager would show their codes.
+    let declined = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let lines = lines.with_ansi(std::io::stderr().is_terminal() && !declined);
     match format {
         LogFormat::Text => registry.with(lines).try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
