@@ -1,6 +1,7 @@
 # One command for each chore; `make` alone lists them. A fresh machine needs Rust, a C compiler, cmake and make.
 
 CARGO ?= cargo
+DOCKER ?= docker
 CONFIG ?= deploy/sidetone.example.toml
 OUT ?= demo-out
 WHAT ?= all
@@ -45,8 +46,9 @@ openapi: need-cargo need-cmake ## write api/openapi.json anew out of the handler
 pictures: need-cargo need-cmake ## take the pictures of the README anew, with Chromium
 	SIDETONE_WRITE_PICTURES=1 $(CARGO) test --locked --test console pictures
 
-image: ## the container image
-	docker build --file deploy/Dockerfile --tag sidetone .
+image: ## the container image, with DOCKER (docker; podman or buildah do as well)
+	@command -v $(DOCKER) >/dev/null || { echo "$(DOCKER) is missing: apt-get install docker.io, or make image DOCKER=podman"; exit 1; }
+	$(DOCKER) build --file deploy/Dockerfile --tag sidetone .
 
 # What is missing is named together with the way to get it.
 
@@ -54,7 +56,10 @@ image: ## the container image
 
 need-cargo:
 	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: https://rustup.rs (1.94 or later)"; exit 1; }
+	@$(CARGO) --version | awk '{ split($$2, v, "."); exit v[1] == 1 && v[2] < 94 }' || \
+	  { echo "Rust is too old, 1.94 or later is needed: https://rustup.rs; here is $$($(CARGO) --version)"; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: apt-get install gcc libc6-dev"; exit 1; }
+	@echo '#include <stdlib.h>' | cc -E - >/dev/null 2>&1 || { echo "the C library's headers are missing: apt-get install libc6-dev"; exit 1; }
 
 # libopus is built along by its own CMake files.
 need-cmake:
