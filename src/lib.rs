@@ -10,7 +10,7 @@
 //! audit, metrics. The [`api`] is how people and programs ask, through the switchboard's desk.
 //! [`gateway`] puts all of it together, and [`config`] reads the file that says how; [`jwks`] checks tokens
 //! that somebody else signed, for whoever is shown one; [`tls`] says as whom we speak and whom we believe; `connections`
-//! lets HTTP in within limits; [`random`] makes what nobody may guess. `sim` plays the
+//! lets HTTP in within limits, and [`client`] sends it out; [`random`] makes what nobody may guess. `sim` plays the
 //! telephones of tests and demo; nothing here knows of it.
 //!
 //! Read [`call::hearing`] first: it is what the product promises.
@@ -33,6 +33,7 @@ pub mod observe;
 
 pub mod api;
 
+pub mod client;
 pub mod config;
 pub mod gateway;
 pub mod jwks;

@@ -123,10 +123,7 @@ impl Acs {
     /// [`OpenError`].
     pub async fn open(pieces: Pieces) -> Result<Acs, OpenError> {
         let config = pieces.config.load_full();
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(OpenError::Http)?;
+        let http = crate::client::http().build().map_err(OpenError::Http)?;
         let resources = Arc::new(Resources::open(pieces.config.clone(), http)?);
         let at = config.acs_listener.listen;
         let listener = TcpListener::bind(at).await.map_err(|source| OpenError::Listen { at, source })?;

@@ -50,7 +50,7 @@ impl Issuers {
     /// # Errors
     /// When no HTTP client can be made.
     pub fn of(config: &Config) -> Result<Issuers, reqwest::Error> {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+        let http = crate::client::http().build()?;
         let issuer = |account: &sbc_config::Integration| {
             let tokens = account.api_tokens.as_ref()?;
             let texts = |all: &[Arc<str>]| all.iter().map(|one| one.to_string()).collect();

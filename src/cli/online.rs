@@ -129,9 +129,7 @@ async fn try_acs(config: &Config) -> Vec<Tried> {
     if config.acs.is_empty() {
         return Vec::new();
     }
-    // An error says that there is one already.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let http = match reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build() {
+    let http = match sidetone::client::http().build() {
         Ok(http) => http,
         Err(error) => {
             let remedy = "HTTP cannot be spoken on this machine";

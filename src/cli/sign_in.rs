@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
-use sidetone::config;
+use sidetone::{client, config};
 
 #[derive(Debug, Args)]
 pub(super) struct SignIn {
@@ -59,9 +59,8 @@ pub(super) fn run(asked: &SignIn) -> ExitCode {
 }
 
 async fn ask(gateway: &str, asked: &SignIn) -> Result<Value, reqwest::Error> {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     // The proxies of the environment are for the way out; this goes to the gateway beside us.
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = client::http().no_proxy().build()?;
     let body = asked.person.as_ref().map_or_else(|| json!({}), |person| json!({ "person": person }));
     let request = http.post(format!("{gateway}/v1/sign-ins")).bearer_auth(&asked.token).json(&body);
     request.send().await?.json().await

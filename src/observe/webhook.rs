@@ -125,14 +125,10 @@ impl Webhooks {
     /// None yet: see [`Webhooks::set`].
     ///
     /// # Errors
-    /// When the HTTP client cannot be made: no root certificates on this machine.
+    /// When the HTTP client cannot be made.
     pub fn new(ledger: Ledger, patience: Patience) -> Result<Webhooks, reqwest::Error> {
-        // Fails when the process has a provider already, which is then the same one.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = reqwest::Client::builder()
+        let client = crate::client::http()
             .timeout(patience.answer)
-            // A redirect would carry a signed event to an address nobody configured.
-            .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Webhooks { ledger, client, patience, running: Mutex::new(HashMap::new()) })

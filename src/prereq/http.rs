@@ -42,16 +42,12 @@ pub(super) struct Unreachable {
     pub(super) why: &'static str,
 }
 
-/// The client for all sources. Redirects are not followed: they would carry a token elsewhere.
+/// The client for all sources.
 ///
 /// # Errors
 /// When the TLS set-up of the machine is of no use.
 pub(super) fn client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .timeout(ANSWER)
-        .redirect(reqwest::redirect::Policy::none())
-        .user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION")))
-        .build()
+    crate::client::http().timeout(ANSWER).user_agent(concat!("sidetone/", env!("CARGO_PKG_VERSION"))).build()
 }
 
 /// Sends a request and reads its answer.

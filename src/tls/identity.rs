@@ -44,7 +44,7 @@ pub enum RootsError {
     #[error("the file of roots holds no readable PEM certificate")]
     Unreadable,
     /// The machine has none.
-    #[error("this machine has no store of root certificates")]
+    #[error("this machine has no store of root certificates (Debian: apt-get install ca-certificates)")]
     NoStore,
 }
 

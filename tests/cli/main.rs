@@ -3,6 +3,7 @@
 mod deploy;
 mod names;
 mod online;
+mod serve;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

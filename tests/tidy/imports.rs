@@ -7,19 +7,20 @@ use super::source::Source;
 /// core knows no door, a door knows no other door, and only the composition root knows the API.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("jwks", &[]),
+    ("client", &[]),
     ("connections", &["tls"]),
     ("tls", &[]),
     ("random", &[]),
-    ("prereq", &[]),
+    ("prereq", &["client"]),
     ("call", &["prereq"]),
     ("config", &[]),
-    ("observe", &["call", "prereq"]),
+    ("observe", &["call", "client", "prereq"]),
     ("sip", &["call", "random", "tls"]),
     ("bridge", &["call", "observe"]),
-    ("acs", &["bridge", "call", "connections", "jwks", "observe", "tls"]),
+    ("acs", &["bridge", "call", "client", "connections", "jwks", "observe", "tls"]),
     ("rtc", &["bridge", "call", "observe", "random"]),
     ("switchboard", &["call", "bridge", "observe", "prereq"]),
-    ("api", &["call", "connections", "jwks", "observe", "prereq", "rtc", "switchboard"]),
+    ("api", &["call", "client", "connections", "jwks", "observe", "prereq", "rtc", "switchboard"]),
     (
         "gateway",
         &[
@@ -49,6 +50,7 @@ const EVERYTHING: &[&str] = &[
     "api",
     "bridge",
     "call",
+    "client",
     "config",
     "connections",
     "gateway",

@@ -266,7 +266,7 @@ impl AcsSim {
     /// The root is none.
     pub fn gateway_is_at(&self, address: SocketAddr, root: Option<&str>) -> Result<(), NoRoot> {
         let (http, tls) = match root {
-            None => (reqwest::Client::new(), None),
+            None => (crate::client::http().build()?, None),
             Some(root) => {
                 let tls = believing(root)?;
                 let http = reqwest::Client::builder()

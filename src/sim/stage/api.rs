@@ -184,7 +184,7 @@ impl Api {
     /// The API at this address, with this bearer token.
     pub fn new(at: std::net::SocketAddr, token: &str) -> Result<Self, ApiError> {
         // The proxies of the environment are for the way out; this never leaves the machine.
-        let http = Client::builder().no_proxy().build()?;
+        let http = crate::client::http().no_proxy().build()?;
         Ok(Self { http, base: format!("http://{at}"), token: token.to_owned() })
     }
 
