@@ -1,7 +1,5 @@
 //! One finding: what a check came to, what that means for the route, and what would mend it.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
 
 use super::check::{About, Check, Route};
@@ -377,15 +375,6 @@ fn quoted(text: &str) -> String {
     let plain: String = text.chars().filter(|c| !c.is_control()).collect();
     // PowerShell takes the typographic quotation marks for the straight one.
     format!("'{}'", plain.replace(['\u{2018}', '\u{2019}', '\u{201a}', '\u{201b}'], "'").replace('\'', "''"))
-}
-
-/// When the first piece of evidence behind `findings` ends.
-pub(super) fn earliest_end<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Option<SystemTime> {
-    findings
-        .into_iter()
-        .filter(|finding| finding.verdict == Verdict::Pass)
-        .filter_map(|finding| Some(finding.evidence.as_ref()?.expires_at))
-        .min()
 }
 
 #[cfg(test)]

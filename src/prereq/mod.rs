@@ -127,7 +127,13 @@ fn cleared(facts: &Facts, findings: &[Finding]) -> Option<Clearance> {
     }
     // A policy may allow the unknown, but nobody can dial what is not known.
     let address = facts.address()?;
+    // What only advises refuses nothing by failing, and so nothing by growing old.
+    let leant_on = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Pass)
+        .filter(|finding| facts.policy.need(finding.check, facts.route) == Need::Required);
+    let first_end = leant_on.filter_map(|finding| Some(finding.evidence.as_ref()?.expires_at)).min();
     let until = facts.now + CLEARANCE_LIFE;
-    let until = finding::earliest_end(findings).map_or(until, |end| until.min(end));
+    let until = first_end.map_or(until, |end| until.min(end));
     Some(Clearance { subject: facts.target.clone(), route: facts.route, address, at: facts.now, until })
 }

@@ -48,7 +48,8 @@ impl Policy {
         }
     }
 
-    fn need(&self, check: Check, route: Route) -> Need {
+    /// What `route` makes of a check, where this is in force.
+    pub(super) fn need(&self, check: Check, route: Route) -> Need {
         if check == Check::Presence && self.presence_decides.contains(&route) {
             return Need::Required;
         }

@@ -139,9 +139,8 @@ fn a_clearance_names_whom_over_what_and_until_when() {
     let voip: Clearance = clear(&ready(Route::Voip)).unwrap();
     assert_eq!(voip.address(), &Address::Teams(ADELE.into()));
     assert_eq!((voip.route(), voip.subject()), (Route::Voip, &Subject::person(ADELE)));
-    // The shortest-lived evidence is presence, ten seconds.
-    assert!(voip.good_at(now()) && voip.good_at(now() + Duration::from_secs(9)));
-    assert!(!voip.good_at(now() + Duration::from_secs(10)) && !voip.good_at(now() - Duration::from_secs(1)));
+    assert!(voip.good_at(now()) && voip.good_at(now() + Duration::from_secs(29)));
+    assert!(!voip.good_at(now() + Duration::from_secs(30)) && !voip.good_at(now() - Duration::from_secs(1)));
     let pstn = clear(&ready(Route::Pstn)).unwrap();
     assert_eq!(pstn.address(), &Address::Number("+14255550100".into()));
     let direct = clear(&ready(Route::DirectRouting)).unwrap();
@@ -151,6 +150,24 @@ fn a_clearance_names_whom_over_what_and_until_when() {
         "in full, or the lookup fails"
     );
     assert!(!format!("{direct:?}").contains("4255550100"), "no number in Debug");
+}
+
+#[test]
+fn a_clearance_ends_with_what_the_route_needs_and_outlives_what_only_advises() {
+    let life = |facts: &Facts| clear(facts).unwrap().life().as_secs();
+    for route in Route::ALL {
+        for check in Check::ALL.iter().copied() {
+            let mut facts = ready(route);
+            let Some(own) = facts.evidence.iter_mut().find(|one| one.check == check) else { continue };
+            own.expires_at = now() + Duration::from_secs(2);
+            let right = if check.need(route) == Need::Required { 2 } else { 30 };
+            assert_eq!(life(&facts), right, "{route} {check}");
+        }
+    }
+    // Where presence decides, it is needed like the rest: ten seconds.
+    let mut facts = ready(Route::Voip);
+    facts.policy.presence_decides = vec![Route::Voip];
+    assert_eq!(life(&facts), 10);
 }
 
 #[test]
