@@ -39,7 +39,8 @@ pub(super) struct NewTransfer {
     /// Over what, when they are at Teams: `auto` takes the cheapest way that is clear at the moment.
     #[serde(default)]
     pub via: Via,
-    /// Only say which ways there are, what stands in each, what it costs and which would be taken. Nobody is rung.
+    /// Only say which ways there are, what stands in each, what it costs and which would be taken, when `blind`. Nobody is
+    /// rung.
     #[serde(default)]
     pub dry_run: bool,
     /// The consult whose expert gets the call, when `attended`.
@@ -57,6 +58,14 @@ pub(super) struct NewTransfer {
     /// What the target is told of the matter before they answer, when `blind`.
     #[schema(nullable = false)]
     pub card: Option<NewCard>,
+}
+
+impl NewTransfer {
+    /// Whether it says something of how a target is rung.
+    fn is_of_a_ring(&self) -> bool {
+        let plain = matches!(self.via, Via::Auto) && !self.dry_run;
+        !plain || self.trunk.is_some() || self.by_leg.is_some() || self.card.is_some()
+    }
 }
 
 /// Whether the target has been spoken to.
@@ -130,6 +139,11 @@ pub(super) async fn begin(
                 }
                 other => Err(state.puzzled(&other)),
             }
+        }
+        // It would be done all the same: the expert is there. So what was asked for is told, and nothing is done.
+        (Mode::Attended, None, Some(_)) if new.is_of_a_ring() => {
+            let detail = "an attended transfer rings nobody: `via`, `dry_run`, `trunk`, `by_leg` and `card` are of its consult";
+            Err(Problem::invalid("body_invalid", detail))
         }
         (Mode::Attended, None, Some(consult)) => {
             let consult: ConsultId = named("consult_id", consult)?;

@@ -155,6 +155,30 @@ async fn a_role_has_the_aliases_of_other_systems() {
     }
 }
 
+/// The expert of an attended transfer is there already: whoever wants to look first must not find it done.
+#[tokio::test]
+async fn an_attended_transfer_takes_nothing_that_is_of_a_ring() {
+    let stage = Stage::new().await;
+    let path = format!("/v1/calls/{CALL}/transfers");
+    let attended = json!({"mode": "attended", "consult_id": CONSULT.to_string()});
+    for (name, value) in [
+        ("dry_run", json!(true)),
+        ("via", json!("pstn")),
+        ("trunk", json!("carrier")),
+        ("by_leg", json!(AGENT.to_string())),
+        ("card", json!({"record": "CAS-1"})),
+    ] {
+        let mut body = attended.clone();
+        body[name] = value;
+        let told = stage.send(Method::POST, &path, "alice", body).await;
+        assert_eq!((told.status.as_u16(), told.code()), (422, "body_invalid"), "{name}: {}", told.text);
+        assert!(told.text.contains(name), "{}", told.text);
+    }
+    assert_eq!(stage.times_asked(), 0, "nobody was handed over");
+    let told = stage.send(Method::POST, &path, "alice", attended).await;
+    assert_eq!((told.status.as_u16(), &told.body["outcome"]), (200, &json!("connected")));
+}
+
 #[tokio::test]
 async fn a_switch_says_when_it_is_in_force_and_shows_the_table() {
     let stage = Stage::new().await;
