@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
@@ -59,7 +59,7 @@ pub(super) async fn once(
             "the request body is larger than the gateway accepts, or did not arrive whole",
         )
     })?;
-    let hash = fingerprint(&head.method, head.uri.path(), &body);
+    let hash = fingerprint(&head.method, &head.uri, &body);
     match state.store().claim(&token, &key, &hash, SystemTime::now()).await? {
         Claim::Done(answer) => return Ok(replay(answer)),
         Claim::InFlight => {
@@ -103,11 +103,9 @@ async fn keep(store: &Store, token: &str, key: &str, response: Response) -> Resu
     let body = to_bytes(body, ANSWER_BYTES_MAX).await.map_err(|_| Problem::internal())?;
     let text =
         |name: &HeaderName| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // A problem has no body yet (see `problem::render`), so what is kept is its code and detail.
+    // A problem has no body yet (see `problem::render`), so it is kept itself.
     let (content_type, kept) = match head.extensions.get::<Problem>() {
-        Some(problem) => {
-            (PROBLEM.to_owned(), serde_json::json!([problem.code(), problem.detail()]).to_string())
-        }
+        Some(problem) => (PROBLEM.to_owned(), problem.kept()),
         None => (text(&header::CONTENT_TYPE).to_owned(), String::from_utf8_lossy(&body).into_owned()),
     };
     let location = text(&header::LOCATION);
@@ -130,8 +128,7 @@ fn replay(answer: Replay) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let (content_type, location) = answer.content_type.split_once('\n').unwrap_or((&answer.content_type, ""));
     let mut response = if content_type == PROBLEM {
-        let (code, detail): (String, String) = serde_json::from_str(&answer.body).unwrap_or_default();
-        axum::response::IntoResponse::into_response(Problem::new(status, code, detail))
+        axum::response::IntoResponse::into_response(Problem::again(status, &answer.body))
     } else {
         let mut response = Response::new(Body::from(answer.body));
         *response.status_mut() = status;
@@ -150,10 +147,12 @@ fn replay(answer: Replay) -> Response {
     response
 }
 
-fn fingerprint(method: &Method, path: &str, body: &[u8]) -> String {
+/// What tells one request from another: whom a browser's offer calls stands in the query.
+fn fingerprint(method: &Method, uri: &Uri, body: &[u8]) -> String {
     let mut hash = Sha256::new();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
     // Lengths between the parts, so that no two requests run together to the same text.
-    for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
+    for part in [method.as_str(), uri.path(), &query].map(str::as_bytes).into_iter().chain([body]) {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
@@ -166,10 +165,20 @@ mod tests {
 
     #[test]
     fn a_fingerprint_keeps_its_parts_apart() {
-        let one = fingerprint(&Method::POST, "/v1/a", b"b{}");
-        assert_ne!(one, fingerprint(&Method::POST, "/v1/ab", b"{}"));
-        assert_ne!(one, fingerprint(&Method::PATCH, "/v1/a", b"b{}"));
-        assert_eq!(one, fingerprint(&Method::POST, "/v1/a", b"b{}"));
+        let of = |method: Method, uri: &'static str, body: &[u8]| {
+            fingerprint(&method, &Uri::from_static(uri), body)
+        };
+        let one = of(Method::POST, "/v1/a", b"b{}");
+        for other in [
+            of(Method::POST, "/v1/ab", b"{}"),
+            of(Method::PATCH, "/v1/a", b"b{}"),
+            of(Method::POST, "/v1/a?b", b"{}"),
+            of(Method::POST, "/v1/a?to=100", b"b{}"),
+        ] {
+            assert_ne!(one, other);
+        }
+        assert_ne!(of(Method::POST, "/v1/a?to=100", b"b{}"), of(Method::POST, "/v1/a?to=101", b"b{}"));
+        assert_eq!(one, of(Method::POST, "/v1/a", b"b{}"));
         assert_eq!(one.len(), 64);
     }
 }

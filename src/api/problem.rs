@@ -12,6 +12,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::preview::PreviewView;
@@ -30,8 +31,8 @@ pub(super) struct Problem {
     status: StatusCode,
     code: Cow<'static, str>,
     detail: Cow<'static, str>,
-    /// What is shown besides: the ways and their findings.
-    ways: Option<Box<PreviewView>>,
+    /// What is shown besides: the ways and their findings, a [`PreviewView`] as it is written.
+    ways: Option<Box<Value>>,
 }
 
 impl Problem {
@@ -68,9 +69,17 @@ impl Problem {
         &self.code
     }
 
-    /// The sentence for people.
-    pub(super) fn detail(&self) -> &str {
-        &self.detail
+    /// All but the status, to be kept.
+    pub(super) fn kept(&self) -> String {
+        json!([self.code, self.detail, self.ways]).to_string()
+    }
+
+    /// One that was kept.
+    pub(super) fn again(status: StatusCode, kept: &str) -> Problem {
+        let kept: Value = serde_json::from_str(kept).unwrap_or_default();
+        let text = |at: usize| kept.get(at).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let ways = kept.get(2).filter(|ways| !ways.is_null()).cloned().map(Box::new);
+        Problem { ways, ..Problem::new(status, text(0), text(1)) }
     }
 
     /// For a response that failed without saying more than its status.
@@ -149,7 +158,7 @@ impl From<Refusal> for Problem {
             Refusal::Conflict { code, .. } => Problem::new(StatusCode::CONFLICT, code, detail),
             Refusal::Invalid { code, .. } => Problem::invalid(code, detail),
             Refusal::NotCleared(preview) => {
-                let ways = Some(Box::new(PreviewView::from(*preview)));
+                let ways = serde_json::to_value(PreviewView::from(*preview)).ok().map(Box::new);
                 Problem { ways, ..Problem::new(StatusCode::CONFLICT, "not_cleared", detail) }
             }
             Refusal::Busy => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail),
@@ -203,7 +212,7 @@ pub(super) struct ProblemDocument {
     /// The ways that were looked at, when none of them is clear.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<PreviewView>)]
-    pub preview: Option<Box<PreviewView>>,
+    pub preview: Option<Box<Value>>,
 }
 
 /// The outermost layer: writes the document of every failed response.

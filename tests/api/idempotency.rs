@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use sidetone::switchboard::desk::Refusal;
+use sidetone::prereq::Route;
+use sidetone::switchboard::desk::{Preview, Refusal, WayView};
 use tokio::sync::Notify;
 
 use crate::stage::{AGENT, CALL, SUPERVISION, Stage, Told, told, within};
@@ -123,6 +124,30 @@ async fn a_refusal_is_remembered_but_not_now_is_not() {
     assert_eq!(keyed(&stage, "alice", "k2", &hold, Value::Null).await.status, 503);
     *stage.board.refusal.lock().unwrap() = None;
     assert_eq!(keyed(&stage, "alice", "k2", &hold, Value::Null).await.status, 200);
+}
+
+/// What stands in each way is the answer of a refused consult: asked again with its key, nothing of it is missing.
+#[tokio::test]
+async fn a_refusal_that_shows_the_ways_shows_them_again() {
+    let stage = Stage::new().await;
+    let way = WayView {
+        target: "erin@example.com".into(),
+        via: Some(Route::Voip),
+        over: Some("acs:contoso".into()),
+        clear: false,
+        obstacle: Some("not_cleared"),
+        findings: Vec::new(),
+        cost: None,
+        only_if_not_reached: false,
+    };
+    let preview = Preview { ways: vec![way], taken: None, up: Vec::new() };
+    *stage.board.refusal.lock().unwrap() = Some(Refusal::NotCleared(Box::new(preview)));
+    let path = format!("/v1/calls/{CALL}/consults");
+    let first = keyed(&stage, "alice", "k", &path, json!({"target": "erin@example.com"})).await;
+    let second = keyed(&stage, "alice", "k", &path, json!({"target": "erin@example.com"})).await;
+    assert_eq!((first.status.as_u16(), first.code(), stage.times_asked()), (409, "not_cleared", 1));
+    assert_eq!(first.body["preview"]["ways"][0]["over"], "acs:contoso");
+    assert_eq!(first.body, second.body);
 }
 
 #[tokio::test]
