@@ -77,11 +77,11 @@ impl Switchboard {
                 detail: "`hold_media` names no recording of [media] prompts".into(),
             });
         }
+        let card = card::drawn(&config, &tenant, wanted.card.as_ref())?;
         let running = self.calls.get(&call).is_some_and(|live| live.call.consult().is_some());
         if let (Some(media), false) = (&wanted.hold_media, running) {
             self.bridge.hold_with(call, media);
         }
-        let card = card::drawn(&config, &tenant, wanted.card.as_ref())?;
         let id = ConsultId(random());
         self.by_consult.insert(id, call);
         let before = self.calls.get_mut(&call).map(|live| std::mem::replace(&mut live.consult_card, card));

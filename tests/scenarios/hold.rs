@@ -1,5 +1,6 @@
 //! Hold, by the API and by a party's own telephone.
 
+use serde_json::json;
 use sidetone::sim::stage::levels::Expected;
 use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf};
 use sidetone::sip::sdp::Direction;
@@ -27,6 +28,23 @@ async fn a_customer_on_hold_hears_music_and_then_the_agent_again() -> Story {
             .await?;
     }
     ear.check_line(mark)?;
+    stage.stop().await;
+    Ok(())
+}
+
+/// A consult that is refused for its card has changed nothing, and so not what is heard on hold.
+#[tokio::test]
+async fn a_consult_that_is_refused_leaves_the_music_as_it_was() -> Story {
+    let stage = Stage::start(Setting::default()).await?;
+    let (customer, alice) = (&stage.customer, &stage.alice);
+    let call = stage.customer_reaches(ALICES_NUMBER, alice).await?;
+    let leg = call.customer().ok_or("no customer")?.id.clone();
+    let api = stage.api_of(TokenOf::Alice);
+    let wanted = json!({ "target": "bob", "hold_media": "silence", "card": { "record": "CAS-1" } });
+    let refused = api.consult(&call.id, wanted).await.err().ok_or("there is no view of a card")?;
+    assert_eq!((refused.status(), refused.code()), (Some(422), Some("no_card")));
+    api.leg(&call.id, &leg, "hold").await?;
+    stage.assert_hears(&[Expected::music(customer), Expected::voices(alice, [])]).await?;
     stage.stop().await;
     Ok(())
 }
