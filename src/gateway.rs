@@ -70,7 +70,7 @@ impl Source {
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// The store.
-    #[error("the store for records and events cannot be opened")]
+    #[error("records and events cannot be kept (server.database)")]
     Store(#[from] StoreError),
     /// SIP.
     #[error(transparent)]
@@ -95,14 +95,17 @@ pub enum GatewayError {
     /// Media.
     #[error("the media bridge cannot start")]
     Media(#[from] StartError),
-    /// Music on hold.
-    #[error("the music on hold {} cannot be used", path.display())]
-    Music {
-        /// The file.
-        path: PathBuf,
+    /// The address of media.
+    #[error("no media port can be opened on {at} (media.listen); is it an address of this machine?")]
+    MediaAddress {
+        /// The address.
+        at: IpAddr,
         /// Why.
-        source: hound::Error,
+        source: io::Error,
     },
+    /// Music on hold, or a prompt.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// Metrics.
     #[error("metrics cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
@@ -151,6 +154,9 @@ impl Gateway {
         };
         let (ledger, writer) = Ledger::open(store, settings).await?;
 
+        // Ports are opened call by call. That none can ever be is told now, and not by a 503 to every caller.
+        let at = config.media.listen;
+        std::net::UdpSocket::bind((at, 0)).map_err(|source| GatewayError::MediaAddress { at, source })?;
         let (bridge_events_in, bridge_events) = mpsc::channel(BRIDGE_EVENTS_MAX);
         let bridge = Bridge::start(bridge_config(&config, source.directory())?, bridge_events_in)?;
         let limits = Limits {
@@ -495,27 +501,46 @@ fn metrics_handle() -> Result<metrics_exporter_prometheus::PrometheusHandle, Gat
     }
 }
 
-/// The music on hold of a configuration whose file lies in `beside`.
-///
-/// # Errors
-/// [`GatewayError::Music`]: the file is not there, or is no recording that can be played.
-pub fn music(config: &Config, beside: &Path) -> Result<Music, GatewayError> {
+/// Why a recording cannot be played.
+#[derive(Debug, thiserror::Error)]
+#[error("the recording {} of {setting} cannot be used", path.display())]
+pub struct RecordingError {
+    /// The setting that names it.
+    pub setting: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: hound::Error,
+}
+
+/// Every recording of a configuration whose file lies in `beside` that cannot be played, all of them at once.
+pub fn unplayable(config: &Config, beside: &Path) -> Vec<RecordingError> {
+    let music = config.media.music_on_hold.iter().map(|path| (MUSIC_ON_HOLD.to_owned(), path));
+    let prompts = config.media.prompts.iter().map(|(name, path)| (prompt(name), path));
+    music.chain(prompts).filter_map(|(setting, path)| recording(setting, path, beside).err()).collect()
+}
+
+const MUSIC_ON_HOLD: &str = "media.music_on_hold";
+
+fn prompt(name: &str) -> String {
+    format!("media.prompts.{name}")
+}
+
+fn recording(setting: String, path: &Path, beside: &Path) -> Result<Music, RecordingError> {
+    let path = beside.join(path);
+    Music::from_wav(&path).map_err(|source| RecordingError { setting, path, source })
+}
+
+fn music(config: &Config, beside: &Path) -> Result<Music, RecordingError> {
     match &config.media.music_on_hold {
         None => Ok(Music::BuiltIn),
-        Some(path) => {
-            let path = beside.join(path);
-            Music::from_wav(&path).map_err(|source| GatewayError::Music { path, source })
-        }
+        Some(path) => recording(MUSIC_ON_HOLD.to_owned(), path, beside),
     }
 }
 
-/// The further recordings of a configuration whose file lies in `beside`.
-fn prompts(config: &Config, beside: &Path) -> Result<HashMap<Arc<str>, Music>, GatewayError> {
-    let read = |(name, path): (&Arc<str>, &PathBuf)| {
-        let path = beside.join(path);
-        let music = Music::from_wav(&path).map_err(|source| GatewayError::Music { path, source })?;
-        Ok((name.clone(), music))
-    };
+fn prompts(config: &Config, beside: &Path) -> Result<HashMap<Arc<str>, Music>, RecordingError> {
+    let read =
+        |(name, path): (&Arc<str>, &PathBuf)| Ok((name.clone(), recording(prompt(name), path, beside)?));
     config.media.prompts.iter().map(read).collect()
 }
 

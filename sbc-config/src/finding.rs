@@ -124,6 +124,7 @@ codes! {
     CertificateUsage "certificate-usage" "What the extended key usage lets a certificate be used for. serverAuth is needed; clientAuth was asked for besides until 2026."
     CertificateKey "certificate-key" "The kind or length of the key. The cipher suites of Microsoft's proxies need RSA of at least 2048 bits."
     CertificateName "certificate-name" "The certificate must bear the name by which the trunk's peer knows us. A wildcard stands for exactly one label."
+    RecordingUnreadable "recording-unreadable" "Music on hold or a prompt cannot be played: the file is not there, or is no WAV file of 16-bit samples at 8 or 16 kHz. The gateway does not start with it."
     CertificateRoots "certificate-roots" "Microsoft's proxies show certificates below seven roots, and move between them without notice."
     NeedsAdvertised "needs-advertised" "The listener is bound to every address of the host, so peers need to be told which one to use."
 }

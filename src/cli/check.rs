@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use sbc_config::{Config, Finding, Severity};
+use sbc_config::{Code, Config, Finding, Severity};
 use sidetone::config::{self, LoadError};
 
 use super::Check;
@@ -17,21 +17,18 @@ pub(super) fn run(check: &Check) -> ExitCode {
                 config.warnings.iter().for_each(|warning| eprintln!("{path}:{warning}"));
             } else {
                 print(check, &config.warnings);
-                let found = super::certificates::examine(&config, &check.config);
+                // What only the running gateway opens, opened here as well.
+                let mut found = super::recordings::examine(&config, &check.config);
+                found.extend(super::certificates::examine(&config, &check.config));
                 print(check, &found);
                 if found.iter().any(|finding| finding.severity == Severity::Error) {
                     if !check.json {
-                        println!("{path}: can be read, but a certificate will be refused");
+                        println!("{path}: {}", verdict(&found));
                     }
                     return ExitCode::from(1);
                 }
             }
-            // What only the running gateway opens, opened here as well.
             let beside = check.config.parent().unwrap_or(std::path::Path::new("."));
-            if let Err(error) = sidetone::gateway::music(&config, beside) {
-                super::complain(&error);
-                return ExitCode::from(1);
-            }
             if check.ports {
                 return ports(check, &config);
             }
@@ -65,6 +62,19 @@ pub(super) fn run(check: &Check) -> ExitCode {
             super::complain(&error);
             ExitCode::from(2)
         }
+    }
+}
+
+/// What errors in the files beside the configuration come to: without some of them the gateway does not start, and with
+/// others it starts and is refused by peers.
+fn verdict(found: &[Finding]) -> String {
+    let stops = |finding: &&Finding| {
+        finding.severity == Severity::Error
+            && matches!(finding.code, Code::CertificateUnreadable | Code::RecordingUnreadable)
+    };
+    match found.iter().filter(stops).count() {
+        0 => "can be used, but peers will refuse a certificate".to_owned(),
+        errors => format!("cannot be used: {errors} error(s) in the files that it names"),
     }
 }
 

@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod online;
 mod prereq;
+mod recordings;
 mod serve;
 mod sign_in;
 #[cfg(feature = "sim")]
@@ -36,12 +37,14 @@ enum Command {
     ///
     /// SIGTERM drains: new calls get 503, running calls may go on for server.drain_s, then the
     /// gateway stops. A second signal stops at once. SIGHUP, or a changed file, reloads limits,
-    /// supervision, people, trunks, routes, tokens and webhooks while calls go on.
+    /// supervision, people, trunks, routes, tokens and webhooks while calls go on. Exit code: 0 after a stop that was
+    /// asked for, 1 the configuration cannot be used or read, 2 something could not be opened.
     Serve(Serve),
     /// Read a configuration file and say everything that is wrong with it, at once.
     ///
-    /// Exit code: 0 the file can be used (warnings are printed), 1 it cannot, 2 it cannot be read. With --online,
-    /// names and trunks are tried as well, and 1 means that one of them does not work.
+    /// Exit code: 0 the file can be used (warnings are printed); 1 it cannot, or names recordings or certificates that
+    /// cannot, or a certificate that peers will refuse; 2 it cannot be read. With --online, names, trunks, ACS resources
+    /// and accounts at Microsoft are tried as well, and 1 means that one of them does not work.
     Check(Check),
     /// Pair with Microsoft Teams and Azure: what has to be done on their side, and what is so there.
     #[command(subcommand)]
@@ -58,8 +61,12 @@ enum Command {
     /// Exit code: 0 a route is clear, 1 none is, 2 that cannot be found out.
     Preflight(prereq::Preflight),
     /// Print where an administrator of the Entra tenant grants the permissions.
+    ///
+    /// Nobody is asked. Exit code: 0, or 2 if the file cannot be used or has no such account.
     ConsentUrl(prereq::ConsentUrl),
     /// Print a link that signs somebody in to the console of a running gateway, once.
+    ///
+    /// Exit code: 0 the link is printed, 1 the gateway refused, 2 it could not be asked.
     SignIn(sign_in::SignIn),
     /// Play a whole call on loopback: a carrier, an agent and a supervisor, monitored by ear.
     ///
@@ -104,7 +111,7 @@ struct Check {
     /// Made from the configuration: every listener, trunk, media range, name server and webhook in it.
     #[arg(long, conflicts_with = "explain_trunk")]
     ports: bool,
-    /// Try it as well: look names up and judge what the zone says, connect, shake hands, ask OPTIONS.
+    /// Try it as well: look names up and judge what the zone says, connect, shake hands, ask OPTIONS, ask ACS, sign in.
     ///
     /// NAPTR, SRV and addresses are followed as the gateway does (RFC 3263), each address is tried, and the name a
     /// trunk to Microsoft is paired under is looked up as Microsoft does. Takes up to a few seconds for each that does not answer.
@@ -128,7 +135,8 @@ enum Teams {
     Collect,
     /// Take the file that the collector wrote.
     ///
-    /// It is kept in the store of the configuration; a running gateway has it within ten seconds.
+    /// It is kept in the store of the configuration; a running gateway has it within ten seconds. Exit code: 0 all of
+    /// it is taken, 2 nothing is.
     Import(prereq::Import),
 }
 
