@@ -109,7 +109,7 @@ fn ports(check: &Check, config: &Config) -> ExitCode {
     }
 }
 
-/// Tries the trunks and prints what came of each. True if all of them work.
+/// Tries trunks, ACS resources and accounts, and prints what came of each. True if all of them work.
 fn online(check: &Check, config: &Config, beside: &Path) -> bool {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -118,7 +118,11 @@ fn online(check: &Check, config: &Config, beside: &Path) -> bool {
             return false;
         }
     };
-    let tried = runtime.block_on(super::online::try_all(config, beside));
+    let tried = runtime.block_on(async {
+        let mut tried = super::online::try_all(config, beside).await;
+        tried.extend(super::accounts::try_all(config).await);
+        tried
+    });
     for tried in &tried {
         match serde_json::to_string(tried) {
             Ok(line) if check.json => println!("{line}"),

@@ -1,5 +1,6 @@
 //! The command line. `--help` of each command is its manual.
 
+mod accounts;
 mod certificates;
 mod check;
 #[cfg(feature = "sim")]

@@ -57,7 +57,7 @@ impl Tried {
 }
 
 impl Tried {
-    fn judged(path: String, Judged { weight, message, remedy }: Judged) -> Tried {
+    pub(super) fn judged(path: String, Judged { weight, message, remedy }: Judged) -> Tried {
         let severity = if weight == Weight::Wrong { Severity::Error } else { Severity::Warning };
         Tried { severity, works: weight < Weight::Wrong, path, message, remedy }
     }

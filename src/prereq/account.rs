@@ -201,17 +201,22 @@ pub(super) fn roles(
         return say(Check::Roles, Verdict::Unknown, "no_token", Source::Entra, at);
     };
     names.extend(token.roles.iter().cloned());
-    let missing: Vec<&str> = needed(settings)
-        .into_iter()
-        .filter(|any| !any.iter().any(|one| names.iter().any(|name| name == one)))
-        .filter_map(|any| any.first().copied())
-        .collect();
+    let missing = missing_roles(settings, &names);
     if missing.is_empty() {
         say(Check::Roles, Verdict::Pass, "granted", Source::Entra, at)
     } else {
         say(Check::Roles, Verdict::Fail, "roles_missing", Source::Entra, at)
             .saying(format!("missing: {}", missing.join(", ")))
     }
+}
+
+/// The permissions that the checks of an account read with and that are not among `granted`.
+pub fn missing_roles(settings: &Integration, granted: &[String]) -> Vec<&'static str> {
+    needed(settings)
+        .into_iter()
+        .filter(|any| !any.iter().any(|one| granted.iter().any(|name| name == one)))
+        .filter_map(|any| any.first().copied())
+        .collect()
 }
 
 /// The immutable id of the ACS resource.
