@@ -209,8 +209,24 @@ impl Of {
             (None, [one]) => Some(one.tenant.clone()),
             (None, _) => None,
         };
-        let tenant = tenant.ok_or("name the tenant of one [[integration]] with --tenant")?;
+        let tenant = tenant.ok_or_else(|| no_account(&config, self.tenant.as_deref()))?;
         Ok((config, tenant))
+    }
+}
+
+/// Why it is not clear whose account is meant.
+fn no_account(config: &Config, wanted: Option<&str>) -> String {
+    let ids: Vec<_> = config.integrations.iter().map(|account| account.tenant.as_str()).collect();
+    match (ids.is_empty(), wanted) {
+        (true, _) => "the file has no [[integration]], so there is no account at Microsoft to ask with; \
+                      deploy/sidetone.example.toml shows one"
+            .to_owned(),
+        (false, Some(wanted)) => {
+            format!("the tenant `{wanted}` has no [[integration]]; the file has them for: {}", ids.join(", "))
+        }
+        (false, None) => {
+            format!("the file has several accounts; say whose is meant with --tenant: {}", ids.join(", "))
+        }
     }
 }
 

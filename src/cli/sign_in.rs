@@ -1,11 +1,12 @@
 //! `sidetone sign-in`: a link for somebody, made by a running gateway.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::{Value, json};
-use sidetone::{client, config};
+use sidetone::client;
 
 #[derive(Debug, Args)]
 pub(super) struct SignIn {
@@ -22,16 +23,9 @@ pub(super) struct SignIn {
     token: String,
 }
 
-/// Exit code: 0 the link is printed, 1 the gateway refused, 2 it could not be asked.
 pub(super) fn run(asked: &SignIn) -> ExitCode {
-    let config = match config::load(&asked.config) {
-        Ok(config) => config,
-        Err(error) => {
-            super::complain(&error);
-            return ExitCode::from(2);
-        }
-    };
-    let gateway = format!("http://{}", config.api.listen);
+    let Ok(config) = super::check::usable(&asked.config) else { return ExitCode::from(2) };
+    let gateway = format!("http://{}", reachable(config.api.listen));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let answer = match runtime {
         Ok(runtime) => runtime.block_on(ask(&gateway, asked)),
@@ -51,11 +45,25 @@ pub(super) fn run(asked: &SignIn) -> ExitCode {
                 ExitCode::from(1)
             }
         },
-        Err(error) => {
-            super::complain(&error);
+        Err(source) => {
+            super::complain(&NotAsked { gateway, source });
             ExitCode::from(2)
         }
     }
+}
+
+/// Whoever listens at every address is reached at the machine's own.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let own: IpAddr = if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    if listen.ip().is_unspecified() { SocketAddr::new(own, listen.port()) } else { listen }
+}
+
+/// Nobody answered who speaks as a gateway does.
+#[derive(Debug, thiserror::Error)]
+#[error("no gateway answers at {gateway}; is it running, and with this configuration (api.listen)?")]
+struct NotAsked {
+    gateway: String,
+    source: reqwest::Error,
 }
 
 async fn ask(gateway: &str, asked: &SignIn) -> Result<Value, reqwest::Error> {

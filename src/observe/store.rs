@@ -71,6 +71,16 @@ pub enum StoreError {
     /// The URL names no database we know.
     #[error("the store URL must begin with sqlite: or postgres:")]
     Url,
+    /// The database cannot be had at all.
+    #[error(
+        "the database {shown} cannot be opened; is there such a server, or such a directory that may be written to?"
+    )]
+    Open {
+        /// Which, without what is secret of its URL.
+        shown: String,
+        /// What was said.
+        source: sqlx::Error,
+    },
     /// The database said no, or nothing.
     #[error("could not {attempt}")]
     Database {
@@ -214,7 +224,7 @@ impl Store {
             })
             .connect(&url)
             .await
-            .map_err(failed("open the store"))?;
+            .map_err(|source| StoreError::Open { shown: shown(&url), source })?;
         let store = Store { pool, dialect };
         store.migrate().await?;
         Ok(store)
@@ -775,6 +785,20 @@ pub fn from_micros(micros: i64) -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0))
 }
 
+/// A database URL as it may be printed: without user, password and options.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.split('?').next().unwrap_or_default().to_owned();
+    };
+    let bare = rest.split('?').next().unwrap_or_default();
+    let place = match bare.rsplit_once('@') {
+        Some((_, place)) => place,
+        None if rest.contains('@') => "", // a password with a `?` of its own is no part of a place
+        None => bare,
+    };
+    format!("{scheme}://{place}")
+}
+
 fn failed(attempt: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
     move |source| StoreError::Database { attempt, source }
 }
@@ -902,6 +926,24 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_micros(1_763_715_600_250_001);
         assert_eq!(from_micros(micros(at)), at);
         assert_eq!(micros(UNIX_EPOCH - Duration::from_secs(1)), 0);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_opened_is_named_without_what_is_secret() {
+        let error = Store::open("sqlite:/no/such/place/x.sqlite3").await.unwrap_err();
+        assert!(error.to_string().contains("sqlite:/no/such/place/x.sqlite3 cannot"), "{error}");
+        for (url, told) in [
+            (
+                "postgres://sidetone:s3cret@db.example/records?sslmode=require",
+                "postgres://db.example/records",
+            ),
+            ("postgres://u:p@ss@db.example/records", "postgres://db.example/records"),
+            ("postgres://u:what?@db.example/records", "postgres://"),
+            ("postgres://db.example/records?password=s3cret@x", "postgres://"),
+            ("sqlite://records.sqlite3?mode=rwc", "sqlite://records.sqlite3"),
+        ] {
+            assert_eq!(shown(url), told, "{url}");
+        }
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod deploy;
 mod names;
+mod newcomer;
 mod online;
 mod serve;
 
@@ -164,7 +165,20 @@ fn online_a_trunk_is_spoken_to_and_a_dead_one_fails_the_check() -> Test {
 
 #[test]
 fn every_command_explains_itself() -> Test {
-    for command in [&["explain"][..], &["teams", "setup"], &["check"], &["serve"], &["openapi"]] {
+    for command in [
+        &["explain"][..],
+        &["teams", "setup"],
+        &["teams", "collect"],
+        &["teams", "import"],
+        &["check"],
+        &["serve"],
+        &["preflight"],
+        &["consent-url"],
+        &["sign-in"],
+        &["demo"],
+        &["sim", "acs"],
+        &["openapi"],
+    ] {
         let arguments: Vec<_> = command.iter().copied().chain(["--help"]).collect();
         let (code, text, _) = shown(&sidetone(&arguments)?);
         assert_eq!(code, Some(0), "{command:?}");
