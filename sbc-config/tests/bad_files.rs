@@ -666,3 +666,30 @@ fn every_rule_has_a_name_of_its_own_and_an_explanation() {
     }
     assert!("no-such-rule".parse::<Code>().is_err());
 }
+
+#[test]
+fn a_customer_has_no_browser() {
+    let findings = expect(
+        r#"
+        [sip]
+        udp = "127.0.0.1:5060"
+        [webrtc]
+        listen = "127.0.0.1:7000"
+        [[tenant]]
+        id = "demo"
+        name = "Demo"
+        [[person]]
+        id = "carol"
+        tenant = "demo"
+        role = "customer"
+        webrtc = true                               #! out-of-place
+        [[person]]
+        id = "dora"
+        tenant = "demo"
+        role = "customer"
+        webrtc = false
+        contact = "sip:dora@192.0.2.7"
+        "#,
+    );
+    assert!(findings[0].remedy.contains("contact, register or acs"), "{}", findings[0].remedy);
+}

@@ -52,6 +52,13 @@ impl<'a> People<'a> {
         let teams = teams(section, names, tenant.as_ref());
         let acs = acs_of(section, names, tenant.as_ref());
         let browser = section.field("webrtc").filter(|field| field.flag() == Some(true));
+        if let (Some(field), Some(PersonRole::Customer)) = (&browser, role) {
+            let message =
+                "a customer bears no token and does not sign in, so no browser ever answers for this person";
+            let remedy =
+                "give the customer a telephone (contact, register or acs), or write role = \"agent\"";
+            field.fail(Code::OutOfPlace, message, remedy);
+        }
         let phone = section.field("contact").or(section.field("register"));
         let teams_user = teams_user(section);
         let others = acs.is_some() || browser.is_some() || phone.is_some();
