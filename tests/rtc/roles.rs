@@ -115,6 +115,18 @@ struct Cast<'a> {
     walter: Option<(Window, Options)>,
 }
 
+impl<'a> Cast<'a> {
+    /// With Sam's telephone for whoever joins.
+    fn of(stage: &'a Stage, call: Call, customer: Party<'a>, agent: Party<'a>, holds: TokenOf) -> Cast<'a> {
+        Cast { stage, call, customer, agent, holds, walter: None }
+    }
+
+    /// With Walter's browser.
+    fn with(self, window: Window, options: Options) -> Cast<'a> {
+        Cast { walter: Some((window, options)), ..self }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Joins {
     First,
@@ -257,15 +269,9 @@ async fn every_role_with_a_supervisor_in_a_browser() -> Story {
         let stage = stage(None).await?;
         let window = Window::opens(&stage, TokenOf::Walter).await?;
         let call = stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
-        let cast = Cast {
-            stage: &stage,
-            call,
-            customer: Party::Phone(&stage.customer),
-            agent: Party::Phone(&stage.alice),
-            holds: TokenOf::Alice,
-            walter: Some((window, speaks.options(WALTER))),
-        };
-        every_role(cast, joins).await?;
+        let cast =
+            Cast::of(&stage, call, Party::Phone(&stage.customer), Party::Phone(&stage.alice), TokenOf::Alice);
+        every_role(cast.with(window, speaks.options(WALTER)), joins).await?;
         stage.stop().await;
     }
     Ok(())
@@ -281,14 +287,13 @@ async fn every_role_with_an_agent_in_a_browser() -> Story {
         let wendy = Browser::connect(&stage, TokenOf::Wendy, ("leg", &leg), speaks.options(WENDY)).await?;
         stage.customer.phone.talking().await.map_err(at(&stage.customer))?;
         let call = stage.until_call("a talking call", |call| call.state == "talking").await?;
-        let cast = Cast {
-            stage: &stage,
+        let cast = Cast::of(
+            &stage,
             call,
-            customer: Party::Phone(&stage.customer),
-            agent: Party::Browser(wendy, WENDY),
-            holds: TokenOf::Wendy,
-            walter: None,
-        };
+            Party::Phone(&stage.customer),
+            Party::Browser(wendy, WENDY),
+            TokenOf::Wendy,
+        );
         every_role(cast, joins).await?;
         stage.stop().await;
     }
@@ -302,14 +307,8 @@ async fn every_role_with_a_customer_in_a_browser() -> Story {
         let stage = stage(None).await?;
         let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
         let (call, wendy) = wendy_is_called(&stage, &mut window, speaks).await?;
-        let cast = Cast {
-            stage: &stage,
-            call,
-            customer: Party::Browser(wendy, WENDY),
-            agent: Party::Phone(&stage.alice),
-            holds: TokenOf::Alice,
-            walter: None,
-        };
+        let cast =
+            Cast::of(&stage, call, Party::Browser(wendy, WENDY), Party::Phone(&stage.alice), TokenOf::Alice);
         every_role(cast, joins).await?;
         stage.stop().await;
     }
@@ -323,15 +322,9 @@ async fn every_role_with_customer_and_supervisor_in_browsers() -> Story {
         let mut window = Window::opens(&stage, TokenOf::Wendy).await?;
         let walters = Window::opens(&stage, TokenOf::Walter).await?;
         let (call, wendy) = wendy_is_called(&stage, &mut window, speaks).await?;
-        let cast = Cast {
-            stage: &stage,
-            call,
-            customer: Party::Browser(wendy, WENDY),
-            agent: Party::Phone(&stage.alice),
-            holds: TokenOf::Alice,
-            walter: Some((walters, speaks.options(WALTER))),
-        };
-        every_role(cast, Joins::WhileHeld).await?;
+        let cast =
+            Cast::of(&stage, call, Party::Browser(wendy, WENDY), Party::Phone(&stage.alice), TokenOf::Alice);
+        every_role(cast.with(walters, speaks.options(WALTER)), Joins::WhileHeld).await?;
         stage.stop().await;
     }
     Ok(())
@@ -349,15 +342,8 @@ async fn every_role_with_a_customer_at_acs_and_a_supervisor_in_a_browser() -> St
         let call = stage.until_call("a talking call", |call| call.state == "talking").await?;
         acs.until_figures(customer, "sound to the customer", |figures| figures.frames > 10).await?;
         let talker = acs.talker(customer).ok_or("the customer is gone")?;
-        let cast = Cast {
-            stage: &stage,
-            call,
-            customer: Party::Acs(talker, hz),
-            agent: Party::Phone(&stage.alice),
-            holds: TokenOf::Alice,
-            walter: Some((window, speaks.options(WALTER))),
-        };
-        every_role(cast, joins).await?;
+        let cast = Cast::of(&stage, call, Party::Acs(talker, hz), Party::Phone(&stage.alice), TokenOf::Alice);
+        every_role(cast.with(window, speaks.options(WALTER)), joins).await?;
         stage.stop().await;
     }
     Ok(())
