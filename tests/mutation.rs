@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sidetone::rtc::dtls::Identity;
 use sidetone::rtc::ice::{Credentials, PATHS_MAX};
-use sidetone::rtc::sdp::{Answer, Fragment, OFFER_BYTES_MAX, Offer, SOURCES_MAX, Way};
+use sidetone::rtc::sdp::{Answer, Fragment, Here, OFFER_BYTES_MAX, Offer, SOURCES_MAX, Way};
 use sidetone::sip::build::ResponseBuilder;
 use sidetone::sip::digest::{Algorithm, Challenge, Ha1, Server};
 use sidetone::sip::frame::{Framed, Framer};
@@ -203,7 +203,7 @@ fn offers_of_browsers_gone_wrong_are_refused_or_answered() {
     let identity = Identity::new().unwrap();
     let fingerprint = identity.fingerprint();
     let ice = Credentials { ufrag: "wxyz".into(), pwd: "0123456789012345678901".into() };
-    let at = ["203.0.113.7:7000".parse().unwrap()];
+    let at = Here { udp: "203.0.113.7:7000".parse().unwrap(), tcp: Some("203.0.113.8:443".parse().unwrap()) };
     let seeds = texts(&[
         &format!(
             "v=0\r\no=- 4611 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\n\
@@ -228,7 +228,7 @@ fn offers_of_browsers_gone_wrong_are_refused_or_answered() {
         read += 1;
         assert!(offer.candidates.len() <= PATHS_MAX && offer.sources.len() <= SOURCES_MAX);
         let formats = &offer.formats;
-        let (way, source) = (Way { ice: &ice, at: &at }, (7, "leg_7"));
+        let (way, source) = (Way { ice: &ice, at }, (7, "leg_7"));
         let answer = Answer { way, fingerprint, formats, ptime_ms: 20, session: 7, source }.write(&offer);
         let sections = text.split('\n').filter(|line| line.starts_with("m=")).count();
         assert_eq!(answer.split("\r\n").filter(|line| line.starts_with("m=")).count(), sections, "{text}");

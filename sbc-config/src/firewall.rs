@@ -177,6 +177,16 @@ fn of_phones(config: &Config, rules: &mut Vec<PortRule>) {
             purpose: "sound of browsers".to_owned(),
         });
     }
+    if let Some(tcp) = config.webrtc.tcp {
+        rules.push(PortRule {
+            direction: Opened::In,
+            protocol: "tcp",
+            local: tcp.to_string(),
+            remote: "wherever browsers are".to_owned(),
+            remote_ports: "any".to_owned(),
+            purpose: "sound of browsers without UDP".to_owned(),
+        });
+    }
     if !config.people.is_empty() {
         rules.push(PortRule {
             direction: Opened::Both,

@@ -57,6 +57,8 @@ impl Config {
             acs_listener.body_bytes_max => "acs_listener.body_bytes_max"
             acs_listener.media_idle => "acs_listener.media_idle_s"
             webrtc.listen => "webrtc.listen"
+            webrtc.tcp => "webrtc.tcp"
+            webrtc.tcp_connections_max => "webrtc.tcp_connections_max"
             webrtc.advertised => "webrtc.advertised"
         };
         // The door is opened at the start, if there is a resource; after that resources come and go.

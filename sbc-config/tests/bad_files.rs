@@ -693,3 +693,48 @@ fn a_customer_has_no_browser() {
     );
     assert!(findings[0].remedy.contains("contact, register or acs"), "{}", findings[0].remedy);
 }
+
+#[test]
+fn browsers_connect_to_a_port_that_nobody_else_has() {
+    expect(
+        r#"
+        [sip]
+        udp = "127.0.0.1:5060"
+        tcp = "127.0.0.1:5060"
+        [webrtc]
+        listen = "127.0.0.1:5060"                   # UDP and TCP are two
+        tcp = "0.0.0.0:5060"                        #! overlap
+        tcp_connections_max = 0                     #! out-of-range
+        "#,
+    );
+    expect(
+        r#"
+        [sip]
+        udp = "127.0.0.1:5060"
+        [api]
+        listen = "127.0.0.1:8443"
+        [webrtc]
+        tcp = "127.0.0.1:8443"                      #! missing-key overlap
+        "#,
+    );
+    expect(
+        r#"
+        [sip]
+        udp = "127.0.0.1:5060"
+        [webrtc]
+        listen = "127.0.0.1:7000"
+        tcp_connections_max = 10                    #! out-of-place
+        "#,
+    );
+    let config =
+        "[sip]\nudp = '127.0.0.1:5060'\n[webrtc]\nlisten = '192.0.2.1:7000'\ntcp = '192.0.2.1:443'\n";
+    let config = Config::parse(config, &Drawer).unwrap();
+    assert_eq!(config.webrtc.tcp, Some("192.0.2.1:443".parse().unwrap()));
+    let rows = sbc_config::port_rules(&config);
+    let row = rows.iter().find(|row| row.local == "192.0.2.1:443").unwrap();
+    assert_eq!((row.protocol, row.direction), ("tcp", sbc_config::Opened::In));
+    let elsewhere =
+        "[sip]\nudp = '127.0.0.1:5060'\n[webrtc]\nlisten = '192.0.2.1:7000'\ntcp = '192.0.2.1:444'\n";
+    let elsewhere = Config::parse(elsewhere, &Drawer).unwrap();
+    assert_eq!(Config::diff_needs_restart(&config, &elsewhere), ["webrtc.tcp"]);
+}

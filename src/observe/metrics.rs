@@ -81,6 +81,8 @@ pub const ACS_LEFT_OVER: &str = "sidetone_acs_left_over_total";
 pub const ACS_ODD_FRAMES: &str = "sidetone_acs_odd_frames_total";
 /// Browsers' legs at the WebRTC door.
 pub const WEBRTC_LEGS: &str = "sidetone_webrtc_legs";
+/// Connections that browsers have opened for want of datagrams.
+pub const WEBRTC_TCP_CONNECTIONS: &str = "sidetone_webrtc_tcp_connections";
 /// When the credential of an integration ends, in seconds since 1970. Label `tenant`.
 pub const SECRET_EXPIRES: &str = "sidetone_integration_secret_expires_timestamp_seconds";
 
@@ -161,6 +163,7 @@ fn describe() {
     counter!(ACS_LEFT_OVER, "Calls at ACS that an earlier life of the gateway left behind, by outcome");
     counter!(ACS_ODD_FRAMES, "Messages on media WebSockets that make no sense");
     gauge!(WEBRTC_LEGS, "Browsers' legs at the WebRTC door");
+    gauge!(WEBRTC_TCP_CONNECTIONS, "Connections of browsers from which no datagram comes");
     gauge!(SECRET_EXPIRES, "When the credential of an integration ends, by tenant");
     counter!(WEBHOOK_DROPPED, "Events a webhook will never get, by webhook and reason");
 }

@@ -1,5 +1,4 @@
-//! The door: browsers as legs of calls. Pure: orders, offers, datagrams and the time go in; reports and datagrams come
-//! out.
+//! The door: browsers as legs of calls. Pure: orders, offers, packets and the time go in; reports and packets come out.
 //!
 //! ```text
 //!   Dial ──> Rings ── offer for the leg ──┐              keys are agreed,
@@ -29,9 +28,11 @@ use super::codec::{Chosen, choose};
 use super::dtls::Identity;
 use super::mux::{Kind, Mux};
 use super::peer::{Event, Peer};
+use super::place::{Place, StreamId};
 use super::presence::Browsers;
-use super::sdp::{self, Fragment, Offer};
+use super::sdp::{self, Fragment, Here, Offer};
 use super::signal::{Answer, Purpose, Refusal, Request};
+use super::streams::Streams;
 
 /// Milliseconds of sound in a packet to a browser.
 const PTIME_MS: u8 = 20;
@@ -51,10 +52,12 @@ const HANDSHAKES_WAITING_MAX: usize = 8;
 pub enum Wanted {
     /// News for the switchboard.
     Report(Report),
-    /// A datagram to be sent.
-    Send(SocketAddr, Vec<u8>),
+    /// A packet to be sent.
+    Send(Place, Vec<u8>),
     /// The leg's packets go here from now on, or nowhere.
-    Target(LegId, Option<SocketAddr>),
+    Target(LegId, Option<Place>),
+    /// A connection to be closed.
+    Close(StreamId),
     /// The leg is over: its wire is not the door's business any more.
     Over(LegId),
 }
@@ -64,10 +67,10 @@ pub struct Door {
     config: Arc<ArcSwap<Config>>,
     browsers: Browsers,
     identity: Identity,
-    /// Where browsers reach us.
-    at: Vec<SocketAddr>,
+    at: Here,
     random: Random,
     mux: Mux,
+    streams: Streams,
     legs: HashMap<LegId, Leg>,
     alarms: LegAlarms,
     /// Legs with handshakes that wait, each once, in the order of their turns.
@@ -110,7 +113,7 @@ struct Connection {
     /// The SSRC that our description names.
     source: u32,
     /// Datagrams of its handshake that wait for their turn.
-    handshakes: VecDeque<(SocketAddr, Vec<u8>)>,
+    handshakes: VecDeque<(Place, Vec<u8>)>,
     keys: Option<MediaKeys>,
     agreed: bool,
     up: bool,
@@ -122,9 +125,10 @@ impl Door {
         config: Arc<ArcSwap<Config>>,
         browsers: Browsers,
         identity: Identity,
-        at: Vec<SocketAddr>,
+        at: Here,
         seed: [u8; 32],
     ) -> Door {
+        let streams = Streams::new(config.load().webrtc.tcp_connections_max);
         Door {
             config,
             browsers,
@@ -132,6 +136,7 @@ impl Door {
             at,
             random: Random::new(seed),
             mux: Mux::default(),
+            streams,
             legs: HashMap::new(),
             alarms: LegAlarms::default(),
             turns: VecDeque::new(),
@@ -146,7 +151,7 @@ impl Door {
 
     /// When [`Door::handle_timeout`] is next wanted.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.alarms.next()
+        self.alarms.next().into_iter().chain(self.streams.poll_timeout()).min()
     }
 
     /// How many legs are open.
@@ -154,11 +159,16 @@ impl Door {
         self.legs.len()
     }
 
-    /// How much is remembered of legs, their addresses and their handshakes.
+    /// How many connections are open.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// How much is remembered of legs, their addresses and their handshakes, and of connections.
     pub fn remembered(&self) -> usize {
         let of = |connection: &Connection| connection.peer.paths() + connection.handshakes.len();
         let connections = self.legs.values().filter_map(|leg| leg.connection.as_ref());
-        self.mux.len() + self.turns.len() + connections.map(of).sum::<usize>()
+        self.mux.len() + self.turns.len() + self.streams.len() + connections.map(of).sum::<usize>()
     }
 
     // --- orders
@@ -334,7 +344,7 @@ impl Door {
             }
         };
         let answer = sdp::Answer {
-            way: sdp::Way { ice: peer.credentials(), at: &self.at },
+            way: sdp::Way { ice: peer.credentials(), at: self.at },
             fingerprint: self.identity.fingerprint(),
             formats: &chosen.answered(),
             ptime_ms: PTIME_MS,
@@ -375,15 +385,15 @@ impl Door {
         }
         self.mux.rename(id, &ice.ufrag);
         let mut text = String::new();
-        sdp::Way { ice: &ice, at: &self.at }.write(&mut text);
+        sdp::Way { ice: &ice, at: self.at }.write(&mut text);
         Ok(Answer::Fragment(text))
     }
 
     // --- datagrams and time
 
-    /// A datagram has come. The leg, if it is media of its browser's, to be handed to its room as it is. A handshake
+    /// A packet has come. The leg, if it is media of its browser's, to be handed to its room as it is. A handshake
     /// waits for [`Door::shake`].
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, octets: &[u8]) -> Option<LegId> {
+    pub fn receive(&mut self, now: Instant, from: Place, octets: &[u8]) -> Option<LegId> {
         let kind = Kind::of(octets)?;
         let id = self.mux.find(kind, octets, from)?;
         let connection = self.legs.get_mut(&id)?.connection.as_mut()?;
@@ -404,6 +414,52 @@ impl Door {
         None
     }
 
+    /// Somebody connects from there. `None` when there are too many connections that have proved themselves: this one is to
+    /// be closed.
+    pub fn accept(&mut self, now: Instant, from: SocketAddr) -> Option<StreamId> {
+        if self.streams.is_full() {
+            let oldest = self.streams.oldest_unproved()?;
+            self.cut(now, oldest);
+        }
+        Some(self.streams.add(now, from))
+    }
+
+    /// Octets have come on a connection. What of them is media of its browser's goes to `media`, packet by packet.
+    pub fn read(&mut self, now: Instant, id: StreamId, octets: &[u8], mut media: impl FnMut(LegId, Vec<u8>)) {
+        let Some(place) = self.streams.push(id, octets) else { return };
+        loop {
+            let packet = match self.streams.next(id) {
+                Ok(Some(packet)) => packet,
+                Ok(None) => return,
+                Err(_) => return self.cut(now, id),
+            };
+            let kind = Kind::of(&packet);
+            let leg = kind.and_then(|kind| self.mux.find(kind, &packet, place));
+            if !self.streams.may_speak_of(id, leg, kind == Some(Kind::Stun)) {
+                return self.cut(now, id);
+            }
+            if let Some(leg) = self.receive(now, place, &packet) {
+                media(leg, packet);
+            }
+        }
+    }
+
+    /// A connection has ended.
+    pub fn ended(&mut self, now: Instant, id: StreamId) {
+        let Some((place, leg)) = self.streams.remove(id) else { return };
+        let Some(leg) = leg else { return };
+        if let Some(connection) = self.connection(leg) {
+            connection.peer.left(now, place);
+        }
+        self.settle(now, leg);
+    }
+
+    /// A connection is to end.
+    fn cut(&mut self, now: Instant, id: StreamId) {
+        self.wanted.push_back(Wanted::Close(id));
+        self.ended(now, id);
+    }
+
     /// Takes one datagram of one handshake, of whose turn it is; whether more wait. A handshake signs and verifies, which
     /// takes as long as hundreds of packets of sound do, so they must not come all at once.
     pub fn shake(&mut self, now: Instant) -> bool {
@@ -421,6 +477,9 @@ impl Door {
 
     /// Lets due timers fire.
     pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(id) = self.streams.overdue(now) {
+            self.cut(now, id);
+        }
         while let Some(id) = self.alarms.pop_due(now) {
             if let Some(connection) = self.connection(id) {
                 connection.peer.handle_timeout(now);
@@ -433,8 +492,14 @@ impl Door {
     fn settle(&mut self, now: Instant, id: LegId) {
         while let Some(event) = self.connection(id).and_then(|connection| connection.peer.poll_event()) {
             match event {
-                Event::Proved(at) => self.mux.proved(id, at),
-                Event::Gone(at) => self.mux.gone(id, at),
+                Event::Proved(place) => {
+                    self.mux.proved(id, place);
+                    place.stream.into_iter().for_each(|stream| self.streams.proved(stream));
+                }
+                Event::Gone(place) => {
+                    self.mux.gone(id, place);
+                    self.close(place.stream);
+                }
                 Event::Target(to) => self.wanted.push_back(Wanted::Target(id, to)),
                 Event::Secured(keys) => {
                     if let Some(connection) = self.connection(id) {
@@ -502,8 +567,18 @@ impl Door {
         }
         self.alarms.set(id, None);
         self.mux.remove(id);
+        self.close(self.streams.of(id));
         self.wanted.push_back(Wanted::Over(id));
         self.report(Report::Leg(id, LegEvent::Ended(end)));
+    }
+
+    /// Closes connections that their leg knows no more of.
+    fn close(&mut self, streams: impl IntoIterator<Item = StreamId>) {
+        for id in streams {
+            if self.streams.remove(id).is_some() {
+                self.wanted.push_back(Wanted::Close(id));
+            }
+        }
     }
 
     fn report(&mut self, report: Report) {

@@ -1,5 +1,5 @@
-//! ICE (RFC 8445) for the side that is called: full, controlled, with one socket. Pure: datagrams and the time go in,
-//! datagrams and events come out.
+//! ICE (RFC 8445) for the side that is called: full, controlled, with one socket for datagrams, and whatever connections
+//! the far end opens (RFC 6544, passive). Pure: packets and the time go in, packets and events come out.
 //!
 //! ```text
 //!              their check, authentic          our check answered            nominated
@@ -16,6 +16,10 @@
 //! nominated takes over when the far end thinks better of it; when the one in use has not been nominated for as long as
 //! no browser keeps silent; or when it is asked whether it is still there and does not answer. Only what is signed
 //! counts as a sign of life: media is not opened here, and anybody can send some.
+//!
+//! A connection is a place like any other, of less worth to browsers than one of datagrams. When the one in use is closed,
+//! nothing is sent until the far end has proved and nominated another place: it may open the next connection under the same
+//! name, or begin ICE anew, and has as much time for it as consent would have left it.
 //!
 //! It is our own because `rtc`'s agent never leaves a pair that it has selected, and a browser that changes its network
 //! nominates another; and because everything here has a limit. The messages are `rtc`'s.
@@ -40,6 +44,8 @@ use ::rtc::stun::message::{
 use ::rtc::stun::xoraddr::XorMappedAddress;
 
 use crate::random::Random;
+
+use super::place::Place;
 
 /// Addresses of one far end that are kept. A browser has a handful: interfaces times address families, and what
 /// translators make of them. The rest of a longer list is not looked at.
@@ -82,9 +88,13 @@ const CHECKS_KNOWN_MAX: usize = 2048;
 /// An address that is not selected and says nothing for this long is forgotten.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Our own preference among its candidates says nothing about a check: there is one (RFC 8445 section 5.1.2.1, a host
-/// candidate of the first component).
+/// What a check says of a pair whose candidate of ours were not known (RFC 8445 section 7.1.1): that of a peer-reflexive
+/// one of the first component.
 const PRIORITY: u32 = (110 << 24) | (65_535 << 8) | 255;
+
+/// The same on a connection: less than any that datagrams have (RFC 6544 section 4.2; passive, and the type's preference is
+/// Chromium's).
+const STREAM_PRIORITY: u32 = (80 << 24) | (((4 << 13) | 8191) << 8) | 255;
 
 /// What proves a side of ICE.
 #[derive(Clone, PartialEq, Eq)]
@@ -117,11 +127,13 @@ fn ice_chars(random: &mut Random, count: usize) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// From this address the far end has proved itself.
-    Valid(SocketAddr),
+    Valid(Place),
     /// This address does not count any more.
-    Gone(SocketAddr),
+    Gone(Place),
     /// What we send goes here from now on.
-    Selected(SocketAddr),
+    Selected(Place),
+    /// The connection that we sent on is gone: nothing is sent until another place is selected.
+    Adrift,
     /// The far end does not consent any more: nothing may be sent.
     Lost,
 }
@@ -153,7 +165,7 @@ pub struct Agent {
     local: Credentials,
     remote: Credentials,
     paths: Vec<Path>,
-    selected: Option<SocketAddr>,
+    selected: Option<Place>,
     /// When the next ordinary check may go out.
     next_check: Instant,
     consent_until: Option<Instant>,
@@ -161,14 +173,14 @@ pub struct Agent {
     /// Another address is nominated; the one in use is asked whether it is still there.
     doubt: Option<Doubt>,
     known: Known,
-    out: VecDeque<(SocketAddr, Vec<u8>)>,
+    out: VecDeque<(Place, Vec<u8>)>,
     events: VecDeque<Event>,
     random: Random,
     crypto: AwsLcRsProvider,
 }
 
 struct Path {
-    at: SocketAddr,
+    at: Place,
     /// What the far end thinks of it, if it has told.
     priority: u32,
     valid: bool,
@@ -282,18 +294,31 @@ impl Agent {
 
     /// An address of the far end, from its description.
     pub fn add_candidate(&mut self, now: Instant, at: SocketAddr) {
+        let at = Place::from(at);
         if self.paths.len() < PATHS_MAX && self.find(at).is_none() {
             self.paths.push(Path { check_at: Some(now), ..Path::new(now, at) });
         }
     }
 
+    /// The connection that this place was is gone.
+    pub fn left(&mut self, now: Instant, place: Place) {
+        let Some(at) = self.find(place) else { return };
+        self.forget(at);
+        if self.selected == Some(place) {
+            (self.selected, self.doubt) = (None, None);
+            if !self.succeeded(now) {
+                self.events.push_back(Event::Adrift);
+            }
+        }
+    }
+
     /// Whether the far end has proved itself at this address.
-    pub fn admits(&self, from: SocketAddr) -> bool {
+    pub fn admits(&self, from: Place) -> bool {
         self.paths.iter().any(|path| path.at == from && path.valid)
     }
 
     /// Where to send: the selected address, or while there is none any at which the far end has proved itself.
-    pub fn target(&self) -> Option<SocketAddr> {
+    pub fn target(&self) -> Option<Place> {
         self.selected.or_else(|| self.paths.iter().find(|path| path.valid).map(|path| path.at))
     }
 
@@ -303,7 +328,7 @@ impl Agent {
     }
 
     /// The next datagram, and where it goes.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn poll_transmit(&mut self) -> Option<(Place, Vec<u8>)> {
         self.out.pop_front()
     }
 
@@ -316,7 +341,7 @@ impl Agent {
     ///
     /// # Errors
     /// [`Refused`].
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, octets: &[u8]) -> Result<(), Refused> {
+    pub fn receive(&mut self, now: Instant, from: Place, octets: &[u8]) -> Result<(), Refused> {
         let mut message = Message { raw: octets.to_vec(), ..Message::default() };
         message.decode().map_err(|_| Refused::NotACheck)?;
         let whole = message.length as usize + STUN_HEADER_BYTES == octets.len();
@@ -334,7 +359,7 @@ impl Agent {
         }
     }
 
-    fn asked(&mut self, now: Instant, from: SocketAddr, message: &mut Message) -> Result<(), Refused> {
+    fn asked(&mut self, now: Instant, from: Place, message: &mut Message) -> Result<(), Refused> {
         let name = attribute(message, ATTR_USERNAME).ok_or(Refused::NotAuthentic)?;
         let ours = [self.local.ufrag.as_bytes(), b":", self.remote.ufrag.as_bytes()].concat();
         if name != ours {
@@ -361,7 +386,7 @@ impl Agent {
             Some(at) => at,
             None => self.learn(now, from).ok_or(Refused::Full)?,
         };
-        let mapped = XorMappedAddress { ip: from.ip(), port: from.port() };
+        let mapped = XorMappedAddress { ip: from.at.ip(), port: from.at.port() };
         self.answer(from, message.transaction_id, BINDING_SUCCESS, Box::new(mapped));
         let Some(path) = self.paths.get_mut(at).filter(|_| fresh) else { return Ok(()) };
         (path.heard, path.asked) = (now, true);
@@ -385,7 +410,7 @@ impl Agent {
         Ok(())
     }
 
-    fn answered(&mut self, now: Instant, from: SocketAddr, message: &mut Message) -> Result<(), Refused> {
+    fn answered(&mut self, now: Instant, from: Place, message: &mut Message) -> Result<(), Refused> {
         let [n0, n1, n2, n3, rest @ ..] = message.transaction_id.0;
         let at = self.find(from).filter(|_| [n0, n1, n2, n3] == self.number.to_be_bytes());
         let at = at.ok_or(Refused::Unasked)?;
@@ -410,7 +435,7 @@ impl Agent {
     }
 
     /// A new address that an authentic check came from; `None` if there is no room for it.
-    fn learn(&mut self, now: Instant, at: SocketAddr) -> Option<usize> {
+    fn learn(&mut self, now: Instant, at: Place) -> Option<usize> {
         if self.paths.len() >= PATHS_MAX {
             // What only stands in the description makes room first, then whoever had time to answer us and did not. A
             // proved address never makes room for one that is not.
@@ -433,7 +458,7 @@ impl Agent {
     }
 
     /// Something authentic has come from an address: if it is the one in use, there is no doubt any more.
-    fn is_there(&mut self, from: SocketAddr) {
+    fn is_there(&mut self, from: Place) {
         if self.selected == Some(from) {
             self.doubt = None;
         }
@@ -482,11 +507,16 @@ impl Agent {
             return;
         }
         self.doubt = None;
+        self.succeeded(now);
+    }
+
+    /// Whichever of the others was nominated last takes over; whether there is one.
+    fn succeeded(&mut self, now: Instant) -> bool {
         let others = self.paths.iter().enumerate().filter(|(_, path)| Some(path.at) != self.selected);
         let nominated = others.filter_map(|(at, path)| Some((path.nominated.filter(|_| path.valid)?, at)));
-        if let Some((_, at)) = nominated.max() {
-            self.select(now, at);
-        }
+        let Some((_, at)) = nominated.max() else { return false };
+        self.select(now, at);
+        true
     }
 
     /// When [`Agent::handle_timeout`] is next wanted.
@@ -545,7 +575,7 @@ impl Agent {
             + Duration::from_millis(self.random.below(CONSENT_EVERY.as_millis() as u64 * 2 / 5))
     }
 
-    fn find(&self, at: SocketAddr) -> Option<usize> {
+    fn find(&self, at: Place) -> Option<usize> {
         self.paths.iter().position(|path| path.at == at)
     }
 
@@ -563,22 +593,23 @@ impl Agent {
         ours.copy_from_slice(&self.number.to_be_bytes());
         rest.copy_from_slice(&fresh);
         let name = format!("{}:{}", self.remote.ufrag, self.local.ufrag);
+        let priority = if to.stream.is_some() { STREAM_PRIORITY } else { PRIORITY };
         let attributes: [Box<dyn Setter>; 3] = [
             Box::new(Octets(ATTR_USERNAME, name.into_bytes())),
-            Box::new(Octets(ATTR_PRIORITY, PRIORITY.to_be_bytes().to_vec())),
+            Box::new(Octets(ATTR_PRIORITY, priority.to_be_bytes().to_vec())),
             // The tie-breaker is the least there is: see `asked`.
             Box::new(Octets(ATTR_ICE_CONTROLLED, 0u64.to_be_bytes().to_vec())),
         ];
         self.send(to, id, BINDING_REQUEST, attributes, self.remote.pwd.clone());
     }
 
-    fn answer(&mut self, to: SocketAddr, id: TransactionId, class: MessageType, what: Box<dyn Setter>) {
+    fn answer(&mut self, to: Place, id: TransactionId, class: MessageType, what: Box<dyn Setter>) {
         self.send(to, id, class, [what], self.local.pwd.clone());
     }
 
     fn send<const N: usize>(
         &mut self,
-        to: SocketAddr,
+        to: Place,
         id: TransactionId,
         class: MessageType,
         attributes: [Box<dyn Setter>; N],
@@ -615,7 +646,7 @@ fn attribute(message: &Message, kind: AttrType) -> Option<Vec<u8>> {
 }
 
 impl Path {
-    fn new(now: Instant, at: SocketAddr) -> Path {
+    fn new(now: Instant, at: Place) -> Path {
         Path {
             at,
             priority: 0,

@@ -9,9 +9,10 @@
 //! ```
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use crate::call::LegId;
+
+use super::place::Place;
 
 /// What a datagram is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +42,7 @@ impl Kind {
 pub struct Mux {
     by_ufrag: HashMap<String, LegId>,
     by_number: HashMap<u32, LegId>,
-    by_address: HashMap<SocketAddr, LegId>,
+    by_address: HashMap<Place, LegId>,
     legs: HashMap<LegId, Known>,
 }
 
@@ -50,7 +51,7 @@ pub struct Mux {
 struct Known {
     ufrag: String,
     number: u32,
-    addresses: Vec<SocketAddr>,
+    addresses: Vec<Place>,
 }
 
 impl Mux {
@@ -76,7 +77,7 @@ impl Mux {
 
     /// The leg's far end has proved itself at this address. One address is one browser's: whoever proved itself there
     /// before has gone.
-    pub fn proved(&mut self, leg: LegId, at: SocketAddr) {
+    pub fn proved(&mut self, leg: LegId, at: Place) {
         let Some(known) = self.legs.get_mut(&leg) else { return };
         if !known.addresses.contains(&at) {
             known.addresses.push(at);
@@ -89,7 +90,7 @@ impl Mux {
     }
 
     /// It does not count there any more.
-    pub fn gone(&mut self, leg: LegId, at: SocketAddr) {
+    pub fn gone(&mut self, leg: LegId, at: Place) {
         let Some(known) = self.legs.get_mut(&leg) else { return };
         known.addresses.retain(|known| *known != at);
         if self.by_address.get(&at) == Some(&leg) {
@@ -108,7 +109,7 @@ impl Mux {
     }
 
     /// Whose datagram this is, as far as can be said before anything is proved.
-    pub fn find(&self, kind: Kind, octets: &[u8], from: SocketAddr) -> Option<LegId> {
+    pub fn find(&self, kind: Kind, octets: &[u8], from: Place) -> Option<LegId> {
         match kind {
             Kind::Stun => self.find_stun(octets),
             Kind::Dtls | Kind::Media => self.by_address.get(&from).copied(),
@@ -166,7 +167,10 @@ fn user_name(octets: &[u8]) -> Option<Option<&[u8]>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
+    use crate::rtc::place::StreamId;
 
     fn check(name: &str) -> Vec<u8> {
         let mut octets = vec![0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42];
@@ -180,7 +184,7 @@ mod tests {
     #[test]
     fn a_datagram_finds_its_leg_by_name_number_or_address() {
         let (mut mux, leg) = (Mux::default(), LegId(7));
-        let at: SocketAddr = "192.0.2.5:4000".parse().unwrap();
+        let at = Place::from(SocketAddr::from(([192, 0, 2, 5], 4000)));
         mux.add(leg, "ours", 0x0102_0304);
         assert_eq!(mux.find(Kind::Stun, &check("ours:theirs"), at), Some(leg));
         assert_eq!(mux.find(Kind::Stun, &check("other:theirs"), at), None);
@@ -191,6 +195,12 @@ mod tests {
         assert_eq!(mux.find(Kind::Media, &[0x80; 40], at), None, "nobody has proved anything there");
         mux.proved(leg, at);
         assert_eq!(mux.find(Kind::Media, &[0x80; 40], at), Some(leg));
+        let stream = Place { stream: Some(StreamId(1)), ..at };
+        assert_eq!(
+            mux.find(Kind::Media, &[0x80; 40], stream),
+            None,
+            "a connection from there is another place"
+        );
         mux.rename(leg, "anew");
         assert_eq!(mux.find(Kind::Stun, &check("ours:theirs"), at), None);
         assert_eq!(mux.find(Kind::Stun, &check("anew:theirs"), at), Some(leg));
@@ -201,7 +211,7 @@ mod tests {
     #[test]
     fn garbage_is_nobodys() {
         let mux = Mux::default();
-        let at: SocketAddr = "192.0.2.5:4000".parse().unwrap();
+        let at = Place::from(SocketAddr::from(([192, 0, 2, 5], 4000)));
         let good = check("ours:theirs");
         for length in 0..good.len() {
             assert_eq!(mux.find(Kind::Stun, &good[..length], at), None);

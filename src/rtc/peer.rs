@@ -8,7 +8,6 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::call::door::MediaKeys;
@@ -17,6 +16,7 @@ use crate::random::Random;
 use super::dtls::{Association, DtlsError, Identity};
 use super::ice::{Agent, Credentials, Event as Ice};
 use super::mux::Kind;
+use super::place::Place;
 use super::sdp::{Fragment, Offer};
 use super::sources::Sources;
 
@@ -24,11 +24,11 @@ use super::sources::Sources;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// From here the far end has proved itself.
-    Proved(SocketAddr),
+    Proved(Place),
     /// This address does not count any more.
-    Gone(SocketAddr),
+    Gone(Place),
     /// Media goes here from now on, or nowhere.
-    Target(Option<SocketAddr>),
+    Target(Option<Place>),
     /// Keys are agreed. Told once.
     Secured(MediaKeys),
     /// It does not answer any more.
@@ -46,7 +46,7 @@ pub struct Peer {
     sources: Sources,
     /// When it is given up; none once it is secured.
     give_up_at: Option<Instant>,
-    out: VecDeque<(SocketAddr, Vec<u8>)>,
+    out: VecDeque<(Place, Vec<u8>)>,
     events: VecDeque<Event>,
 }
 
@@ -89,7 +89,7 @@ impl Peer {
     }
 
     /// A datagram has come that is this connection's. True when it is media, to be opened by the room.
-    pub fn receive(&mut self, now: Instant, kind: Kind, from: SocketAddr, octets: &[u8]) -> bool {
+    pub fn receive(&mut self, now: Instant, kind: Kind, from: Place, octets: &[u8]) -> bool {
         match kind {
             // What proves nothing is not answered, and nobody is to be told of it.
             Kind::Stun => drop(self.ice.receive(now, from, octets)),
@@ -106,6 +106,12 @@ impl Peer {
         }
         self.settle(now);
         false
+    }
+
+    /// The connection that this place was is gone.
+    pub fn left(&mut self, now: Instant, place: Place) {
+        self.ice.left(now, place);
+        self.settle(now);
     }
 
     fn fail(&mut self, error: &DtlsError) {
@@ -126,6 +132,7 @@ impl Peer {
                 }
                 Ice::Gone(at) => self.events.push_back(Event::Gone(at)),
                 Ice::Selected(at) => self.events.push_back(Event::Target(Some(at))),
+                Ice::Adrift => self.events.push_back(Event::Target(None)),
                 Ice::Lost => self.events.extend([Event::Target(None), Event::Lost]),
             }
         }
@@ -143,7 +150,7 @@ impl Peer {
     }
 
     /// The next datagram, and where it goes.
-    pub fn poll_transmit(&mut self) -> Option<(SocketAddr, Vec<u8>)> {
+    pub fn poll_transmit(&mut self) -> Option<(Place, Vec<u8>)> {
         self.out.pop_front()
     }
 
@@ -167,7 +174,7 @@ impl Peer {
             self.give_up_at = None;
             let what = match (self.ice.target(), self.dtls.refusal()) {
                 (None, _) => {
-                    "no ICE check has come through; is UDP to the gateway's [webrtc] port let through?"
+                    "no ICE check has come through; is UDP to the gateway's [webrtc] port let through? Where it is not, [webrtc] tcp helps"
                         .to_owned()
                 }
                 (_, None) => "the DTLS handshake did not end in time".to_owned(),

@@ -291,14 +291,31 @@ fn formats(media: &str, said: &Said<'_>) -> Vec<Format> {
 }
 
 /// Our half of ICE: all that is said again when ICE begins anew.
+#[derive(Clone, Copy)]
 pub struct Way<'a> {
     /// What proves it.
     pub ice: &'a Credentials,
     /// Where we are.
-    pub at: &'a [SocketAddr],
+    pub at: Here,
 }
 
+/// Where browsers reach us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Here {
+    /// With datagrams.
+    pub udp: SocketAddr,
+    /// Where they may connect, if no datagram comes through.
+    pub tcp: Option<SocketAddr>,
+}
+
+/// RFC 8445 section 5.1.2.1: a host candidate of the first component, better than any other of ours.
+const UDP_PRIORITY: u32 = (126 << 24) | (65_535 << 8) | 255;
+
+/// RFC 6544 section 4.2: a passive one, for whoever has no better. The type's preference is Chromium's.
+const TCP_PRIORITY: u32 = (90 << 24) | (((4 << 13) | 8191) << 8) | 255;
+
 /// What we answer with.
+#[derive(Clone, Copy)]
 pub struct Answer<'a> {
     /// How we are reached.
     pub way: Way<'a>,
@@ -319,7 +336,7 @@ impl Answer<'_> {
     /// The answer to `offer`.
     pub fn write(&self, offer: &Offer) -> String {
         let mut sdp = String::with_capacity(1024);
-        let origin = self.way.at.first().map_or(IpAddr::from([127, 0, 0, 1]), SocketAddr::ip);
+        let origin = self.way.at.udp.ip();
         // A name for the session, nothing that is listened to (RFC 8829 section 5.2.1 would hide the address; ours is public).
         let _ = write!(
             sdp,
@@ -351,7 +368,7 @@ impl Answer<'_> {
     }
 
     fn write_voice(&self, sdp: &mut String, offer: &Offer, mid: Option<&str>) {
-        let at = self.way.at.first().copied().unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9)));
+        let at = self.way.at.udp;
         let numbers: String = self.formats.iter().map(|format| format!(" {}", format.payload_type)).collect();
         let _ = write!(sdp, "m=audio {} UDP/TLS/RTP/SAVPF{numbers}\r\n", at.port());
         let _ = write!(sdp, "c=IN {} {}\r\n", address_kind(at.ip()), at.ip());
@@ -394,16 +411,12 @@ impl Way<'_> {
     /// Its lines.
     pub fn write(&self, sdp: &mut String) {
         let _ = write!(sdp, "a=ice-ufrag:{}\r\na=ice-pwd:{}\r\n", self.ice.ufrag, self.ice.pwd);
-        for (at, address) in self.at.iter().enumerate() {
-            // RFC 8445 section 5.1.2.1: host, then our order, then the component.
-            let priority = (126 << 24) | ((65_535 - u32::try_from(at).unwrap_or(65_535)) << 8) | 255;
-            let _ = write!(
-                sdp,
-                "a=candidate:{} 1 udp {priority} {} {} typ host\r\n",
-                at + 1,
-                address.ip(),
-                address.port()
-            );
+        let Here { udp, tcp } = self.at;
+        let _ = write!(sdp, "a=candidate:1 1 udp {UDP_PRIORITY} {} {} typ host\r\n", udp.ip(), udp.port());
+        if let Some(tcp) = tcp {
+            let (ip, port) = (tcp.ip(), tcp.port());
+            let _ =
+                write!(sdp, "a=candidate:2 1 tcp {TCP_PRIORITY} {ip} {port} typ host tcptype passive\r\n");
         }
         sdp.push_str("a=end-of-candidates\r\n");
     }
@@ -505,7 +518,7 @@ mod tests {
         let offer = Offer::read(&more).unwrap();
         let ice = Credentials { ufrag: "wxyz".into(), pwd: "0123456789012345678901".into() };
         let answer = Answer {
-            way: Way { ice: &ice, at: &["203.0.113.7:7000".parse().unwrap()] },
+            way: Way { ice: &ice, at: Here { udp: "203.0.113.7:7000".parse().unwrap(), tcp: None } },
             fingerprint: &offer.fingerprint,
             formats: &offer.formats[3..4],
             ptime_ms: 20,
@@ -514,6 +527,14 @@ mod tests {
         };
         let sdp = answer.write(&offer);
         insta::assert_snapshot!(sdp.replace("\r\n", "\n"));
+        let tcp = Here { tcp: Some("203.0.113.8:443".parse().unwrap()), ..answer.way.at };
+        let both = Answer { way: Way { at: tcp, ..answer.way }, ..answer };
+        let candidates = |sdp: &str| -> Vec<String> {
+            sdp.lines().filter_map(|line| line.strip_prefix("a=candidate:")).map(str::to_owned).collect()
+        };
+        let [udp, tcp] = &candidates(&both.write(&offer))[..] else { panic!("two candidates") };
+        assert_eq!(candidates(&sdp), std::slice::from_ref(udp));
+        assert_eq!(tcp, "2 1 tcp 1520435199 203.0.113.8 443 typ host tcptype passive");
         let deaf = Offer::read(&more.replace("a=sendrecv", "a=sendonly")).unwrap();
         assert!(!answer.write(&deaf).contains("a=ssrc"), "who does not listen is sent nothing");
     }

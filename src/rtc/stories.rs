@@ -20,6 +20,7 @@ use ::rtc::stun::message::{
 };
 
 use super::ice::Credentials;
+use super::place::Place;
 
 /// The pause between two packets of sound: stories go on in steps of it.
 const STEP: Duration = Duration::from_millis(20);
@@ -31,18 +32,22 @@ fn theirs() -> Credentials {
     Credentials { ufrag: "them".to_owned(), pwd: PASSWORD.to_owned() }
 }
 
+fn place(at: &str) -> Place {
+    Place::from(at.parse::<SocketAddr>().unwrap())
+}
+
 /// Where the browser is at first.
-fn home() -> SocketAddr {
-    "192.0.2.5:61000".parse().unwrap()
+fn home() -> Place {
+    place("192.0.2.5:61000")
 }
 
 /// Where it is when it has changed its network.
-fn away() -> SocketAddr {
-    "203.0.113.9:40000".parse().unwrap()
+fn away() -> Place {
+    place("203.0.113.9:40000")
 }
 
-fn stranger() -> SocketAddr {
-    "198.51.100.66:666".parse().unwrap()
+fn stranger() -> Place {
+    place("198.51.100.66:666")
 }
 
 type Attributes<'a> = &'a [(AttrType, &'a [u8])];

@@ -41,6 +41,8 @@ pub struct Kind {
     pub dark: bool,
     /// What its microphone hears: a WAV file; a beep otherwise.
     pub microphone: Option<PathBuf>,
+    /// Whether its sound may not go by UDP, as where a firewall lets none out.
+    pub no_udp: bool,
 }
 
 /// The programs; none, said on standard error, if they are not here.
@@ -96,6 +98,9 @@ impl Browser {
         args.push(format!("--user-data-dir={}", browser._profile.path().display()));
         if kind.dark {
             args.push("--blink-settings=preferredColorScheme=0".to_owned());
+        }
+        if kind.no_udp {
+            args.push("--webrtc-ip-handling-policy=disable_non_proxied_udp".to_owned());
         }
         if let Some(file) = &kind.microphone {
             args.push(format!("--use-file-for-fake-audio-capture={}", file.display()));

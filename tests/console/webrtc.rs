@@ -256,15 +256,66 @@ async fn an_expert_sees_what_it_is_about_before_she_answers_and_text_stays_text(
     Ok(())
 }
 
-/// Somebody's console, with a microphone that hums. The browser leaves the hum as it is: its helpers for speech take a
-/// tone for noise.
+/// A firewall lets no UDP out: the browser connects, as the answer says that it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_without_udp_talks_over_tcp() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let setting = Setting { browsers: true, browsers_over_tcp: true, ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    let folder = tempfile::tempdir()?;
+    for (no_udp, protocol) in [(true, "tcp"), (false, "udp")] {
+        let kind = Kind { no_udp, ..Kind::default() };
+        let wendy = with(kind, &stage, "wendy", WENDY_HZ, folder.path()).await?;
+        wendy.click("section.phone button.primary").await?;
+        wendy.until_says("Calls ring in this browser").await?;
+        stage.customer_dials(WENDYS_NUMBER).await?;
+        wendy.click("section.phone [role=alert] button.primary").await?;
+        stage.customer.phone.talking().await?;
+        until_heard(&stage, WENDY_HZ).await?;
+        in_browser(&wendy, "Wendy's", &[(stage.customer.hz, true), (WENDY_HZ, false)]).await?;
+        assert_eq!(path_of(&wendy).await?, format!("{protocol} {protocol}"), "with both to choose, UDP");
+        wendy.click("section.phone button.danger").await?;
+        stage.customer.phone.over().await?;
+        stage.until_no_call().await?;
+        assert_eq!(wendy.log().await?, Vec::<String>::new());
+    }
+    stage.stop().await;
+    Ok(())
+}
+
+/// The protocols of the two candidates that the browser's sound goes between.
+async fn path_of(browser: &Browser) -> Result<String, Box<dyn std::error::Error>> {
+    let script = "const done = arguments[arguments.length - 1];
+         (async () => {
+           const main = document.querySelector('script[type=module]').src;
+           const { phone } = await import(main.replace('main.js', 'phone.js'));
+           const stats = await phone.line.peer.getStats();
+           const transport = [...stats.values()].find((one) => one.type === 'transport');
+           const pair = stats.get(transport.selectedCandidatePairId);
+           done(`${stats.get(pair.localCandidateId).protocol} ${stats.get(pair.remoteCandidateId).protocol}`);
+         })().catch((error) => done(String(error)));";
+    Ok(browser.run_async(script).await?.as_str().ok_or("no path")?.to_owned())
+}
+
 async fn with_voice(
     stage: &Stage,
     person: &str,
     hz: f64,
     folder: &Path,
 ) -> Result<Browser, Box<dyn std::error::Error>> {
-    let kind = Kind { microphone: Some(hum(folder, hz)?), ..Kind::default() };
+    with(Kind::default(), stage, person, hz, folder).await
+}
+
+/// Somebody's console, with a microphone that hums. The browser leaves the hum as it is: its helpers for speech take a
+/// tone for noise.
+async fn with(
+    kind: Kind,
+    stage: &Stage,
+    person: &str,
+    hz: f64,
+    folder: &Path,
+) -> Result<Browser, Box<dyn std::error::Error>> {
+    let kind = Kind { microphone: Some(hum(folder, hz)?), ..kind };
     let browser = Browser::open(kind).await?;
     browser
         .prepare(

@@ -1,4 +1,6 @@
 //! A person with a browser: str0m for the connection, a tone for the mouth, a tape for the ear.
+//!
+//! Its network may let no datagrams out: then there is a connection, and nothing else.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -13,10 +15,11 @@ use sidetone_media::codec::{Codec, Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAY
 use str0m::change::{SdpAnswer, SdpPendingOffer};
 use str0m::format::{Codec as Format, FormatParams};
 use str0m::media::{Direction, Frequency, MediaKind, Mid, Pt};
-use str0m::net::{Protocol, Receive};
+use str0m::net::{Protocol, Receive, TcpType};
 use str0m::rtp::{RtpWrite, SeqNo};
 use str0m::{Candidate, Event, Input, Output, Rtc, RtcConfig};
-use tokio::net::UdpSocket;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -34,15 +37,17 @@ enum Do {
     /// Presses a key.
     Press(char),
     /// Its translator gives it another address.
-    Move(UdpSocket),
+    Move(Link),
     /// Begins ICE anew: its half of it.
     Restart(oneshot::Sender<String>),
     /// Goes on with the gateway's half, at another address if it has one.
-    Restarted(String, Option<UdpSocket>),
+    Restarted(String, Option<Link>),
     /// Somebody in its network sends this from its address.
     Forge(Vec<u8>, SocketAddr),
     /// Closes the connection.
     Close,
+    /// What it sends by is gone, and nothing comes any more.
+    Break,
 }
 
 /// A packet as it came.
@@ -76,6 +81,8 @@ pub(crate) struct Browser {
     codec: Codec,
     /// What the gateway answered.
     answer: String,
+    /// Whether it has a connection and no datagrams.
+    tcp: bool,
 }
 
 /// How a browser is made.
@@ -84,11 +91,17 @@ pub(crate) struct Options {
     pub(crate) formats: Vec<Format>,
     /// Candidates stand in the offer, or it comes without any.
     pub(crate) candidates: bool,
+    /// Its network lets no datagrams out.
+    pub(crate) tcp: bool,
 }
 
 impl Options {
     pub(crate) fn humming(hz: f64) -> Options {
-        Options { hz, formats: vec![Format::G722, Format::PCMU, Format::PCMA], candidates: true }
+        Options { hz, formats: vec![Format::G722, Format::PCMU, Format::PCMA], candidates: true, tcp: false }
+    }
+
+    pub(crate) fn without_datagrams(hz: f64) -> Options {
+        Options { tcp: true, ..Options::humming(hz) }
     }
 }
 
@@ -97,14 +110,21 @@ pub(crate) struct Offering {
     rtc: Rtc,
     mid: Mid,
     pending: SdpPendingOffer,
-    socket: UdpSocket,
+    /// None where no datagram gets out.
+    socket: Option<UdpSocket>,
     pub(crate) sdp: String,
     hz: f64,
 }
 
 impl Offering {
     pub(crate) async fn new(options: Options) -> Result<Offering, Wrong> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let socket = match options.tcp {
+            true => None,
+            false => Some(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?),
+        };
+        let own =
+            socket.as_ref().map(|socket| Candidate::host(socket.local_addr()?, "udp").map_err(Wrong::from));
+        let own = own.transpose()?;
         let mut config = RtcConfig::new()
             .set_crypto_provider(Arc::new(str0m::crypto::from_feature_flags()))
             .clear_codecs()
@@ -122,19 +142,19 @@ impl Offering {
             config.codec_config().add_config(payload_type.into(), None, Format::Tele, clock, None, events);
         }
         let mut rtc = config.build(Instant::now());
-        if options.candidates {
-            rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
+        if let Some(own) = own.clone().filter(|_| options.candidates) {
+            rtc.add_local_candidate(own);
         }
         let mut change = rtc.sdp_api();
         let mid = change.add_media(MediaKind::Audio, Direction::SendRecv, None, None, None);
         let (offer, pending) = change.apply().ok_or("nothing to offer")?;
-        if !options.candidates {
-            rtc.add_local_candidate(Candidate::host(socket.local_addr()?, "udp")?);
+        if let Some(own) = own.filter(|_| !options.candidates) {
+            rtc.add_local_candidate(own);
         }
         Ok(Offering { rtc, mid, pending, socket, sdp: offer.to_sdp_string(), hz: options.hz })
     }
 
-    pub(crate) fn answered(mut self, leg: String, sdp: String) -> Result<Browser, Wrong> {
+    pub(crate) async fn answered(mut self, leg: String, sdp: String) -> Result<Browser, Wrong> {
         let answer = SdpAnswer::from_sdp_string(&sdp)?;
         self.rtc.sdp_api().accept_answer(self.pending, answer)?;
         let media = sdp.lines().find_map(|line| line.strip_prefix("m=audio ")).ok_or("no audio")?;
@@ -148,12 +168,20 @@ impl Offering {
         let (todo, does) = mpsc::unbounded_channel();
         let (changes, changed) = watch::channel(0);
         let (tape, said) = (Arc::new(Mutex::new(Tape::default())), Arc::new(Mutex::new(Vec::new())));
-        let from = self.socket.local_addr()?;
+        let link = match self.socket {
+            Some(socket) => Link::Datagrams(socket),
+            None => Link::connect(&sdp).await?,
+        };
+        let at = link.local_addr()?;
+        if let Some(own) = link.candidate()? {
+            self.rtc.add_local_candidate(own);
+        }
+        let tcp = matches!(link, Link::Stream(..));
         let life = Life {
             rtc: self.rtc,
             mid: self.mid,
-            at: from,
-            socket: self.socket,
+            at,
+            link,
             tape: tape.clone(),
             said: said.clone(),
             changes,
@@ -171,7 +199,7 @@ impl Offering {
             restarting: None,
         };
         tokio::spawn(life.run(does));
-        Ok(Browser { leg, tape, changed, todo, said, codec, answer: sdp })
+        Ok(Browser { leg, tape, changed, todo, said, codec, answer: sdp, tcp })
     }
 }
 
@@ -180,13 +208,105 @@ struct Life {
     mid: Mid,
     /// What it believes its address to be.
     at: SocketAddr,
-    socket: UdpSocket,
+    link: Link,
     tape: Arc<Mutex<Tape>>,
     said: Arc<Mutex<Vec<Vec<u8>>>>,
     changes: watch::Sender<u64>,
     decoder: Decoder,
     mouth: Mouth,
     restarting: Option<SdpPendingOffer>,
+}
+
+/// What a browser sends by.
+pub(crate) enum Link {
+    Datagrams(UdpSocket),
+    /// Packets read from a connection, packets to be written to it, and its two ends.
+    Stream(mpsc::UnboundedReceiver<Vec<u8>>, mpsc::UnboundedSender<Vec<u8>>, SocketAddr, SocketAddr),
+    /// It has broken.
+    Nothing,
+}
+
+impl Link {
+    /// Connects to where the gateway says that it may be.
+    async fn connect(answer: &str) -> Result<Link, Wrong> {
+        let stream = TcpStream::connect(tcp_of(answer)?).await?;
+        stream.set_nodelay(true)?;
+        let (ours, theirs) = (stream.local_addr()?, stream.peer_addr()?);
+        let (mut reads, mut writes) = stream.into_split();
+        let (came, packets) = mpsc::unbounded_channel();
+        let (out, mut wanted) = mpsc::unbounded_channel::<Vec<u8>>();
+        tokio::spawn(async move {
+            while let Ok(length) = reads.read_u16().await {
+                let mut packet = vec![0; length.into()];
+                if reads.read_exact(&mut packet).await.is_err() || came.send(packet).is_err() {
+                    return;
+                }
+            }
+        });
+        tokio::spawn(async move {
+            while let Some(packet) = wanted.recv().await {
+                // In three pieces: RFC 4571 says nothing of segments.
+                let (head, tail) = packet.split_at(packet.len() / 2);
+                let _broken = writes.write_u16(packet.len() as u16).await;
+                for piece in [head, tail] {
+                    let _broken = writes.write_all(piece).await;
+                }
+            }
+        });
+        Ok(Link::Stream(packets, out, ours, theirs))
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        match self {
+            Link::Datagrams(socket) => socket.local_addr(),
+            Link::Stream(_, _, ours, _) => Ok(*ours),
+            Link::Nothing => Err(std::io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// What str0m is to know of a connection; of datagrams it knows already.
+    fn candidate(&self) -> Result<Option<Candidate>, Wrong> {
+        let Link::Stream(_, _, ours, _) = self else { return Ok(None) };
+        Ok(Some(Candidate::builder().tcp().host(*ours).tcptype(TcpType::Active).build()?))
+    }
+
+    async fn receive(&mut self) -> (Protocol, SocketAddr, Vec<u8>) {
+        match self {
+            Link::Datagrams(socket) => loop {
+                let mut datagram = vec![0; 2048];
+                if let Ok((length, source)) = socket.recv_from(&mut datagram).await {
+                    datagram.truncate(length);
+                    return (Protocol::Udp, source, datagram);
+                }
+            },
+            Link::Stream(packets, _, _, theirs) => match packets.recv().await {
+                Some(packet) => (Protocol::Tcp, *theirs, packet),
+                None => std::future::pending().await, // closed: nothing comes any more
+            },
+            Link::Nothing => std::future::pending().await,
+        }
+    }
+
+    /// What does not get out is lost.
+    fn send(&self, protocol: Protocol, to: SocketAddr, octets: &[u8]) {
+        match self {
+            Link::Datagrams(socket) if protocol == Protocol::Udp => {
+                let _lost = socket.try_send_to(octets, to);
+            }
+            Link::Stream(_, out, _, theirs) if protocol == Protocol::Tcp && to == *theirs => {
+                let _lost = out.send(octets.to_vec());
+            }
+            Link::Datagrams(_) | Link::Stream(..) | Link::Nothing => {}
+        }
+    }
+}
+
+/// Where the gateway may be connected to.
+pub(crate) fn tcp_of(answer: &str) -> Result<SocketAddr, Wrong> {
+    let candidates = answer.lines().filter_map(|line| line.strip_prefix("a=candidate:"));
+    let mut passive = candidates.filter(|line| line.ends_with("tcptype passive"));
+    let words: Vec<&str> = passive.next().ok_or("no candidate of TCP")?.split(' ').collect();
+    Ok(format!("{}:{}", words[4], words[5]).parse()?)
 }
 
 struct Mouth {
@@ -204,14 +324,12 @@ struct Mouth {
 impl Life {
     async fn run(mut self, mut does: mpsc::UnboundedReceiver<Do>) {
         let mut beat = tokio::time::interval(Duration::from_millis(20));
-        let mut datagram = vec![0; 2048];
         loop {
             let Some(wake) = self.drain() else { return };
             tokio::select! {
-                received = self.socket.recv_from(&mut datagram) => {
-                    let Ok((length, source)) = received else { continue };
-                    let Ok(contents) = datagram[..length].try_into() else { continue };
-                    let receive = Receive { proto: Protocol::Udp, source, destination: self.at, contents };
+                (proto, source, octets) = self.link.receive() => {
+                    let Ok(contents) = octets[..].try_into() else { continue };
+                    let receive = Receive { proto, source, destination: self.at, contents };
                     if self.rtc.handle_input(Input::Receive(Instant::now(), receive)).is_err() {
                         return;
                     }
@@ -219,17 +337,19 @@ impl Life {
                 _ = beat.tick() => self.talk(),
                 doing = does.recv() => match doing {
                     Some(Do::Press(key)) => self.mouth.pressing = Some((event_of(key), 0)),
-                    Some(Do::Move(socket)) => self.socket = socket,
+                    Some(Do::Move(link)) => self.link = link,
                     Some(Do::Restart(half)) => {
                         let _waits = self.restart().map(|said| half.send(said));
                     }
-                    Some(Do::Restarted(answer, socket)) => if self.restarted(&answer, socket).is_err() {
+                    Some(Do::Restarted(answer, link)) => if self.restarted(&answer, link).is_err() {
                         return;
                     },
                     Some(Do::Forge(octets, to)) => {
-                        let _lost = self.socket.try_send_to(&octets, to);
+                        let protocol = if matches!(self.link, Link::Stream(..)) { Protocol::Tcp } else { Protocol::Udp };
+                        self.link.send(protocol, to, &octets);
                     }
                     Some(Do::Close) => drop(self.rtc.close()),
+                    Some(Do::Break) => self.link = Link::Nothing,
                     None => return,
                 },
                 _ = tokio::time::timeout_at(wake.into(), std::future::pending::<()>()) => {}
@@ -253,13 +373,14 @@ impl Life {
     }
 
     /// Goes on with the gateway's half, at another address if there is one.
-    fn restarted(&mut self, answer: &str, socket: Option<UdpSocket>) -> Result<(), Wrong> {
+    fn restarted(&mut self, answer: &str, link: Option<Link>) -> Result<(), Wrong> {
         let pending = self.restarting.take().ok_or("nothing begins anew")?;
-        if let Some(socket) = socket {
-            (self.at, self.socket) = (socket.local_addr()?, socket);
+        if let Some(link) = link {
+            (self.at, self.link) = (link.local_addr()?, link);
         }
         self.rtc.sdp_api().accept_answer(pending, SdpAnswer::from_sdp_string(answer)?)?;
-        self.rtc.add_local_candidate(Candidate::host(self.at, "udp")?);
+        let own = self.link.candidate()?;
+        self.rtc.add_local_candidate(own.map_or_else(|| Candidate::host(self.at, "udp"), Ok)?);
         Ok(())
     }
 
@@ -274,7 +395,7 @@ impl Life {
                     return None;
                 }
                 Ok(Output::Transmit(transmit)) => {
-                    let _lost = self.socket.try_send_to(&transmit.contents, transmit.destination);
+                    self.link.send(transmit.proto, transmit.destination, &transmit.contents);
                 }
                 Ok(Output::Event(event)) => self.note(event),
             }
@@ -365,7 +486,7 @@ impl Browser {
             return Err(format!("{status}: {answer}").into());
         }
         let text = |name: &str| answer[name].as_str().unwrap_or_default().to_owned();
-        offering.answered(text("leg"), text("sdp"))
+        offering.answered(text("leg"), text("sdp")).await
     }
 
     async fn until(&self, what: &str, wanted: impl Fn(&Tape) -> bool) -> Result<(), Wrong> {
@@ -414,6 +535,11 @@ impl Browser {
         self.said.lock().unwrap().clone()
     }
 
+    /// What the gateway answered.
+    pub(crate) fn answer(&self) -> &str {
+        &self.answer
+    }
+
     pub(crate) fn codec(&self) -> Codec {
         self.codec
     }
@@ -426,7 +552,7 @@ impl Browser {
     pub(crate) async fn moves(&self) -> Result<SocketAddr, Wrong> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let at = socket.local_addr()?;
-        let _over = self.todo.send(Do::Move(socket));
+        let _over = self.todo.send(Do::Move(Link::Datagrams(socket)));
         Ok(at)
     }
 
@@ -450,17 +576,23 @@ impl Browser {
             assert_ne!(old, new);
             answer = answer.replace(&old, &new);
         }
-        let socket = match elsewhere {
-            true => Some(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?),
+        let link = match elsewhere {
+            true if self.tcp => Some(Link::connect(&answer).await?),
+            true => Some(Link::Datagrams(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?)),
             false => None,
         };
-        let _over = self.todo.send(Do::Restarted(answer, socket));
+        let _over = self.todo.send(Do::Restarted(answer, link));
         Ok(())
     }
 
     /// Somebody who shares its address sends something of their own to `to`.
     pub(crate) fn forges(&self, octets: Vec<u8>, to: SocketAddr) {
         let _over = self.todo.send(Do::Forge(octets, to));
+    }
+
+    /// What it sends by is gone.
+    pub(crate) fn breaks(&self) {
+        let _over = self.todo.send(Do::Break);
     }
 
     pub(crate) fn close(&self) {

@@ -8,6 +8,7 @@ mod browser;
 mod calls;
 mod roles;
 mod strangers;
+mod tcp;
 
 /// What a story returns: anything that went wrong, as its own error says it.
 type Story = Result<(), Box<dyn std::error::Error>>;

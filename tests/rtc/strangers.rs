@@ -22,7 +22,7 @@ const ROUNDS: u32 = 100;
 
 /// The beginning of a ClientHello of DTLS 1.2 (RFC 6347 section 4.2.1): to whom it may concern. Each has a number of its
 /// own, so that none is dropped as a repetition.
-fn client_hello(number: u32) -> Vec<u8> {
+pub(crate) fn client_hello(number: u32) -> Vec<u8> {
     let mut octets = vec![22, 0xfe, 0xff, 0, 0, 0, 1];
     octets.extend(number.to_be_bytes());
     octets.extend([0, 14, 1, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 2, 0xfe, 0xfd]);
@@ -30,7 +30,7 @@ fn client_hello(number: u32) -> Vec<u8> {
 }
 
 /// A check (RFC 8489) for `user` that says it is one, signed with a password that is wrong, or not at all.
-fn check(user: &str, number: u32, signed: bool) -> Result<Vec<u8>, rtc::shared::error::Error> {
+pub(crate) fn check(user: &str, number: u32, signed: bool) -> Result<Vec<u8>, rtc::shared::error::Error> {
     let mut message = Message::new();
     message.write_header();
     BINDING_REQUEST.add_to(&mut message)?;
@@ -51,7 +51,7 @@ fn check(user: &str, number: u32, signed: bool) -> Result<Vec<u8>, rtc::shared::
 }
 
 /// A packet of sound from `ssrc`, sealed with nothing.
-fn sound(ssrc: u32, sequence: u32) -> Vec<u8> {
+pub(crate) fn sound(ssrc: u32, sequence: u32) -> Vec<u8> {
     let mut octets = vec![0x80, 0, (sequence >> 8) as u8, sequence as u8, 0, 0, 0, 0];
     octets.extend(ssrc.to_be_bytes());
     octets.extend([0x2a; 170]);
@@ -71,7 +71,7 @@ async fn strangers_and_forgers_change_nothing_and_hear_nothing() -> Story {
     assert_eq!(status, 201, "{answer}");
     let sdp = answer["sdp"].as_str().ok_or("an answer")?.to_owned();
     let name = sdp.lines().find_map(|line| line.strip_prefix("a=ice-ufrag:")).ok_or("a name")?.to_owned();
-    let wendy: Browser = offering.answered(leg, sdp)?;
+    let wendy: Browser = offering.answered(leg, sdp).await?;
     wendy.connected().await?;
     stage.customer.phone.talking().await.map_err(at(&stage.customer))?;
     let known = wendy.listen(MEASURED).await?;

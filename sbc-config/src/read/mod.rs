@@ -122,7 +122,14 @@ fn read<'a>(
     let prices = each(report, &top, "price", |section| price::price(section, &names));
     let mut viewed = Unique::new(report);
     let cards = each(report, &top, "card", |section| card::card(section, &names, &mut viewed));
-    let webrtc = webrtc::webrtc(&section("webrtc"), &media, people.as_deref().unwrap_or_default());
+    let acs_listens = resources.as_ref().is_some_and(|resources| !resources.is_empty());
+    let taken = [
+        ("SIP over TCP", sip.tcp),
+        ("SIP over TLS", sip.tls),
+        ("HTTP", Some(api.listen)),
+        ("callbacks of ACS", acs_listens.then_some(acs_listener.listen)),
+    ];
+    let webrtc = webrtc::webrtc(&section("webrtc"), &media, people.as_deref().unwrap_or_default(), &taken);
     top.finish();
 
     let (people, trunks) = (people?, trunks?);

@@ -1,12 +1,20 @@
 //! Reads `[webrtc]`.
 
+use std::net::SocketAddr;
+
 use super::table::{Field, Section};
 use crate::finding::Code;
 use crate::people::{Person, Reach};
 use crate::settings::Media;
 use crate::webrtc::Webrtc;
 
-pub(super) fn webrtc(section: &Section<'_>, media: &Media, people: &[Person]) -> Webrtc {
+/// `taken` is who else listens on TCP, and where: no two can have the same port.
+pub(super) fn webrtc(
+    section: &Section<'_>,
+    media: &Media,
+    people: &[Person],
+    taken: &[(&str, Option<SocketAddr>)],
+) -> Webrtc {
     let listen_field = section.field("listen");
     let listen = listen_field.as_ref().and_then(Field::socket_address);
     let advertised = section.field("advertised").and_then(|field| {
@@ -27,7 +35,35 @@ pub(super) fn webrtc(section: &Section<'_>, media: &Media, people: &[Person]) ->
         let message = format!("{} takes calls in the browser and there is no port for it", person.id);
         section.fail(Code::MissingKey, message, "write listen = \"192.0.2.10:7000\" into [webrtc]");
     }
-    let webrtc = Webrtc { listen, advertised, connect: section.seconds("connect_s", 3..=60, 15) };
+    let webrtc = Webrtc {
+        listen,
+        tcp: tcp(section, listen_field.is_some(), taken),
+        tcp_connections_max: section.count("tcp_connections_max", 1..=65_535, 1_000),
+        advertised,
+        connect: section.seconds("connect_s", 3..=60, 15),
+    };
     section.finish();
     webrtc
+}
+
+fn tcp(section: &Section<'_>, listens: bool, taken: &[(&str, Option<SocketAddr>)]) -> Option<SocketAddr> {
+    let Some(field) = section.field("tcp") else {
+        section.refuse_out_of_place("tcp_connections_max", "nobody connects: there is no webrtc.tcp");
+        return None;
+    };
+    if !listens {
+        let message = "TCP is for browsers that cannot use UDP, and there is no port for those who can";
+        field.fail(Code::MissingKey, message, "write listen = \"192.0.2.10:7000\" into [webrtc]");
+    }
+    let tcp = field.socket_address()?;
+    let same = |other: SocketAddr| {
+        other.port() == tcp.port()
+            && tcp.port() != 0
+            && (other.ip() == tcp.ip() || other.ip().is_unspecified() || tcp.ip().is_unspecified())
+    };
+    if let Some((who, _)) = taken.iter().find(|(_, at)| at.is_some_and(same)) {
+        let message = format!("browsers and {who} both want TCP port {}", tcp.port());
+        field.fail(Code::Overlap, message, "give one of them another port");
+    }
+    Some(tcp)
 }

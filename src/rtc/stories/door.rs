@@ -12,9 +12,13 @@ use crate::call::door::{AgreedMedia, Order, Report};
 use crate::call::{Address, Cause, LegAction, LegEvent, LegId, Target};
 use crate::rtc::door::{Door, LEGS_OF_PERSON_MAX, Wanted};
 use crate::rtc::dtls::{Association, Fingerprint, Identity, Role};
+use crate::rtc::frame::PACKET_BYTES_MAX;
 use crate::rtc::ice::PATHS_MAX;
+use crate::rtc::place::StreamId;
 use crate::rtc::presence::{Browsers, Ready};
+use crate::rtc::sdp::Here;
 use crate::rtc::signal::{Answer, Purpose, Refusal, Request};
+use crate::rtc::streams::PROOF_WITHIN;
 
 const CONFIG: &str = r#"
 [server]
@@ -70,17 +74,19 @@ struct Stage {
     now: Instant,
     door: Door,
     browsers: Browsers,
-    sent: Vec<(SocketAddr, Vec<u8>)>,
-    targets: Vec<(LegId, Option<SocketAddr>)>,
+    sent: Vec<(Place, Vec<u8>)>,
+    targets: Vec<(LegId, Option<Place>)>,
     told: Vec<Report>,
     /// Legs whose wires are nobody's business any more.
     over: Vec<LegId>,
+    /// Connections that were to be closed.
+    closed: Vec<StreamId>,
 }
 
 /// A browser with a call.
 struct Browser {
     leg: LegId,
-    at: SocketAddr,
+    at: Place,
     dtls: Association,
     checks: Checks,
     voice: u32,
@@ -98,18 +104,23 @@ fn voice(n: u16) -> u32 {
     0x5eed_0000 + u32::from(n)
 }
 
-fn nth(n: u16) -> SocketAddr {
-    SocketAddr::from(([192, 0, 2, 5], 61_000 + n))
+fn nth(n: u16) -> Place {
+    Place::from(SocketAddr::from(([192, 0, 2, 5], 61_000 + n)))
 }
 
 impl Stage {
     fn new() -> Stage {
-        let config = match Config::parse(CONFIG, &NoSecrets) {
+        Stage::with(CONFIG)
+    }
+
+    fn with(config: &str) -> Stage {
+        let config = match Config::parse(config, &NoSecrets) {
             Ok(config) => config,
             Err(findings) => panic!("{}", findings.iter().map(|f| format!("{f}\n")).collect::<String>()),
         };
         let browsers = Browsers::default();
-        let at = vec!["203.0.113.7:7000".parse().unwrap()];
+        let at =
+            Here { udp: "203.0.113.7:7000".parse().unwrap(), tcp: Some("203.0.113.8:443".parse().unwrap()) };
         let config = Arc::new(ArcSwap::from_pointee(config));
         let door = Door::new(config, browsers.clone(), Identity::new().unwrap(), at, [4; 32]);
         Stage {
@@ -120,6 +131,7 @@ impl Stage {
             targets: Vec::new(),
             told: Vec::new(),
             over: Vec::new(),
+            closed: Vec::new(),
         }
     }
 
@@ -200,7 +212,7 @@ impl Stage {
 
     /// The browser answers the checks that were sent to it.
     fn answers(&mut self, browser: &Browser) {
-        let to_it = |(to, octets): &(SocketAddr, Vec<u8>)| *to == browser.at && is_check(octets);
+        let to_it = |(to, octets): &(Place, Vec<u8>)| *to == browser.at && is_check(octets);
         let checks: Vec<_> = self.sent.iter().filter(|sent| to_it(sent)).cloned().collect();
         self.sent.retain(|sent| !to_it(sent));
         for (at, check) in checks {
@@ -224,10 +236,36 @@ impl Stage {
         assert!(browser.dtls.keys().is_some());
     }
 
-    fn comes(&mut self, from: SocketAddr, octets: &[u8]) -> Option<LegId> {
+    fn comes(&mut self, from: Place, octets: &[u8]) -> Option<LegId> {
+        if let Some(id) = from.stream {
+            let media = self.reads(id, &framed(octets));
+            assert!(media.iter().all(|(_, packet)| packet == octets));
+            return media.first().map(|(leg, _)| *leg);
+        }
         let leg = self.door.receive(self.now, from, octets);
         self.drain();
         leg
+    }
+
+    /// Octets come on a connection: the sound in them, and whose it is.
+    fn reads(&mut self, id: StreamId, octets: &[u8]) -> Vec<(LegId, Vec<u8>)> {
+        let mut media = Vec::new();
+        self.door.read(self.now, id, octets, |leg, packet| media.push((leg, packet)));
+        self.drain();
+        media
+    }
+
+    /// Somebody connects from there.
+    fn accepts(&mut self, from: Place) -> Option<Place> {
+        let stream = self.door.accept(self.now, from.at);
+        self.drain();
+        stream.map(|stream| Place { stream: Some(stream), ..from })
+    }
+
+    /// The browser opens a connection, and is there from now on.
+    fn connects_to(&mut self, browser: &mut Browser) -> StreamId {
+        browser.at = self.accepts(browser.at).unwrap();
+        browser.at.stream.unwrap()
     }
 
     fn drain(&mut self) {
@@ -237,6 +275,7 @@ impl Stage {
                 Wanted::Send(to, octets) => self.sent.push((to, octets)),
                 Wanted::Target(leg, to) => self.targets.push((leg, to)),
                 Wanted::Over(leg) => self.over.push(leg),
+                Wanted::Close(id) => self.closed.push(id),
             }
         }
     }
@@ -291,6 +330,11 @@ impl Browser {
         packet.truncate(made);
         packet
     }
+}
+
+/// As it stands on a connection.
+fn framed(octets: &[u8]) -> Vec<u8> {
+    [&(octets.len() as u16).to_be_bytes()[..], octets].concat()
 }
 
 fn said<'a>(sdp: &'a str, what: &str) -> &'a str {
@@ -423,7 +467,8 @@ fn ice_that_begins_anew_leaves_the_call_as_it_is() {
         answer
     };
     let Answer::Fragment(ours) = ask(&mut stage, &text) else { panic!("no new beginning") };
-    assert_eq!(said(&ours, "a=candidate:"), "1 1 udp 2130706431 203.0.113.7 7000 typ host");
+    assert_eq!(said(&ours, "a=candidate:1 "), "1 udp 2130706431 203.0.113.7 7000 typ host");
+    assert_eq!(said(&ours, "a=candidate:2 "), "1 tcp 1520435199 203.0.113.8 443 typ host tcptype passive");
     assert_eq!(ask(&mut stage, &text), Answer::Done, "the same again is none");
     let before = stage.door.remembered();
     browser.checks = old;
@@ -504,7 +549,8 @@ fn what_strangers_and_forgers_send_is_not_remembered() {
     let overheard = browser.checks.clone();
     let hello = hello();
     for round in 0..ROUNDS {
-        let from = SocketAddr::from((std::net::Ipv4Addr::from(0xc633_6400 + round % 200), round as u16 | 1));
+        let from = (std::net::Ipv4Addr::from(0xc633_6400 + round % 200), round as u16 | 1);
+        let from = Place::from(SocketAddr::from(from));
         let source = (round | 1 << 31).to_be_bytes();
         let sound = [&[0x80, 0, 0, 1, 0, 0, 0, 0][..], &source, &[9; 100]].concat();
         let wrong =
@@ -519,7 +565,7 @@ fn what_strangers_and_forgers_send_is_not_remembered() {
     // Even checks that are genuine take no more room than a browser may have.
     for n in 0..200 {
         let check = browser.checks.plain();
-        stage.comes(SocketAddr::from(([198, 51, 100, 7], 1000 + n)), &check);
+        stage.comes(SocketAddr::from(([198, 51, 100, 7], 1000 + n)).into(), &check);
     }
     assert!(stage.door.remembered() < before.0 + PATHS_MAX);
     let sound = browser.speaks();
@@ -551,4 +597,157 @@ fn media_that_is_lost_is_told_and_the_call_is_the_switchboards_to_end() {
     stage.proves(&mut browser);
     assert_eq!(stage.targets.last(), Some(&(browser.leg, Some(browser.at))), "and back");
     assert_eq!(stage.door.legs(), 1);
+}
+
+/// A configuration in which so many connections may be open.
+fn with_connections(most: usize) -> String {
+    CONFIG
+        .replace("[webrtc]\n", &format!("[webrtc]\ntcp = \"127.0.0.1:7000\"\ntcp_connections_max = {most}\n"))
+}
+
+#[test]
+fn a_browser_without_datagrams_talks_over_a_connection() {
+    let mut stage = Stage::new();
+    let to = Purpose::Call("100".to_owned());
+    let mut browser = stage.offers(0, Role::Passive, &wendy(), to).unwrap();
+    let stream = stage.connects_to(&mut browser);
+    stage.connects(&mut browser);
+    let leg = browser.leg;
+    stage.order(leg, LegAction::Answer);
+    assert_eq!(stage.reports(leg), ["Incoming", "Agreed", "Answered"]);
+    assert_eq!(stage.targets, [(leg, Some(browser.at))]);
+    // Three packets in one read, and one in many.
+    let sound: Vec<_> = (0..3).map(|_| browser.speaks()).collect();
+    let stuck: Vec<u8> = sound.iter().flat_map(|packet| framed(packet)).collect();
+    let came: Vec<_> = sound.iter().map(|packet| (leg, packet.clone())).collect();
+    assert_eq!(stage.reads(stream, &stuck), came);
+    let torn: Vec<_> = stuck.chunks(5).flat_map(|piece| stage.reads(stream, piece)).collect();
+    assert_eq!(torn, came);
+    let forged = [&[0x80, 0, 0, 1, 0, 0, 0, 0][..], &[0x77; 100]].concat();
+    assert_eq!(stage.comes(browser.at, &forged), None, "its sources are those of its description here, too");
+    stage.lasts(PROOF_WITHIN * 3);
+    assert_eq!(stage.closed, [], "it has proved itself");
+    stage.order(leg, LegAction::HangUp(Cause::Normal));
+    assert!(
+        stage.sent.iter().any(|(to, octets)| *to == browser.at && octets[0] == 21),
+        "a last word, and then"
+    );
+    assert_eq!((&stage.closed[..], stage.door.remembered()), (&[stream][..], 0));
+}
+
+#[test]
+fn a_connection_that_breaks_leaves_the_call_and_the_next_one_takes_it_up() {
+    let mut stage = Stage::new();
+    let mut browser = stage.in_call(0);
+    let leg = browser.leg;
+    let first = stage.connects_to(&mut browser);
+    stage.proves(&mut browser);
+    stage.lasts(Duration::from_secs(1));
+    assert_eq!(stage.targets.last(), Some(&(leg, Some(browser.at))));
+    stage.told.clear();
+    stage.door.ended(stage.now, first);
+    stage.drain();
+    assert_eq!(stage.targets.last(), Some(&(leg, None)), "nothing is written to what is closed");
+    stage.door.ended(stage.now, first);
+    let second = stage.connects_to(&mut browser);
+    assert_ne!(first, second, "the same address, another place");
+    stage.proves(&mut browser);
+    assert_eq!(stage.targets.last(), Some(&(leg, Some(browser.at))));
+    let sound = browser.speaks();
+    assert_eq!(stage.comes(browser.at, &sound), Some(leg));
+    // Back to datagrams; the connection is of no more use when it has been silent for a while.
+    browser.at = nth(0);
+    stage.proves(&mut browser);
+    stage.lasts(Duration::from_secs(1));
+    assert_eq!(stage.targets.last(), Some(&(leg, Some(nth(0)))));
+    for _ in 0..4 {
+        stage.lasts(Duration::from_secs(10));
+        stage.proves(&mut browser);
+    }
+    assert_eq!((&stage.closed[..], stage.door.streams()), (&[second][..], 0));
+    assert_eq!(stage.reports(leg), Vec::<String>::new(), "the switchboard need not know of any of it");
+}
+
+#[test]
+fn a_connection_that_proves_nothing_is_cut_off() {
+    let mut stage = Stage::new();
+    let mut browser = stage.in_call(0);
+    stage.sent.clear();
+    let before = (stage.door.remembered(), stage.door.poll_timeout());
+    let wrong =
+        Checks { password: "a password that is wrong".to_owned(), ..browser.checks.clone() }.nominating();
+    let nobodys = Checks { user: "nobody:them".to_owned(), ..browser.checks.clone() }.nominating();
+    let sound = browser.speaks();
+    // What is nobody's on a connection that is nobody's ends it at once.
+    let too_long = (PACKET_BYTES_MAX as u16 + 1).to_be_bytes();
+    for octets in
+        [framed(&nobodys), framed(&sound), framed(&hello()), framed(b"GET / HTTP/1.1"), too_long.to_vec()]
+    {
+        let place = stage.accepts(stranger()).unwrap();
+        assert_eq!(stage.reads(place.stream.unwrap(), &octets), []);
+        assert_eq!(stage.closed.pop(), place.stream, "{octets:?}");
+    }
+    // A name that was overheard, an empty packet, half a length or nothing at all have their time, and no answer.
+    let mut idle: Vec<StreamId> = Vec::new();
+    for octets in [framed(&wrong), framed(&[]), vec![0], Vec::new()] {
+        let id = stage.accepts(stranger()).unwrap().stream.unwrap();
+        assert_eq!(stage.reads(id, &octets), []);
+        idle.push(id);
+    }
+    assert_eq!(stage.reads(idle[0], &framed(&sound)), [], "nor is there sound before a proof");
+    stage.lasts(PROOF_WITHIN - STEP);
+    assert_eq!(stage.closed, []);
+    stage.lasts(STEP);
+    assert_eq!(stage.closed, idle);
+    assert_eq!(stage.sent.iter().filter(|(to, _)| to.stream.is_some()).count(), 0, "strangers hear nothing");
+    assert_eq!(stage.door.remembered(), before.0);
+    assert_eq!(stage.comes(browser.at, &sound), Some(browser.leg));
+}
+
+#[test]
+fn a_connection_speaks_of_one_leg() {
+    let mut stage = Stage::new();
+    let mut one = stage.in_call(0);
+    let mut other = stage.calls(1);
+    let stream = stage.connects_to(&mut one);
+    stage.proves(&mut one);
+    stage.closed.clear();
+    let check = other.checks.nominating();
+    stage.reads(stream, &framed(&check));
+    assert_eq!(stage.closed, [stream]);
+    let sound = other.speaks();
+    assert_eq!(stage.comes(other.at, &sound), Some(other.leg), "who was spoken of has lost nothing");
+}
+
+#[test]
+fn a_flood_of_connections_pushes_itself_out_and_nobody_else() {
+    const MOST: usize = 8;
+    let mut stage = Stage::with(&with_connections(MOST));
+    let mut browser = stage.in_call(0);
+    let own = stage.connects_to(&mut browser);
+    stage.proves(&mut browser);
+    let before = stage.door.remembered();
+    for _ in 0..10_000 {
+        let id = stage.accepts(stranger()).unwrap().stream.unwrap();
+        stage.reads(id, &[0]);
+    }
+    assert_eq!((stage.door.streams(), stage.door.remembered()), (MOST, before + MOST - 1));
+    assert_eq!(stage.closed.len(), 10_000 - (MOST - 1));
+    assert!(!stage.closed.contains(&own));
+    let sound = browser.speaks();
+    assert_eq!(stage.comes(browser.at, &sound), Some(browser.leg));
+    // The newest of them is a browser, and as good as any.
+    let mut second = stage.calls(1);
+    stage.connects_to(&mut second);
+    stage.proves(&mut second);
+    let sound = second.speaks();
+    assert_eq!(stage.comes(second.at, &sound), Some(second.leg));
+
+    // Who has proved themselves make no room for anybody.
+    for _ in 2..MOST {
+        stage.connects_to(&mut browser);
+        stage.proves(&mut browser);
+    }
+    assert_eq!(stage.accepts(stranger()), None);
+    assert_eq!(stage.door.streams(), MOST);
 }

@@ -7,6 +7,7 @@ use ::rtc::stun::attributes::{ATTR_ICE_CONTROLLED, ATTR_ICE_CONTROLLING};
 use super::*;
 use crate::random::Random;
 use crate::rtc::ice::{Agent, Event, PATHS_MAX, Refused};
+use crate::rtc::place::StreamId;
 
 /// An agent, and a browser with some addresses that answer and others that do not.
 struct Stage {
@@ -14,21 +15,22 @@ struct Stage {
     agent: Agent,
     checks: Checks,
     /// Where the browser answers checks.
-    answers_at: Vec<SocketAddr>,
+    answers_at: Vec<Place>,
     /// Under which password.
     password: String,
     told: Vec<Event>,
     /// Checks that went out, and where to.
-    asked: Vec<SocketAddr>,
+    asked: Vec<Place>,
 }
 
 impl Stage {
-    fn new(candidates: &[SocketAddr]) -> Stage {
+    fn new(candidates: &[Place]) -> Stage {
         let now = Instant::now();
         let mut random = Random::new([5; 32]);
         let ours = Credentials::random(&mut random);
         let checks = Checks::of(&ours);
-        let agent = Agent::new(now, 7, ours, theirs(), candidates, random.seed());
+        let candidates: Vec<SocketAddr> = candidates.iter().map(|place| place.at).collect();
+        let agent = Agent::new(now, 7, ours, theirs(), &candidates, random.seed());
         let password = PASSWORD.to_owned();
         Stage { now, agent, checks, answers_at: vec![home()], password, told: Vec::new(), asked: Vec::new() }
     }
@@ -42,7 +44,7 @@ impl Stage {
         stage
     }
 
-    fn comes(&mut self, from: SocketAddr, octets: &[u8]) -> Result<(), Refused> {
+    fn comes(&mut self, from: Place, octets: &[u8]) -> Result<(), Refused> {
         let received = self.agent.receive(self.now, from, octets);
         self.carry();
         received
@@ -79,14 +81,14 @@ impl Stage {
     }
 
     /// What a stranger could have changed.
-    fn state(&self) -> (usize, Option<SocketAddr>, Option<Instant>, usize, usize) {
+    fn state(&self) -> (usize, Option<Place>, Option<Instant>, usize, usize) {
         let agent = &self.agent;
         (agent.paths(), agent.target(), agent.poll_timeout(), self.asked.len(), self.told.len())
     }
 }
 
-fn nth(n: u16) -> SocketAddr {
-    SocketAddr::from(([198, 51, 100, 7], 1000 + n))
+fn nth(n: u16) -> Place {
+    Place::from(SocketAddr::from(([198, 51, 100, 7], 1000 + n)))
 }
 
 #[test]
@@ -148,7 +150,7 @@ fn addresses_without_end_take_the_room_of_none_that_is_proved() {
     assert_eq!(stage.agent.target(), Some(home()));
     // Each had its time to answer; then it makes room.
     stage.lasts(Duration::from_secs(2));
-    let third = "192.0.2.77:7".parse().unwrap();
+    let third = place("192.0.2.77:7");
     stage.answers_at.push(third);
     let check = stage.checks.plain();
     stage.comes(third, &check).unwrap();
@@ -158,7 +160,7 @@ fn addresses_without_end_take_the_room_of_none_that_is_proved() {
 
 #[test]
 fn a_description_full_of_addresses_makes_room_for_one_that_checks() {
-    let candidates: Vec<SocketAddr> = (0..40).map(nth).collect();
+    let candidates: Vec<Place> = (0..40).map(nth).collect();
     let mut stage = Stage::new(&candidates);
     assert_eq!(stage.agent.paths(), PATHS_MAX);
     let check = stage.checks.nominating();
@@ -241,11 +243,11 @@ fn of_two_that_are_controlled_the_caller_gives_way() {
 fn a_candidate_that_comes_later_is_checked_and_counts() {
     let mut stage = Stage::new(&[]);
     stage.lasts(Duration::from_millis(300));
-    stage.agent.add_candidate(stage.now, home());
+    stage.agent.add_candidate(stage.now, home().at);
     stage.lasts(STEP);
     assert_eq!(stage.told(), [Event::Valid(home())], "our check found it before it sent any");
     assert_eq!(stage.agent.target(), Some(home()), "good enough until one is nominated");
-    stage.agent.add_candidate(stage.now, home());
+    stage.agent.add_candidate(stage.now, home().at);
     assert_eq!(stage.agent.paths(), 1);
     let check = stage.checks.nominating();
     stage.comes(home(), &check).unwrap();
@@ -254,7 +256,7 @@ fn a_candidate_that_comes_later_is_checked_and_counts() {
 
 #[test]
 fn checks_are_spaced_and_end() {
-    let candidates: Vec<SocketAddr> = (0..4).map(nth).collect();
+    let candidates: Vec<Place> = (0..4).map(nth).collect();
     let mut stage = Stage::new(&candidates);
     let began = stage.now;
     let mut times = Vec::new();
@@ -271,6 +273,83 @@ fn checks_are_spaced_and_end() {
     assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= STEP), "{times:?}");
     assert!(*times.last().unwrap() < Duration::from_secs(30));
     assert_eq!(stage.agent.paths(), 0, "what never answered is forgotten");
+}
+
+fn stream(n: u64) -> Place {
+    Place { stream: Some(StreamId(n)), ..home() }
+}
+
+#[test]
+fn datagrams_are_preferred_to_a_connection_and_it_is_what_is_left_without_them() {
+    let mut stage = Stage::new(&[]);
+    stage.answers_at = vec![stream(1)];
+    // What browsers say of the two: RFC 6544 section 4.2.
+    let (worse, better) = (80 << 24, 110 << 24);
+    let check = stage.checks.nominating_at(worse);
+    stage.comes(stream(1), &check).unwrap();
+    assert_eq!(stage.told(), [Event::Valid(stream(1)), Event::Selected(stream(1))]);
+    stage.answers_at.push(home());
+    let check = stage.checks.nominating_at(better);
+    stage.comes(home(), &check).unwrap();
+    assert_eq!(
+        stage.told(),
+        [Event::Valid(home()), Event::Selected(home())],
+        "the same address, another place"
+    );
+    let check = stage.checks.nominating_at(worse);
+    stage.comes(stream(1), &check).unwrap();
+    stage.lasts(Duration::from_secs(1));
+    assert_eq!(stage.told(), []);
+    // The datagrams do not come through any more.
+    stage.answers_at = vec![stream(1)];
+    let check = stage.checks.nominating_at(worse);
+    stage.comes(stream(1), &check).unwrap();
+    stage.lasts(Duration::from_secs(1));
+    assert_eq!(stage.told(), [Event::Selected(stream(1))]);
+}
+
+#[test]
+fn a_connection_that_closes_is_sent_nothing_and_the_next_one_goes_on() {
+    let mut stage = Stage::new(&[]);
+    stage.answers_at = vec![stream(1)];
+    let check = stage.checks.nominating();
+    stage.comes(stream(1), &check).unwrap();
+    stage.told();
+    stage.agent.left(stage.now, stream(7));
+    assert_eq!(stage.agent.target(), Some(stream(1)), "that was another's");
+    stage.agent.left(stage.now, stream(1));
+    stage.carry();
+    assert_eq!(stage.told(), [Event::Gone(stream(1)), Event::Adrift]);
+    assert_eq!((stage.agent.target(), stage.agent.paths()), (None, 0));
+    stage.lasts(Duration::from_secs(20));
+    assert_eq!(stage.told(), [], "it has the time that consent has");
+    stage.answers_at = vec![stream(2)];
+    let check = stage.checks.nominating();
+    stage.comes(stream(2), &check).unwrap();
+    assert_eq!(stage.told(), [Event::Valid(stream(2)), Event::Selected(stream(2))]);
+
+    // Another that is nominated, and waits for the one in use to be silent, need not wait for it to close.
+    stage.answers_at = vec![stream(2), home()];
+    let check = stage.checks.nominating();
+    stage.comes(home(), &check).unwrap();
+    assert_eq!(stage.told(), [Event::Valid(home())]);
+    stage.agent.left(stage.now, stream(2));
+    stage.carry();
+    assert_eq!(stage.told(), [Event::Gone(stream(2)), Event::Selected(home())]);
+}
+
+#[test]
+fn a_connection_that_nobody_replaces_is_consent_that_ends() {
+    let mut stage = Stage::new(&[]);
+    stage.answers_at = vec![stream(1)];
+    let check = stage.checks.nominating();
+    stage.comes(stream(1), &check).unwrap();
+    stage.agent.left(stage.now, stream(1));
+    stage.carry();
+    stage.told();
+    stage.lasts(Duration::from_secs(31));
+    assert_eq!(stage.told(), [Event::Lost]);
+    assert_eq!((stage.agent.paths(), stage.agent.poll_timeout()), (0, None));
 }
 
 #[test]

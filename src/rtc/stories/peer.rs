@@ -25,9 +25,9 @@ struct Stage {
     checks: Checks,
     password: String,
     /// Where the browser is.
-    at: Vec<SocketAddr>,
+    at: Vec<Place>,
     /// Which of its addresses it sends from.
-    from: SocketAddr,
+    from: Place,
     /// Our handshakes that are still to be lost.
     lost: usize,
     told: Vec<Event>,
@@ -86,13 +86,13 @@ impl Stage {
         self.dtls.keys().unwrap()
     }
 
-    fn comes(&mut self, kind: Kind, from: SocketAddr, octets: &[u8]) -> bool {
+    fn comes(&mut self, kind: Kind, from: Place, octets: &[u8]) -> bool {
         let let_through = self.peer.receive(self.now, kind, from, octets);
         self.carry();
         let_through
     }
 
-    fn nominates(&mut self, from: SocketAddr) {
+    fn nominates(&mut self, from: Place) {
         let check = self.checks.nominating();
         assert!(!self.comes(Kind::Stun, from, &check));
         if self.dtls.begin(self.now).is_ok() {
@@ -166,7 +166,7 @@ impl Stage {
     }
 
     /// A datagram comes that changes nothing, and that nobody answers.
-    fn ignores(&mut self, kind: Kind, from: SocketAddr, octets: &[u8]) {
+    fn ignores(&mut self, kind: Kind, from: Place, octets: &[u8]) {
         self.told.extend(std::iter::from_fn(|| self.peer.poll_event()));
         let before = self.state();
         assert!(!self.peer.receive(self.now, kind, from, octets), "{kind:?} {octets:?}");
@@ -297,7 +297,7 @@ fn a_restart_while_somebody_talks_keeps_keys_and_sound() {
     talks(&mut stage, &mut number, &mut seal, home());
     let anew = Credentials { ufrag: "them".into(), pwd: "another-password-of-theirs".into() };
     let before = stage.peer.credentials().clone();
-    let fragment = Fragment { ice: Some(anew.clone()), candidates: vec![away()] };
+    let fragment = Fragment { ice: Some(anew.clone()), candidates: vec![away().at] };
     let mut random = std::mem::replace(&mut stage.random, Random::new([0; 32]));
     assert!(stage.peer.add(stage.now, &fragment, &mut random));
     assert_ne!(*stage.peer.credentials(), before);

@@ -139,6 +139,8 @@ pub struct Setting {
     /// Whether there is a WebRTC door, and with it Wendy, an agent at extension 110, and Walter, a supervisor at 210, who
     /// have browsers and no telephones.
     pub browsers: bool,
+    /// Whether browsers may come over TCP as well.
+    pub browsers_over_tcp: bool,
     /// Whether the carrier and Sam's telephone come over TLS with SRTP, and must, and ACS over TLS; the others stay as they
     /// are.
     pub protected: bool,
@@ -690,6 +692,9 @@ sources = ["{CARRIER_IP}/32"]
     }
     if setting.browsers {
         text += "[webrtc]\nlisten = \"127.0.0.1:0\"\n";
+        if setting.browsers_over_tcp {
+            text += "tcp = \"127.0.0.1:0\"\n";
+        }
         for (id, role, extension) in [("wendy", "agent", "110"), ("walter", "supervisor", "210")] {
             text += &format!(
                 "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\nteams = [\"support\"]\n\
