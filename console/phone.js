@@ -38,9 +38,7 @@ async function switchOn() {
   try {
     if (!navigator.mediaDevices) throw new Error("Over http the browser gives no page a microphone: open the console over https.");
     await openMicrophone();
-    const all = await navigator.mediaDevices.enumerateDevices();
-    phone.microphones = all.filter((one) => one.kind === "audioinput");
-    phone.loudspeakers = all.filter((one) => one.kind === "audiooutput");
+    await lookAtDevices();
     await setReady(true);
     phone.state = "ready";
   } catch (error) {
@@ -50,6 +48,16 @@ async function switchOn() {
   }
   tell();
 }
+
+// Which devices there are is known once the page may use one; what is plugged in later is there, too.
+async function lookAtDevices() {
+  const all = await navigator.mediaDevices.enumerateDevices();
+  phone.microphones = all.filter((one) => one.kind === "audioinput");
+  phone.loudspeakers = all.filter((one) => one.kind === "audiooutput");
+  tell();
+}
+
+navigator.mediaDevices?.addEventListener("devicechange", () => phone.ready && lookAtDevices().catch(() => {}));
 
 export function stopPhone() {
   hangUp();

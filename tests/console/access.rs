@@ -1,7 +1,7 @@
 //! Names, outline, contrast and reach, looked at in the browser on every main view, light and dark.
 
 use serde_json::json;
-use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf};
+use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf, WENDYS_NUMBER};
 
 use crate::Outcome;
 use crate::agent::asks_in_vain;
@@ -37,6 +37,51 @@ async fn every_view_has_names_an_outline_and_contrast_in_light_and_dark() -> Out
 
         let alice = asks_in_vain(&stage, "adele@example.com", Kind { dark, ..Kind::default() }).await?;
         judge(&alice, "an agent's call", dark).await?;
+    }
+    stage.stop().await;
+    Ok(())
+}
+
+/// The telephone in the page: off, ready with its devices, ringing, and in a call, in which another microphone is chosen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_telephone_in_the_page_is_for_everybody_and_takes_another_microphone() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let stage = Stage::start(Setting { browsers: true, ..Setting::default() }).await?;
+    for dark in [false, true] {
+        let wendy = signed_in(&stage, TokenOf::Crm, Some("wendy"), Kind { dark, ..Kind::default() }).await?;
+        wendy.until_says("No call reaches you yet").await?;
+        judge(&wendy, "a telephone that is off", dark).await?;
+        wendy.click("section.phone button.primary").await?;
+        wendy.until_says("Calls ring in this browser").await?;
+        wendy.click("section.phone summary").await?;
+        judge(&wendy, "a telephone's devices", dark).await?;
+
+        stage.customer_dials(WENDYS_NUMBER).await?;
+        wendy.until_says("Call from customer").await?;
+        judge(&wendy, "a telephone that rings", dark).await?;
+        wendy.click("section.phone [role=alert] button.primary").await?;
+        stage.customer.phone.talking().await?;
+        wendy.until_says("In a call").await?;
+        judge(&wendy, "a telephone in a call", dark).await?;
+
+        let choose = "const [microphone] = document.querySelectorAll('section.phone select');
+             const other = [...microphone.options].find((option) => !option.selected);
+             microphone.value = other.value;
+             microphone.dispatchEvent(new Event('change'));
+             return microphone.value;";
+        let chosen = wendy.run(choose).await?;
+        let taken = format!(
+            "import(document.querySelector('script[type=module]').src.replace('main.js', 'phone.js')).then(
+               ({{ phone }}) => window.spoken = phone.line.peer.getSenders()[0].track.getSettings().deviceId)
+               && window.spoken === {chosen}"
+        );
+        wendy.until("the microphone that was chosen", &taken).await?;
+        let kept =
+            wendy.run("return JSON.parse(localStorage.getItem('sidetone-devices')).microphone").await?;
+        assert_eq!(kept, chosen);
+        wendy.click("section.phone button.danger").await?;
+        stage.customer.phone.over().await?;
+        stage.until_no_call().await?;
     }
     stage.stop().await;
     Ok(())
