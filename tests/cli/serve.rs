@@ -10,9 +10,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Test, shown};
 
-/// The longest anything that must come is waited for, and how often it is looked for.
+/// The longest anything that must come is waited for.
 const SOON: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(50);
 
 /// A machine that keeps no root certificates, as far as we can see.
 const NO_ROOTS: [(&str, &str); 2] = [("SSL_CERT_FILE", "/dev/null"), ("SSL_CERT_DIR", "/dev/null")];
@@ -78,12 +77,11 @@ impl Served {
         Ok(body.to_owned())
     }
 
-    /// Waits for a line of /metrics.
+    /// Asks for /metrics until this line is in it.
     fn until_metric(&self, line: &str) -> Test {
         let give_up_at = Instant::now() + SOON;
         while !self.get("/metrics")?.lines().any(|shown| shown == line) {
             assert!(Instant::now() < give_up_at, "{line} does not come:\n{}", self.get("/metrics")?);
-            std::thread::sleep(LOOK);
         }
         Ok(())
     }
