@@ -98,7 +98,10 @@ impl Screen {
             let _ = writeln!(text, "  {out}/{name}.wav   what the {title} heard", title = role(title));
         }
         let _ = writeln!(text, "  {out}/table.txt   the levels above");
-        let _ = writeln!(text, "With --keep the house stays open afterwards, to be looked at in a browser.");
+        let _ = writeln!(
+            text,
+            "With --keep (make console) the house stays open afterwards, to be looked at in a browser."
+        );
         show(&text);
     }
 }
