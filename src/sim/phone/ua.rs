@@ -8,15 +8,20 @@ use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
 use super::dialog::{Call, Description, Draft, Reinvite, Stage, Unacked, address_of, sdp_of, tell};
-use super::ring::{Answered, reason_of};
+use super::ring::Answered;
 use super::talk::{Mouth, Talk};
-use super::{Command, Done, End, Line, Manner, Options, PhoneError, Registration, Reliable, Side, Status};
+use super::{Command, Done, End, Line, Manner, Options, PhoneError, Reliable, Side, Status};
 use crate::sim::ear::Ear;
 use crate::sim::{random, random_token};
-use crate::sip::digest::Challenge;
-use crate::sip::header::{self, MAGIC_COOKIE, NameAddr, Via};
+use crate::sip::header::{MAGIC_COOKIE, NameAddr};
 use crate::sip::message::{Message, Method, Name, Response, StatusCode};
-use crate::sip::uri::{Host, Uri};
+use crate::sip::uri::Uri;
+
+mod client;
+mod registration;
+
+use client::{Client, Purpose, ReinviteKind};
+use registration::Registrar;
 
 /// RFC 3261 section 17.1.1.1: the round trip assumed.
 pub(super) const T1: Duration = Duration::from_millis(500);
@@ -24,8 +29,6 @@ pub(super) const T1: Duration = Duration::from_millis(500);
 pub(super) const T2: Duration = Duration::from_secs(4);
 /// Timers B, F and H: when to give up.
 pub(super) const GIVE_UP: Duration = Duration::from_secs(32);
-/// How often a request goes out with credentials: once, and once more for a nonce that got old.
-const CREDENTIAL_TRIES: u8 = 2;
 /// What we understand.
 pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE";
 
@@ -42,47 +45,6 @@ pub(super) struct Ua {
     clients: HashMap<(String, Method), Client>,
     registrar: Registrar,
     outgoing: Vec<(SocketAddr, Bytes)>,
-}
-
-/// A request of ours and what became of it.
-struct Client {
-    draft: Draft,
-    to: SocketAddr,
-    octets: Bytes,
-    purpose: Purpose,
-    /// When to send it again; none over TCP and once it was answered.
-    again: Option<Instant>,
-    wait: Duration,
-    give_up: Instant,
-    tries: u8,
-    done: Option<Done>,
-    /// The ACK to the final answer that refused it.
-    ack: Option<Bytes>,
-    over: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Purpose {
-    Register(Duration),
-    Invite,
-    Reinvite(ReinviteKind),
-    Bye,
-    Cancel,
-    Prack,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum ReinviteKind {
-    Offer(crate::sip::sdp::Direction),
-    WithoutOffer,
-}
-
-/// What the registrar knows us by.
-struct Registrar {
-    call_id: String,
-    tag: String,
-    cseq: u32,
-    refresh_at: Option<Instant>,
 }
 
 impl Ua {
@@ -223,59 +185,6 @@ impl Ua {
         }
     }
 
-    fn client_due(&mut self, key: &(String, Method), now: Instant) {
-        let Some(client) = self.clients.get_mut(key) else { return };
-        if now >= client.give_up {
-            let Some(mut client) = self.clients.remove(key) else { return };
-            if !client.over {
-                self.finished(&mut client, None);
-                tell(client.done.take(), Err(PhoneError::NoAnswer));
-            }
-            return;
-        }
-        client.wait *= 2;
-        if client.draft.method != Method::Invite {
-            client.wait = client.wait.min(T2);
-        }
-        client.again = Some(now + client.wait);
-        let copy = (client.to, client.octets.clone());
-        self.outgoing.push(copy);
-    }
-
-    // ---- commands
-
-    fn register(&mut self, expires: Duration, done: Option<Done>) {
-        let drafted = self.draft_register(expires);
-        match drafted {
-            Ok((draft, server)) => {
-                self.registrar.refresh_at = None;
-                self.start(draft, server, Purpose::Register(expires), 0, done);
-            }
-            Err(error) => tell(done, Err(error)),
-        }
-    }
-
-    fn draft_register(&mut self, expires: Duration) -> Result<(Draft, SocketAddr), PhoneError> {
-        let server = self.options.server.ok_or(PhoneError::NoServer)?;
-        let us = NameAddr::new(Uri::sip_at(Some(&self.options.name), server)?);
-        self.registrar.cseq += 1;
-        let draft = Draft {
-            method: Method::Register,
-            uri: Uri::sip_at(None, server)?,
-            from: us.clone().with_tag(&self.registrar.tag),
-            to: us,
-            call_id: self.registrar.call_id.clone(),
-            cseq: self.registrar.cseq,
-            routes: Vec::new(),
-            headers: vec![
-                (Name::Contact, self.contact.to_bytes()),
-                (Name::Expires, Bytes::from(expires.as_secs().to_string())),
-            ],
-            body: None,
-        };
-        Ok((draft, server))
-    }
-
     fn dial(&mut self, target: Uri) -> Result<(), PhoneError> {
         if self.call.is_some() {
             return Err(PhoneError::NotNow("there is a call already"));
@@ -394,204 +303,6 @@ impl Ua {
         };
         let to = call.next_hop();
         self.start(draft, to, Purpose::Reinvite(kind), 0, Some(done));
-    }
-
-    // ---- requests of ours
-
-    fn start(&mut self, draft: Draft, to: SocketAddr, purpose: Purpose, tries: u8, done: Option<Done>) {
-        let branch = format!("{MAGIC_COOKIE}{}", random_token());
-        self.start_with_branch(draft, to, purpose, tries, done, branch);
-    }
-
-    fn start_with_branch(
-        &mut self,
-        draft: Draft,
-        to: SocketAddr,
-        purpose: Purpose,
-        tries: u8,
-        done: Option<Done>,
-        branch: String,
-    ) {
-        let octets = match draft.write(&self.via(&branch)) {
-            Ok(request) => request.bytes().clone(),
-            Err(error) => return tell(done, Err(error.into())),
-        };
-        if purpose == Purpose::Invite
-            && let Some(call) = &mut self.call
-        {
-            call.stage = Stage::Out { branch: branch.clone(), provisional: false, cancel: false, rseq: 0 };
-            call.cseq = draft.cseq;
-        }
-        self.send(to, octets.clone());
-        let now = Instant::now();
-        let again = (self.options.transport == super::Transport::Udp).then_some(now + T1);
-        let client = Client {
-            to,
-            octets,
-            purpose,
-            again,
-            wait: T1,
-            give_up: now + GIVE_UP,
-            tries,
-            done,
-            ack: None,
-            over: false,
-            draft,
-        };
-        self.clients.insert((branch, client.draft.method.clone()), client);
-    }
-
-    pub(super) fn via(&self, branch: &str) -> Via {
-        let transport = match self.options.transport {
-            super::Transport::Udp => header::Transport::Udp,
-            super::Transport::Tcp => header::Transport::Tcp,
-            super::Transport::Tls => header::Transport::Tls,
-        };
-        Via::new(transport, Host::from(self.local.ip()), Some(self.local.port()), branch)
-    }
-
-    fn responded(&mut self, response: &Response) {
-        let headers = response.headers();
-        let branch = headers.top_via().ok().and_then(|via| via.branch());
-        let (Some(branch), Ok(cseq)) = (branch, headers.cseq()) else { return };
-        let key = (branch.to_string(), cseq.method);
-        let Some(client) = self.clients.get_mut(&key) else { return };
-        if client.over {
-            return self.responded_again(&key, response);
-        }
-        if response.status().is_provisional() {
-            if client.draft.method == Method::Invite {
-                client.again = None;
-                // Timer C of the far end takes over; a telephone rings for as long as its owner lets it.
-                client.give_up = Instant::now() + Duration::from_secs(300);
-            }
-            if client.purpose == Purpose::Invite {
-                self.call_progresses(response);
-            }
-            return;
-        }
-        client.over = true;
-        client.again = None;
-        client.give_up = Instant::now() + GIVE_UP;
-        let Some(mut client) = self.clients.remove(&key) else { return };
-        if client.draft.method == Method::Invite && !response.status().is_success() {
-            client.ack = self.acknowledge_refusal(&client, &key.0, response);
-        }
-        let retried = self.retry_with_credentials(&mut client, response);
-        if !retried {
-            self.finished(&mut client, Some(response));
-        }
-        if client.draft.method == Method::Invite {
-            self.clients.insert(key, client);
-        }
-    }
-
-    /// A copy of a final answer: the ACK was lost.
-    fn responded_again(&mut self, key: &(String, Method), response: &Response) {
-        if !response.status().is_final() {
-            return;
-        }
-        let refused = self.clients.get(key).and_then(|client| Some((client.to, client.ack.clone()?)));
-        let acked = self.call.as_ref().and_then(|call| call.acked.clone());
-        let cseq = response.headers().cseq().map(|cseq| cseq.number);
-        match (refused, acked) {
-            (Some((to, ack)), _) => self.send(to, ack),
-            (None, Some((number, to, ack))) if cseq == Ok(number) => self.send(to, ack),
-            (None, _) => {}
-        }
-    }
-
-    /// RFC 3261 section 17.1.1.3: the ACK to a refusal belongs to the transaction of the INVITE.
-    fn acknowledge_refusal(&mut self, client: &Client, branch: &str, response: &Response) -> Option<Bytes> {
-        let to = response.headers().to().ok()?;
-        let draft =
-            Draft { method: Method::Ack, to, headers: Vec::new(), body: None, ..client.draft.clone() };
-        let ack = draft.write(&self.via(branch)).ok()?.bytes().clone();
-        self.send(client.to, ack.clone());
-        Some(ack)
-    }
-
-    fn retry_with_credentials(&mut self, client: &mut Client, response: &Response) -> bool {
-        let (asked, given) = match response.status() {
-            StatusCode::UNAUTHORIZED => (Name::WwwAuthenticate, Name::Authorization),
-            StatusCode::PROXY_AUTHENTICATION_REQUIRED => (Name::ProxyAuthenticate, Name::ProxyAuthorization),
-            _ => return false,
-        };
-        let challenge = response.headers().auth(asked).ok().and_then(|values| Challenge::choose(&values));
-        let (Some(mut challenge), Some(password)) = (challenge, self.options.password.clone()) else {
-            return false;
-        };
-        // A second challenge means a wrong password, unless only the nonce was old.
-        let hopeless = client.tries >= CREDENTIAL_TRIES || (client.tries > 0 && !challenge.stale);
-        if hopeless {
-            return false;
-        }
-        let mut draft = client.draft.clone();
-        let uri = draft.uri.to_string();
-        let value = challenge.answer(&self.options.name, &password, &draft.method, &uri, &random_token());
-        draft.set(given, value);
-        draft.cseq += 1;
-        match (client.purpose, &mut self.call) {
-            (Purpose::Register(_), _) => self.registrar.cseq = draft.cseq,
-            (_, Some(call)) => call.cseq = draft.cseq,
-            (_, None) => {}
-        }
-        let cancelled = matches!(&self.call, Some(Call { stage: Stage::Out { cancel: true, .. }, .. }));
-        if client.purpose == Purpose::Invite && cancelled {
-            return false;
-        }
-        self.start(draft, client.to, client.purpose, client.tries + 1, client.done.take());
-        true
-    }
-
-    /// A request is over: answered for good, or (without response) never.
-    fn finished(&mut self, client: &mut Client, response: Option<&Response>) {
-        let status = response.map_or(StatusCode::REQUEST_TIMEOUT, Response::status);
-        match client.purpose {
-            Purpose::Register(asked) => self.registered(client, asked, response),
-            Purpose::Invite => match response {
-                Some(response) if status.is_success() => self.call_answered(response),
-                Some(response) => {
-                    let reason = reason_of(response.headers());
-                    self.end(End { by: Side::Them, status: Some(status), reason })
-                }
-                None => self.end(End { by: Side::Nobody, status: Some(status), reason: None }),
-            },
-            Purpose::Reinvite(kind) => self.reinvite_answered(client, kind, response),
-            Purpose::Bye => self.end(End { by: Side::Us, status: None, reason: None }),
-            Purpose::Cancel | Purpose::Prack => {}
-        }
-    }
-
-    fn registered(&mut self, client: &mut Client, asked: Duration, response: Option<&Response>) {
-        let Some(response) = response else { return };
-        let status = response.status();
-        let headers = response.headers();
-        if status == StatusCode::INTERVAL_TOO_BRIEF
-            && let Ok(Some(least)) = headers.min_expires()
-            && u64::from(least) > asked.as_secs()
-        {
-            return self.register(Duration::from_secs(least.into()), client.done.take());
-        }
-        if !status.is_success() {
-            self.status.send_modify(|s| s.registration = Registration::Refused(status));
-            return tell(client.done.take(), Err(PhoneError::Refused(status)));
-        }
-        let given = self.expires_given(response).unwrap_or(asked);
-        let registration = if asked.is_zero() { Registration::None } else { Registration::For(given) };
-        // Well before its end, so that a lost datagram or two do no harm.
-        self.registrar.refresh_at = (!asked.is_zero()).then(|| Instant::now() + given / 2);
-        self.status.send_modify(|s| s.registration = registration);
-        tell(client.done.take(), Ok(()));
-    }
-
-    /// How long the registrar keeps us: by our Contact's parameter, or the Expires header (RFC 3261 section 10.2.4).
-    fn expires_given(&self, response: &Response) -> Option<Duration> {
-        let header::Contacts::List(contacts) = response.headers().contacts().ok()? else { return None };
-        let ours = contacts.iter().find(|contact| contact.uri.equivalent(&self.contact.uri));
-        let own = ours.and_then(|contact| contact.params.value("expires")?.parse().ok());
-        let seconds: u32 = own.or_else(|| response.headers().expires().ok()?)?;
-        Some(Duration::from_secs(seconds.into()))
     }
 
     // ---- the call we placed
@@ -738,12 +449,6 @@ impl Ua {
 
     pub(super) fn manner(&self) -> Manner {
         self.options.manner
-    }
-}
-
-impl Client {
-    fn is_due(&self, now: Instant) -> bool {
-        now >= self.give_up || self.again.is_some_and(|again| now >= again)
     }
 }
 
