@@ -7,28 +7,32 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel};
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use sidetone_media::stream::rtcp::{self, Interval};
 use sidetone_media::stream::rtp::MAX_PACKET_BYTES;
+use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
 
-use crate::call::door::{AgreedMedia, IN_PROCESS};
-use crate::call::{CallId, Hearing, LegId};
+use crate::call::{CallId, LegId};
 
-use super::ports::PortPair;
-use super::room::{Entering, House, Listen, Moving, Room, SEALED_REPORT_BYTES, Wire};
-use super::wire::WireEnd;
-use super::{AudioReport, BridgeEvent, Music};
+use super::BridgeEvent;
+use super::room::{House, Moving, Room};
+
+mod handle;
+mod reports;
+mod sockets;
+
+use handle::Wake;
+pub(super) use handle::{Command, Link, ShardHandle};
+use sockets::{Out, Socket, Sockets, disconnect, read};
 
 /// Ready sockets taken in one wake-up.
 const READY_MAX: usize = 256;
@@ -42,87 +46,6 @@ const BACKLOG_MAX: usize = 65_536;
 
 /// The epoll token of the wake-up.
 const WAKE: u64 = u64::MAX;
-
-/// What a shard is told.
-pub(super) enum Command {
-    Open { call: CallId, link: Link, entering: Entering },
-    Agree { call: CallId, leg: LegId, agreed: Box<AgreedMedia>, consume_digits: bool },
-    Hearing { call: CallId, generation: u64, hearing: Hearing },
-    Digit { call: CallId, leg: LegId, digit: char },
-    HoldWith { call: CallId, music: Option<Music> },
-    Listen { call: CallId, leg: LegId, how: Listen },
-    Close { call: CallId, leg: LegId },
-    CloseCall { call: CallId },
-    MoveOut { call: CallId, leg: LegId, hand_over: SyncSender<Box<(Moving, Link)>> },
-    MoveIn { call: CallId, handed: Receiver<Box<(Moving, Link)>> },
-    Report { call: CallId, answer: oneshot::Sender<Option<AudioReport>> },
-}
-
-/// How a leg's packets come and go.
-pub(super) enum Link {
-    /// Over two sockets of the machine.
-    Udp(PortPair),
-    /// Over a wire inside the process.
-    Wire(WireEnd),
-}
-
-/// The way to a shard. The thread ends when the last handle is gone.
-#[derive(Clone)]
-pub(super) struct ShardHandle {
-    // Before `wake`, so that the thread finds the queue closed when it is woken for the last time.
-    commands: Sender<Command>,
-    wake: Arc<Wake>,
-}
-
-struct Wake {
-    bell: OwnedFd,
-    /// Commands are queued that no ring has announced.
-    unannounced: AtomicBool,
-}
-
-impl Wake {
-    fn ring(&self) {
-        self.unannounced.store(false, Ordering::Relaxed);
-        // The counter is far from full, and a write that would block means it is rung already.
-        let _rung = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
-    }
-}
-
-impl Drop for Wake {
-    fn drop(&mut self) {
-        self.ring();
-    }
-}
-
-impl ShardHandle {
-    /// Queues a command; the thread sees it after [`ShardHandle::announce`], at the latest at its
-    /// next packet.
-    pub(super) fn queue(&self, command: Command) {
-        if self.commands.send(command).is_err() {
-            tracing::error!("a media thread is gone");
-            return;
-        }
-        self.wake.unannounced.store(true, Ordering::Relaxed);
-    }
-
-    /// Wakes the thread if anything is queued. One ring for much that is queued: waking a thread costs
-    /// more than what it is woken for.
-    pub(super) fn announce(&self) {
-        if self.is_unannounced() {
-            self.wake.ring();
-        }
-    }
-
-    pub(super) fn is_unannounced(&self) -> bool {
-        self.wake.unannounced.load(Ordering::Relaxed)
-    }
-
-    /// Queues a command and wakes the thread for it.
-    pub(super) fn send(&self, command: Command) {
-        self.queue(command);
-        self.wake.ring();
-    }
-}
 
 /// One media thread's state.
 pub(super) struct Shard {
@@ -147,24 +70,6 @@ struct Entry {
     by_slot: Vec<Option<usize>>,
     /// The earliest timer in the heap for it.
     armed: Option<Instant>,
-}
-
-#[derive(Default)]
-struct Sockets {
-    all: Vec<Option<Socket>>,
-    free: Vec<usize>,
-}
-
-struct Socket {
-    link: Link,
-    call: CallId,
-    leg: LegId,
-    slot: usize,
-    /// The peer the kernel has been told of.
-    connected: Option<SocketAddr>,
-    /// RTCP has been sent.
-    reported: bool,
-    report: Interval,
 }
 
 impl Shard {
@@ -275,25 +180,6 @@ impl Shard {
         }
         let wanted = entry.room.poll_timeout();
         arm(&mut self.timers, &mut entry.armed, call, wanted);
-    }
-
-    fn rtcp_in(&mut self, now: Instant, call: CallId, slot: usize, from: SocketAddr, octets: &mut [u8]) {
-        let Some(entry) = self.rooms.get_mut(&call) else { return };
-        // The tag or the address first, as with RTP.
-        let Some(length) = entry.room.open_rtcp(slot, octets, from) else { return };
-        let octets = &octets[..length];
-        let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
-        match rtcp::read(octets, line, wall_ntp()) {
-            Ok(heard) => {
-                if let Some(sender) = heard.sender {
-                    receive.sender_report(now, sender.ssrc, sender.ntp);
-                }
-                if let Some(about_us) = heard.about_us {
-                    entry.room.note_remote(slot, about_us);
-                }
-            }
-            Err(error) => tracing::trace!(%call, %error, "RTCP not understood"),
-        }
     }
 
     // --- commands
@@ -524,48 +410,6 @@ impl Shard {
             .set(self.sockets.iter().count() as f64);
     }
 
-    /// RFC 3550 section 6.3.7: who never sent anything must not say BYE.
-    fn say_goodbye(&mut self, now: Instant, call: CallId, slot: usize) {
-        let Some(entry) = self.rooms.get_mut(&call) else { return };
-        let has_spoken = entry.room.rtcp_parts(slot).is_some_and(|(line, _)| line.sent().0 > 0);
-        let index = entry.by_slot.get(slot).copied().flatten();
-        if has_spoken || index.and_then(|index| self.sockets.get(index)).is_some_and(|s| s.reported) {
-            self.report(now, call, slot, rtcp::goodbye);
-        }
-    }
-
-    /// Sends a leg's report, and sets when the next is due.
-    fn report(&mut self, now: Instant, call: CallId, slot: usize, write: WriteReport) {
-        let random = self.random();
-        let Some(entry) = self.rooms.get_mut(&call) else { return };
-        let Some(index) = entry.by_slot.get(slot).copied().flatten() else { return };
-        let Some(socket) = self.sockets.get_mut(index) else { return };
-        socket.report.next(now, random);
-        let separate = match &socket.link {
-            Link::Udp(pair) => Some(&pair.rtcp),
-            // A wire that ends in the process needs no reports: nothing is lost on it that is not known.
-            Link::Wire(_) if !entry.room.shares_port(slot) => return,
-            Link::Wire(_) => None,
-        };
-        let Some(to) = entry.room.rtcp_target(slot) else { return };
-        let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
-        let mut octets = [0; SEALED_REPORT_BYTES];
-        // RFC 3550 section 6.5.1 wants a name that lasts for the session; RFC 7022: and no more.
-        let cname = socket.leg.to_string();
-        let length = write(now, wall_ntp(), line, receive, &cname, &mut octets);
-        let Some(length) = entry.room.seal_rtcp(slot, &mut octets, length).filter(|_| length > 0) else {
-            return;
-        };
-        socket.reported = true;
-        if let Some(rtcp) = separate.filter(|_| !entry.room.shares_port(slot)) {
-            // Reports are repeated; one that is not sent is not missed.
-            let _sent = rtcp.send_to(&octets[..length], to);
-            return;
-        }
-        let mut wire = Out { sockets: &mut self.sockets, by_slot: &entry.by_slot };
-        wire.rtp(slot, to, &octets[..length]);
-    }
-
     /// Ends the media of a call in which a defect showed.
     fn fail(&mut self, now: Instant, call: CallId) {
         let legs: Vec<usize> =
@@ -608,121 +452,6 @@ impl Shard {
     }
 }
 
-type WriteReport = fn(
-    Instant,
-    u64,
-    &sidetone_media::stream::line::SendLine,
-    &mut sidetone_media::stream::receive::Receive,
-    &str,
-    &mut [u8],
-) -> usize;
-
-impl Sockets {
-    fn add(&mut self, socket: Socket) -> usize {
-        match self.free.pop() {
-            Some(index) => {
-                self.all[index] = Some(socket);
-                index
-            }
-            None => {
-                self.all.push(Some(socket));
-                self.all.len() - 1
-            }
-        }
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Socket> {
-        let socket = self.all.get_mut(index)?.take()?;
-        self.free.push(index);
-        Some(socket)
-    }
-
-    fn get(&self, index: usize) -> Option<&Socket> {
-        self.all.get(index)?.as_ref()
-    }
-
-    fn get_mut(&mut self, index: usize) -> Option<&mut Socket> {
-        self.all.get_mut(index)?.as_mut()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Socket> {
-        self.all.iter().flatten()
-    }
-}
-
-/// A room's way to its sockets.
-struct Out<'a> {
-    sockets: &'a mut Sockets,
-    by_slot: &'a [Option<usize>],
-}
-
-impl Out<'_> {
-    fn socket(&mut self, slot: usize) -> Option<&mut Socket> {
-        let index = self.by_slot.get(slot).copied().flatten()?;
-        self.sockets.get_mut(index)
-    }
-}
-
-impl Wire for Out<'_> {
-    fn rtp(&mut self, slot: usize, to: SocketAddr, octets: &[u8]) {
-        let Some(socket) = self.socket(slot) else { return };
-        let rtp = match &socket.link {
-            Link::Udp(pair) => &pair.rtp,
-            Link::Wire(wire) => return wire.send(octets),
-        };
-        let sent = if socket.connected == Some(to) { rtp.send(octets) } else { rtp.send_to(octets, to) };
-        if let Err(error) = sent
-            && error.kind() == io::ErrorKind::ConnectionRefused
-        {
-            // That was the ICMP answer to an earlier packet; this one has not been sent yet.
-            let _lost = if socket.connected == Some(to) { rtp.send(octets) } else { rtp.send_to(octets, to) };
-        }
-    }
-
-    fn locked(&mut self, slot: usize, to: Option<SocketAddr>) {
-        let Some(socket) = self.socket(slot) else { return };
-        let Link::Udp(pair) = &socket.link else { return };
-        match to {
-            Some(to) => {
-                if pair.rtp.connect(to).is_ok() {
-                    socket.connected = Some(to);
-                }
-            }
-            None => {
-                if socket.connected.take().is_some() {
-                    disconnect(&pair.rtp);
-                }
-            }
-        }
-    }
-}
-
-fn disconnect(socket: &UdpSocket) {
-    if let Err(error) = rustix::net::connect_unspec(socket) {
-        tracing::warn!(%error, "a media socket keeps its old peer");
-    }
-}
-
-/// One datagram, and who sent it. `None` if there is none after all.
-fn read(socket: &Socket, is_rtcp: bool, packet: &mut [u8]) -> Option<(SocketAddr, usize)> {
-    let pair = match &socket.link {
-        Link::Udp(pair) => pair,
-        Link::Wire(wire) => return Some((IN_PROCESS, wire.read(packet)?)),
-    };
-    if is_rtcp {
-        let (length, from) = pair.rtcp.recv_from(packet).ok()?;
-        return Some((from, length));
-    }
-    match socket.connected {
-        // The kernel has looked at the address already.
-        Some(peer) => Some((peer, pair.rtp.recv(packet).ok()?)),
-        None => {
-            let (length, from) = pair.rtp.recv_from(packet).ok()?;
-            Some((from, length))
-        }
-    }
-}
-
 /// Puts a timer into the heap unless an earlier one of the call is there.
 fn arm(
     timers: &mut BinaryHeap<Reverse<(Instant, CallId)>>,
@@ -735,8 +464,4 @@ fn arm(
         *armed = Some(at);
         timers.push(Reverse((at, call)));
     }
-}
-
-fn wall_ntp() -> u64 {
-    rtcp::ntp(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }
