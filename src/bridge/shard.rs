@@ -1,6 +1,6 @@
 //! One media thread: an epoll loop over the sockets of its calls.
 //!
-//! One wake-up reads the clock once and one packet of each ready socket; a relayed packet is one
+//! One wake-up reads the clock once and one packet of each ready socket, and then sends what came of them; a relayed packet is one
 //! read and one write. Once a socket's peer is certain, the socket is connected to it: the kernel
 //! then needs no route lookup per packet, and drops strangers' packets before we see them.
 
@@ -125,6 +125,7 @@ impl Shard {
                     token => self.readable(now, token, &mut packet),
                 }
             }
+            self.sockets.leave();
             if told {
                 let mut count = [0; 8];
                 // Reading resets the wake-up; it is nonblocking, and there may be nothing to reset.
@@ -137,6 +138,7 @@ impl Shard {
             if now >= self.next_sweep {
                 self.sweep(now);
             }
+            self.sockets.leave();
             self.tell();
         }
     }

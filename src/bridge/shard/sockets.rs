@@ -1,4 +1,7 @@
 //! The sockets of a shard's legs: packets in, packets out.
+//!
+//! What rooms send leaves together when the packets of a wake-up are done. Making it and sending it in turns would cost
+//! more: each time the kernel's working set pushes out that of the mixer, and whoever receives has fallen asleep again.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,10 +13,22 @@ use crate::bridge::room::Wire;
 use crate::call::door::IN_PROCESS;
 use crate::call::{CallId, LegId};
 
+/// Packets that may wait for the end of a wake-up: as many as are made in a fraction of a millisecond.
+const LEAVING_MAX: usize = 64;
+
 #[derive(Default)]
 pub(super) struct Sockets {
     all: Vec<Option<Socket>>,
     free: Vec<usize>,
+    leaving: Leaving,
+}
+
+/// Packets that are made and not sent, in the order in which they leave.
+#[derive(Default)]
+struct Leaving {
+    /// From which socket, to where, and where in `octets` each ends.
+    packets: Vec<(usize, SocketAddr, usize)>,
+    octets: Vec<u8>,
 }
 
 pub(super) struct Socket {
@@ -43,6 +58,8 @@ impl Sockets {
     }
 
     pub(super) fn remove(&mut self, index: usize) -> Option<Socket> {
+        // What it was given leaves by it, and not by the one that has its place next.
+        self.leave();
         let socket = self.all.get_mut(index)?.take()?;
         self.free.push(index);
         Some(socket)
@@ -58,6 +75,43 @@ impl Sockets {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Socket> {
         self.all.iter().flatten()
+    }
+
+    fn send(&mut self, index: usize, to: SocketAddr, octets: &[u8]) {
+        if self.leaving.packets.len() == LEAVING_MAX {
+            self.leave();
+        }
+        self.leaving.octets.extend_from_slice(octets);
+        self.leaving.packets.push((index, to, self.leaving.octets.len()));
+    }
+
+    /// Sends what was made.
+    pub(super) fn leave(&mut self) {
+        let Leaving { packets, octets } = &mut self.leaving;
+        let mut begin = 0;
+        for (index, to, end) in packets.drain(..) {
+            if let Some(Some(socket)) = self.all.get(index) {
+                socket.send(to, &octets[begin..end]);
+            }
+            begin = end;
+        }
+        octets.clear();
+    }
+}
+
+impl Socket {
+    fn send(&self, to: SocketAddr, octets: &[u8]) {
+        let Link::Udp(pair) = &self.link else { return };
+        let send = || match self.connected == Some(to) {
+            true => pair.rtp.send(octets),
+            false => pair.rtp.send_to(octets, to),
+        };
+        if let Err(error) = send()
+            && error.kind() == io::ErrorKind::ConnectionRefused
+        {
+            // That was the ICMP answer to an earlier packet; this one has not been sent yet.
+            let _lost = send();
+        }
     }
 }
 
@@ -76,17 +130,11 @@ impl Out<'_> {
 
 impl Wire for Out<'_> {
     fn rtp(&mut self, slot: usize, to: SocketAddr, octets: &[u8]) {
-        let Some(socket) = self.socket(slot) else { return };
-        let rtp = match &socket.link {
-            Link::Udp(pair) => &pair.rtp,
-            Link::Wire(wire) => return wire.send(octets),
-        };
-        let sent = if socket.connected == Some(to) { rtp.send(octets) } else { rtp.send_to(octets, to) };
-        if let Err(error) = sent
-            && error.kind() == io::ErrorKind::ConnectionRefused
-        {
-            // That was the ICMP answer to an earlier packet; this one has not been sent yet.
-            let _lost = if socket.connected == Some(to) { rtp.send(octets) } else { rtp.send_to(octets, to) };
+        let Some(index) = self.by_slot.get(slot).copied().flatten() else { return };
+        match self.sockets.get(index).map(|socket| &socket.link) {
+            Some(Link::Wire(wire)) => wire.send(octets),
+            Some(Link::Udp(_)) => self.sockets.send(index, to, octets),
+            None => {}
         }
     }
 
@@ -131,5 +179,76 @@ pub(super) fn read(socket: &Socket, is_rtcp: bool, packet: &mut [u8]) -> Option<
             let (length, from) = pair.rtp.recv_from(packet).ok()?;
             Some((from, length))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::super::super::ports::Ports;
+    use super::*;
+
+    /// One leg with a socket, and whoever it talks to.
+    fn talking() -> (Sockets, usize, UdpSocket) {
+        let far = UdpSocket::bind("127.0.0.1:0").unwrap();
+        far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let pair = Ports::new([127, 0, 0, 1].into(), 41_000..=41_999, 7).open().unwrap();
+        let (call, leg) = (CallId(1), LegId(1));
+        let (connected, reported, report) = (None, false, Interval::new(Instant::now(), 1));
+        let mut sockets = Sockets::default();
+        let index =
+            sockets.add(Socket { link: Link::Udp(pair), call, leg, slot: 0, connected, reported, report });
+        (sockets, index, far)
+    }
+
+    fn arrived(far: &UdpSocket, count: usize) -> Vec<u8> {
+        let mut octets = [0; 4];
+        (0..count).map(|_| far.recv(&mut octets).map(|length| octets[length - 1]).unwrap()).collect()
+    }
+
+    fn nothing_more(far: &UdpSocket) -> bool {
+        far.set_nonblocking(true).unwrap();
+        let nothing = far.recv(&mut [0; 4]).is_err();
+        far.set_nonblocking(false).unwrap();
+        nothing
+    }
+
+    #[test]
+    fn packets_leave_together_in_the_order_in_which_they_were_made() {
+        let (mut sockets, index, far) = talking();
+        let to = far.local_addr().unwrap();
+        let mut out = Out { sockets: &mut sockets, by_slot: &[Some(index)] };
+        for octets in [&b"1"[..], b"--2", b"-3"] {
+            out.rtp(0, to, octets);
+        }
+        assert!(nothing_more(&far), "they wait for the end of the wake-up");
+        sockets.leave();
+        assert_eq!(arrived(&far, 3), b"123");
+        sockets.leave();
+        assert!(nothing_more(&far), "each once");
+    }
+
+    #[test]
+    fn no_more_than_a_few_wait() {
+        let (mut sockets, index, far) = talking();
+        let to = far.local_addr().unwrap();
+        for n in 0..=LEAVING_MAX {
+            sockets.send(index, to, &[n as u8]);
+        }
+        let first: Vec<u8> = (0..LEAVING_MAX as u8).collect();
+        assert_eq!(arrived(&far, LEAVING_MAX), first);
+        assert!(nothing_more(&far));
+    }
+
+    #[test]
+    fn what_a_leg_was_given_leaves_before_its_socket_goes() {
+        let (mut sockets, index, far) = talking();
+        sockets.send(index, far.local_addr().unwrap(), b"!");
+        let gone = sockets.remove(index).unwrap();
+        assert_eq!(sockets.add(gone), index, "the next has its place");
+        assert_eq!(arrived(&far, 1), b"!");
+        sockets.leave();
+        assert!(nothing_more(&far));
     }
 }
