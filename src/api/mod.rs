@@ -83,8 +83,6 @@ const UPKEEP: Duration = Duration::from_secs(30);
 /// What can be set about the API.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    /// Whether `/metrics` needs no token.
-    pub metrics_open: bool,
     /// A larger request body is answered 413.
     pub body_bytes_max: usize,
     /// A request not answered by then is answered 503. Event streams only have to begin by then.
@@ -95,12 +93,7 @@ pub struct ApiConfig {
 
 impl Default for ApiConfig {
     fn default() -> Self {
-        Self {
-            metrics_open: false,
-            body_bytes_max: 64 * 1024,
-            request_timeout: Duration::from_secs(10),
-            connections_max: 1024,
-        }
+        Self { body_bytes_max: 64 * 1024, request_timeout: Duration::from_secs(10), connections_max: 1024 }
     }
 }
 

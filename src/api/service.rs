@@ -103,15 +103,13 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<R
 
 /// Read the metrics.
 ///
-/// In the Prometheus text format. Needs an operator's token unless the configuration opens it.
+/// In the Prometheus text format. Needs an operator's token.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "service",
     responses((status = 200, description = "All metrics", content_type = "text/plain", body = String)))]
 pub(super) async fn metrics(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {
-    if !state.config().metrics_open {
-        let caller = recognise(&state, &headers).await?;
-        if caller.principal.actor != Actor::Operator {
-            return Err(state.refused(&caller, "read_metrics", "metrics", Denial::RoleForbids));
-        }
+    let caller = recognise(&state, &headers).await?;
+    if caller.principal.actor != Actor::Operator {
+        return Err(state.refused(&caller, "read_metrics", "metrics", Denial::RoleForbids));
     }
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     Ok((kind, state.render_metrics()).into_response())
