@@ -17,6 +17,7 @@ async fn every_role_gets_what_the_table_of_acts_says() {
     let supervision = format!("/v1/supervisions/{SUPERVISION}");
     let consult = format!("/v1/consults/{CONSULT}");
     let read = [200, 403, 200, 403, 200, 200, 403, 404, 404];
+    let supervised = [403, 403, 200, 403, 200, 200, 403, 404, 404];
     let steer = [200, 403, 403, 403, 403, 200, 403, 404, 404];
     let supervise = [403, 403, 200, 403, 403, 200, 403, 404, 404];
     let created = |row: [u16; 9], to| row.map(|status| if status == 200 { to } else { status });
@@ -27,8 +28,9 @@ async fn every_role_gets_what_the_table_of_acts_says() {
     let table: Vec<(Method, String, [u16; 9])> = vec![
         (Method::GET, "/v1/calls".into(), [200, 200, 200, 200, 200, 200, 403, 200, 200]),
         (Method::GET, call.clone(), read),
-        (Method::GET, format!("{call}/audio"), read),
-        (Method::GET, format!("{call}/supervisions"), read),
+        // Not for agents, who do not learn that somebody listens.
+        (Method::GET, format!("{call}/audio"), supervised),
+        (Method::GET, format!("{call}/supervisions"), supervised),
         (Method::POST, "/v1/calls".into(), [201, 403, 403, 403, 403, 201, 403, 404, 404]),
         (Method::POST, format!("{leg}/hold"), steer),
         (Method::POST, format!("{leg}/resume"), steer),

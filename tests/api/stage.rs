@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sidetone::api::{ApiConfig, ApiState, Issuers, Readiness, SharedTokens, Token, Tokens};
 use sidetone::bridge::LegQuality;
-use sidetone::call::rights::{Act, Actor, Principal, Scope, may};
+use sidetone::call::rights::{Act, Actor, Denial, Principal, Scope, may};
 use sidetone::call::{CallId, Coaching, ConsultId, Hold, LegId, Presence, SpeakTo, SupervisionId};
 use sidetone::observe::{
     Audience, Event, Journal as _, Ledger, LedgerSettings, LedgerWriter, Store, metrics,
@@ -268,6 +268,11 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
     let of_call = |call: &CallId, act| {
         if *call == CALL { allowed(act) } else { Err(Refusal::NotFound("call")) }
     };
+    // As the switchboard has it: what names supervisors is not for agents.
+    let not_an_agent = || match &principal.actor {
+        Actor::Agent { .. } => Err(Refusal::Denied(Denial::RoleForbids)),
+        _ => Ok(()),
+    };
     let of_supervision = |id: &SupervisionId, act| {
         if *id == SUPERVISION { allowed(act) } else { Err(Refusal::NotFound("supervision")) }
     };
@@ -282,7 +287,9 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
             Answer::Calls(allowed(Act::Read).is_ok().then(call_view).into_iter().collect())
         }
         Request::GetCall(call) => of_call(call, Act::Read).map(|()| Answer::Call(call_view()))?,
-        Request::Audio(call) => of_call(call, Act::Read).map(|()| Answer::Audio(audio_view()))?,
+        Request::Audio(call) => {
+            of_call(call, Act::Read).and_then(|()| not_an_agent()).map(|()| Answer::Audio(audio_view()))?
+        }
         Request::Originate { .. } => allowed(Act::Originate).map(|()| Answer::Call(call_view()))?,
         Request::HangUp(call) => of_call(call, Act::HangUp).map(|()| Answer::Done)?,
         Request::Leg { call, leg, act } => {
@@ -299,6 +306,7 @@ fn play(principal: &Principal, request: &Request) -> Result<Answer, Refusal> {
         Request::GetSupervision(id) => of_supervision(id, Act::Supervise)
             .map(|()| Answer::Supervision(supervision_view(Coaching::Monitor)))?,
         Request::ListSupervisions(call) => of_call(call, Act::Read)
+            .and_then(|()| not_an_agent())
             .map(|()| Answer::Supervisions(vec![supervision_view(Coaching::Monitor)]))?,
         Request::SwitchRole(id, role) => of_supervision(id, Act::Supervise).map(|()| switched(*role))?,
         Request::TakeOver(id) => {
