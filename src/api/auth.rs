@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::ApiState;
+use super::entra::TurnedAway;
 use super::problem::Problem;
 use crate::call::rights::{Actor, Principal};
 use crate::connections::Source;
@@ -215,8 +216,12 @@ pub(super) async fn recognise(state: &ApiState, headers: &HeaderMap) -> Result<C
         // A token of our own may look like any text, two dots included.
         && known(token, &state.tokens().load(), now).is_none()
     {
-        let known = issuers.identify(token, engine, now).await.inspect_err(|_| {
+        let known = issuers.identify(token, engine, now).await.map_err(|TurnedAway { problem, by }| {
             counter!(names::API_UNAUTHENTICATED).increment(1);
+            if let Some((tenant, name)) = by.filter(|_| problem.is_a_refusal()) {
+                state.turned_away(tenant, name, &problem);
+            }
+            problem
         })?;
         let proof = Proof::Entra { object_id: known.object_id, until: known.until };
         return Ok(Caller { principal: known.principal, proof });

@@ -84,24 +84,45 @@ impl Issuers {
         token: &str,
         engine: &Engine,
         now: SystemTime,
-    ) -> Result<Known, Problem> {
+    ) -> Result<Known, TurnedAway> {
         let mut fault = TokenFault::Issuer;
         for issuer in &self.0 {
             match issuer.keys.verify(token, &issuer.expects, now).await {
-                Ok(claims) => return issuer.admit(&claims, engine).await,
+                Ok(claims) => {
+                    let admitted = issuer.admit(&claims, engine).await;
+                    return admitted.map_err(|problem| TurnedAway {
+                        problem,
+                        by: Some((issuer.tenant.clone(), name_of(&claims))),
+                    });
+                }
                 Err(TokenFault::Issuer | TokenFault::UnknownKey) => {}
                 Err(other) => fault = other,
             }
         }
-        Err(match fault {
+        let problem = match fault {
             TokenFault::KeysUnavailable => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "issuer_unavailable",
                 "the keys of the token's issuer cannot be read at the moment",
             ),
             fault => Problem::new(StatusCode::UNAUTHORIZED, "token_invalid", fault.to_string()),
-        })
+        };
+        Err(TurnedAway { problem, by: None })
     }
+}
+
+/// Somebody who is not let in.
+pub(super) struct TurnedAway {
+    /// What they are told.
+    pub(super) problem: Problem,
+    /// The tenant whose token it is, and whose name stands in the audit, when Entra vouches for the token.
+    pub(super) by: Option<(TenantId, String)>,
+}
+
+/// How the bearer of a token stands in the audit.
+fn name_of(claims: &Claims) -> String {
+    let object_id = claims.get("oid").and_then(Value::as_str).unwrap_or("nobody");
+    format!("entra:{}", object_id.to_lowercase())
 }
 
 impl Issuer {
@@ -141,7 +162,7 @@ impl Issuer {
         };
         let end = claims.get("exp").and_then(Value::as_f64).unwrap_or_default().clamp(0.0, 1e11);
         let until = UNIX_EPOCH + Duration::from_secs_f64(end);
-        let principal = Principal { token: format!("entra:{object_id}"), actor };
+        let principal = Principal { token: name_of(claims), actor };
         Ok(Known { principal, object_id, until })
     }
 

@@ -47,7 +47,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
 use metrics::{counter, histogram};
 use metrics_exporter_prometheus::PrometheusHandle;
-use sbc_config::Config;
+use sbc_config::{Config, TenantId};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -277,6 +277,20 @@ impl ApiState {
             (Actor::Operator, Act::Operate) => Ok(()),
             _ => Err(self.refused(caller, name, "gateway", Denial::RoleForbids)),
         }
+    }
+
+    /// Writes into the audit that somebody whom Entra vouches for has no role here.
+    fn turned_away(&self, tenant: TenantId, name: String, problem: &Problem) {
+        self.ledger().audit(AuditRecord {
+            at: SystemTime::now(),
+            tenant: Some(tenant),
+            token: name,
+            person: None,
+            act: "use_api",
+            target: "gateway".to_owned(),
+            outcome: problem.code().to_owned(),
+            detail: serde_json::json!({}),
+        });
     }
 
     /// Writes a refusal of ours into the audit, and is the problem to answer with.

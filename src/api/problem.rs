@@ -69,6 +69,11 @@ impl Problem {
         &self.code
     }
 
+    /// Whether somebody was known and not allowed.
+    pub(super) fn is_a_refusal(&self) -> bool {
+        self.status == StatusCode::FORBIDDEN
+    }
+
     /// All but the status, to be kept.
     pub(super) fn kept(&self) -> String {
         json!([self.code, self.detail, self.ways]).to_string()

@@ -67,7 +67,7 @@ impl Switchboard {
             // From their own leg, whatever the request says.
             Actor::Agent { person, .. } | Actor::Supervisor { person, .. } => {
                 let own = self.talking_leg_of(call, person);
-                Some(own.ok_or_else(|| told::conflict(CommandError::MayNotAsk))?)
+                Some(own.ok_or_else(|| self.refuse(who, &tenant, "consult", call, CommandError::MayNotAsk))?)
             }
             _ => wanted.by,
         };

@@ -2,9 +2,10 @@
 
 use std::time::{Instant, SystemTime};
 
-use crate::call::door::{Incoming, Origin};
+use sbc_config::TenantId;
 use tokio::sync::oneshot;
 
+use crate::call::door::{Incoming, Origin};
 use crate::call::rights::{Act, Actor, Principal};
 use crate::call::{
     Attempt, CallEvent, CallId, Callee, Cause, Command, CommandError, LegId, Presence, RINGS_MAX, Role,
@@ -100,7 +101,8 @@ impl Switchboard {
             }
             _ => wanted.by.or_else(|| self.first_talking_agent(call)),
         };
-        let by = by.ok_or_else(|| told::conflict(CommandError::NoPlaceToGive))?;
+        let by =
+            by.ok_or_else(|| self.refuse(who, &tenant, "transfer", call, CommandError::NoPlaceToGive))?;
         let card = card::drawn(&config, &tenant, wanted.card.as_ref())?;
         let before = self.calls.get_mut(&call).map(|live| std::mem::replace(&mut live.transfer_card, card));
         let done = self.command(now, call, Command::Transfer(by, target));
@@ -112,6 +114,20 @@ impl Switchboard {
             self.audit_refused(who, Some(&tenant), "transfer", &call.to_string(), &refusal);
             refusal
         })
+    }
+
+    /// A refusal before the call itself is asked: one line of the audit like those after it.
+    pub(super) fn refuse(
+        &self,
+        who: &Principal,
+        tenant: &TenantId,
+        act: &'static str,
+        call: CallId,
+        error: CommandError,
+    ) -> Refusal {
+        let refusal = told::conflict(error);
+        self.audit_refused(who, Some(tenant), act, &call.to_string(), &refusal);
+        refusal
     }
 
     fn first_talking_agent(&self, call: CallId) -> Option<LegId> {
