@@ -124,3 +124,56 @@ fn notice(engine: &Engine, ledger: &Ledger, tenant: &TenantId, told: &mut HashMa
         data: json!({ "code": expiry.code, "ends_at": expiry.value, "source": expiry.source.name() }),
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use sbc_config::{SecretError, SecretSource};
+
+    use super::*;
+    use crate::observe::LedgerSettings;
+    use crate::prereq::gather::Options;
+
+    struct NoSecrets;
+
+    impl SecretSource for NoSecrets {
+        fn file(&self, _: &str) -> Result<String, SecretError> {
+            Err(SecretError::NotFound)
+        }
+
+        fn env(&self, _: &str) -> Result<String, SecretError> {
+            Err(SecretError::NotFound)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_ends_soon_is_told_of_once_a_day_and_one_that_does_not_never() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("store").display());
+        let store = Store::open(&url).await.unwrap();
+        let (ledger, writer) = Ledger::open(store, LedgerSettings::default()).await.unwrap();
+        tokio::spawn(writer.run());
+        let text = "sip.udp = '127.0.0.1:5060'\n[[tenant]]\nid = 'acme'\n[[integration]]\ntenant = 'acme'";
+        let config = Config::parse(text, &NoSecrets).unwrap();
+        let engine = Engine::new().unwrap();
+        engine.configure(&config.integrations);
+        let tenant = config.tenants[0].id.clone();
+        let mut told = HashMap::new();
+        let mut follower = ledger.follow(Some(0), Some(tenant.clone()));
+
+        for (days, events) in [(20, 0), (14, 1), (14, 1)] {
+            let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+            let expires = Some(end.to_zoned(jiff::tz::TimeZone::UTC).date().to_string());
+            engine.choose(&tenant, Options { expires, ..Options::default() });
+            notice(&engine, &ledger, &tenant, &mut told);
+            assert_eq!(ledger.latest(), events, "{days} days");
+        }
+        let page = follower.next().await.unwrap();
+        assert_eq!(&*page.events[0].kind, "integration.secret_expiring");
+        assert_eq!(page.events[0].data_value()["code"], "expires_soon");
+        // A day later it is told again.
+        told.insert(tenant.clone(), SystemTime::now() - NOTICE_AGAIN);
+        notice(&engine, &ledger, &tenant, &mut told);
+        assert_eq!(ledger.latest(), 2);
+    }
+}

@@ -9,6 +9,7 @@ mod cost;
 mod endings;
 mod hold_media;
 mod journey;
+mod promised;
 mod refer;
 mod screen;
 mod supervision;

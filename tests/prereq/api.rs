@@ -29,6 +29,7 @@ struct Api {
     signer: Signer,
     /// What reaches the switchboard.
     inbox: mpsc::Receiver<Asked>,
+    ledger: Ledger,
     _dir: tempfile::TempDir,
 }
 
@@ -67,7 +68,7 @@ impl Api {
         let state = ApiState::new(
             desk,
             Arc::new(ArcSwap::from_pointee(tokens)),
-            ledger,
+            ledger.clone(),
             Arc::new(Readiness::default()),
             metrics::install().unwrap(),
             ApiConfig::default(),
@@ -78,7 +79,7 @@ impl Api {
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(sidetone::api::serve(listener, state, std::future::pending()));
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Api { stage, base, http, signer, inbox, _dir: dir }
+        Api { stage, base, http, signer, inbox, ledger, _dir: dir }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> (StatusCode, Value) {
@@ -199,6 +200,12 @@ async fn a_preflight_says_what_a_consult_would_do_with_what_is_configured() {
     let (_, only) = ask(ADELE, "direct_routing").await;
     assert_eq!((only.get("route"), only.get("preview")), (None, None), "{only}");
     assert_eq!(only["routes"][0]["clear"], false);
+    // Whoever follows the tenant's events is told what came of it, and nobody else.
+    let told = api.ledger.follow(Some(0), Some(api.stage.tenant.clone())).next().await.unwrap().events;
+    let told: Vec<_> = told.iter().filter(|event| &*event.kind == "preflight.completed").collect();
+    let last = told.last().expect("it was told").data_value();
+    assert_eq!((&last["route"], &last["refused"]), (&Value::Null, &json!(["direct_routing"])), "{last}");
+    assert_eq!(told.len(), 2);
     // A colleague's telephone needs nothing of Microsoft.
     let (status, colleague) = ask("alice", "auto").await;
     assert_eq!(
@@ -230,6 +237,20 @@ async fn what_an_entra_token_lets_its_bearer_do() {
         let (status, body) = api.ask(Method::GET, admin, &api.entra(claims.clone()), None).await;
         assert_eq!((status.as_u16(), body["code"].as_str().unwrap_or_default()), right, "{claims}");
     }
+    // Whom Entra vouches for and who has no role here stands in the audit; of tokens that are not good nobody knows whose.
+    let (_, audit) = api.ask(Method::GET, "/v1/audit", "admin", None).await;
+    let knocked = audit["items"].as_array().unwrap().iter().filter(|line| line["act"] == "use_api");
+    let knocked: Vec<_> = knocked.map(|line| (line["token"].clone(), line["outcome"].clone())).collect();
+    let line = |token: &str, outcome: &str| (json!(token), json!(outcome));
+    assert_eq!(
+        knocked,
+        [
+            line(&format!("entra:{ADELE}"), "role_missing"),
+            line("entra:nobody", "person_unknown"),
+            line("entra:00000000-0000-0000-0000-00000000000f", "person_unknown"),
+        ],
+        "newest first"
+    );
     // Without roles and groups in the token, Graph says; and when it cannot, nobody is let in.
     let by_group = api.entra(json!({}));
     let (status, body) = api.ask(Method::GET, admin, &by_group, None).await;
