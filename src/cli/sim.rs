@@ -1,5 +1,6 @@
 //! `sidetone sim acs`: the simulated Azure Communication Services at a terminal.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,11 +62,25 @@ pub(super) fn run(sim: Sim) -> ExitCode {
     }
 }
 
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+enum NotStarted {
+    #[error("could not listen on {at}; is another program using it? Choose another with {option}")]
+    Listen { at: SocketAddr, option: &'static str, source: io::Error },
+    #[error("the root {} cannot be read (--ca)", path.display())]
+    Root { path: PathBuf, source: io::Error },
+}
+
 async fn acs(asked: &Acs) -> Result<(), Box<dyn std::error::Error>> {
-    let root = asked.ca.as_ref().map(std::fs::read_to_string).transpose()?;
-    let acs = AcsSim::start_at(asked.listen).await?;
+    let read = |path: &PathBuf| {
+        std::fs::read_to_string(path).map_err(|source| NotStarted::Root { path: path.clone(), source })
+    };
+    let root = asked.ca.as_ref().map(read).transpose()?;
+    let cannot = |at, option| move |source| NotStarted::Listen { at, option, source };
+    let acs = AcsSim::start_at(asked.listen).await.map_err(cannot(asked.listen, "--listen"))?;
     acs.gateway_is_at(asked.gateway, root.as_deref())?;
-    let control = control::open(&acs, asked.control, &asked.webhook).await?;
+    let control = control::open(&acs, asked.control, &asked.webhook).await;
+    let control = control.map_err(cannot(asked.control, "--control"))?;
     let secret = asked.webhook.split_once("secret=").map_or("", |(_, secret)| secret);
     let listener = if root.is_some() { "certificate = \"NAME\"\n" } else { "" };
     let config = acs.config_of(&asked.gateway.to_string(), &asked.tenant, &asked.number, listener, "");

@@ -150,6 +150,25 @@ fn a_command_without_an_account_or_a_gateway_says_what_is_missing() -> Test {
     Ok(())
 }
 
+#[test]
+fn a_simulated_service_that_cannot_start_says_which_of_its_options_is_in_the_way() -> Test {
+    let taken = TcpListener::bind("127.0.0.1:0")?;
+    let taken = taken.local_addr().map(|at| (taken, at.to_string()))?;
+    for (options, told) in [
+        (["--listen", &taken.1, "--control", "127.0.0.1:0"], format!("on {}; is another program", taken.1)),
+        (["--listen", "127.0.0.1:0", "--control", &taken.1], "Choose another with --control".to_owned()),
+        (
+            ["--listen", "127.0.0.1:0", "--ca", "/no/such.pem"],
+            "the root /no/such.pem cannot be read".to_owned(),
+        ),
+    ] {
+        let (code, _, complaint) = shown(&sidetone(&[&["sim", "acs"], &options[..]].concat())?);
+        assert_eq!(code, Some(1), "{complaint}");
+        assert!(complaint.contains(&told), "{complaint}");
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn online_an_account_signs_in_and_a_refused_one_fails_the_check() -> Test {
     let cloud = Cloud::start().await?;
