@@ -37,8 +37,8 @@ enum Command {
     /// Run the gateway until SIGTERM or SIGINT.
     ///
     /// SIGTERM drains: new calls get 503, running calls may go on for server.drain_s, then the
-    /// gateway stops. A second signal stops at once. SIGHUP, or a changed file, reloads limits,
-    /// supervision, people, trunks, routes, tokens and webhooks while calls go on. Exit code: 0 after a stop that was
+    /// gateway stops. A second signal stops at once. SIGHUP, or a changed file, is taken over while calls go
+    /// on, but for listeners, media and the database; the log names what needs a restart. Exit code: 0 after a stop that was
     /// asked for, 1 the configuration cannot be used or read, 2 something could not be opened.
     Serve(Serve),
     /// Read a configuration file and say everything that is wrong with it, at once.
@@ -72,7 +72,8 @@ enum Command {
     /// Play a whole call on loopback: a carrier, an agent and a supervisor, monitored by ear.
     ///
     /// Starts a gateway of its own on free ports, lets three simulated telephones call each other
-    /// through it, goes through monitor, whisper, barge, hold and takeover over the public API,
+    /// through it, goes through monitor, whisper, barge, hold and takeover over the public API; a simulated
+    /// Teams user calls over Direct Routing, and an expert at Teams is refused, mended and asked. It
     /// measures who hears whom, and leaves one WAV file per party. Exit code 1 if a level is wrong. It
     /// prints links that sign in to the console.
     #[cfg(feature = "sim")]
