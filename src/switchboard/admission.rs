@@ -383,9 +383,11 @@ impl Switchboard {
             self.audit_denied(who, who.actor.tenant(), "drain", "gateway", denial);
             return Err(Refusal::Denied(denial));
         }
-        self.draining = true;
-        self.doors.drain();
-        tracing::info!(calls = self.calls.len(), "draining");
+        // Asked again and again while the process waits for its calls to end; news the first time only.
+        if !std::mem::replace(&mut self.draining, true) {
+            self.doors.drain();
+            tracing::info!(calls = self.calls.len(), "draining");
+        }
         Ok(Answer::Draining { calls: self.calls.len() })
     }
 
