@@ -1,7 +1,7 @@
 //! The door: the endpoint's sessions as legs of calls.
 //!
 //! [`Door`] is pure like the endpoint below it: messages, orders and the time go in; messages and
-//! reports come out. [`run`] is the one task that gives it sockets and a clock.
+//! reports come out. [`run()`] is the one task that gives it sockets and a clock.
 //!
 //! Who may come in is decided here, before anything else is learned: a trunk by its source range,
 //! a person by digest. Nothing in a header makes anybody trusted.
