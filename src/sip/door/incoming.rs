@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use sbc_config::{Config, HoldStyle, Prack};
+use sidetone_media::codec::Codec;
 
 use super::keys::Terms;
 use super::way::codecs_of;
@@ -70,22 +71,9 @@ impl Door {
         if let Some(way) = trunk.and_then(|trunk| self.private.way_back(trunk, &incoming.peer)) {
             self.endpoint.reopened_by(incoming.session, way);
         }
-        let offer = incoming.offer.as_ref();
-        let mut leg = match Leg::incoming(incoming.session, self.random.bits(), codecs, offer) {
-            Ok(leg) => leg,
-            Err(error) => {
-                tracing::info!(%error, "a call without a usable description is refused");
-                return self.refuse(now, incoming.session, &Refusal::new(488));
-            }
-        };
-        let protection = self.protection(&terms, incoming.peer.transport);
-        let protected = protection
-            .map_err(|error| error.to_string())
-            .and_then(|protection| leg.protect(protection).map_err(|error| unacceptable(error).detail));
-        if let Err(error) = protected {
-            tracing::info!(%error, "a call whose sound would be protected too little or too much is refused");
+        let Some(mut leg) = self.described(&incoming, codecs, &terms) else {
             return self.refuse(now, incoming.session, &Refusal::new(488));
-        }
+        };
         leg.offers_mux = terms.offers_mux;
         leg.signalled_from = matches!(origin, Origin::Person(_)).then_some(incoming.peer.remote.ip());
         leg.reliable = prack != Prack::Off;
@@ -113,6 +101,32 @@ impl Door {
         self.by_session.insert(incoming.session, id);
         self.legs.insert(id, leg);
         self.report(Report::Incoming(report));
+    }
+
+    /// The leg that the caller's description makes; none when nothing in it can be agreed to, or not protected as it must be.
+    fn described(
+        &mut self,
+        incoming: &endpoint::Incoming,
+        codecs: Vec<Codec>,
+        terms: &Terms<'_>,
+    ) -> Option<Leg> {
+        let offer = incoming.offer.as_ref();
+        let mut leg = match Leg::incoming(incoming.session, self.random.bits(), codecs, offer) {
+            Ok(leg) => leg,
+            Err(error) => {
+                tracing::info!(%error, "a call without a usable description is refused");
+                return None;
+            }
+        };
+        let protection = self.protection(terms, incoming.peer.transport);
+        let protected = protection
+            .map_err(|error| error.to_string())
+            .and_then(|protection| leg.protect(protection).map_err(|error| unacceptable(error).detail));
+        if let Err(error) = protected {
+            tracing::info!(%error, "a call whose sound would be protected too little or too much is refused");
+            return None;
+        }
+        Some(leg)
     }
 
     /// The person whose credentials the request carries, or the refusal that asks for them.

@@ -2,14 +2,17 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::{Door, internal, unacceptable};
 use crate::call::door::{AgreedMedia, Correlation, Report};
 use crate::call::{LegEnd, LegEvent, LegId, Screening, VoicemailSign};
 use crate::sip::endpoint::Output;
-use crate::sip::leg::{Leg, end_of};
+use crate::sip::leg::{Leg, NoAgreement, end_of};
 use crate::sip::names::Place;
 use crate::sip::names::ask::Word;
 use crate::sip::session::{SessionEvent, SessionId};
+use crate::sip::text::Text;
 
 impl Door {
     /// Takes in everything the endpoint has to say.
@@ -45,20 +48,7 @@ impl Door {
                 }
             }
             SessionEvent::Provisional { status, sdp: Some(sdp), fork, .. } => {
-                // Early media nobody can play is no reason to end a call that may yet be answered.
-                let agreed = leg.early_answered(fork, &sdp);
-                if status == 180 || leg.early_means_ringing {
-                    self.rings(id);
-                }
-                match agreed {
-                    Ok((media, first)) => {
-                        self.agreed(id, media);
-                        if first {
-                            self.report(Report::Leg(id, LegEvent::EarlyMedia));
-                        }
-                    }
-                    Err(error) => tracing::info!(leg = %id, %error, "early media not usable"),
-                }
+                self.early_media(id, status, fork, &sdp);
             }
             SessionEvent::Answered { sdp: Some(sdp), voicemail, .. } => {
                 let media = leg.answered(&sdp).map_err(unacceptable)?;
@@ -73,11 +63,7 @@ impl Door {
                 self.announced(id, voicemail);
             }
             SessionEvent::Acked { sdp: Some(sdp) } => match leg.answered(&sdp) {
-                Ok(media) => {
-                    let hold = leg.hold_change();
-                    self.agreed(id, media);
-                    self.reports.extend(hold.map(|event| Report::Leg(id, event)));
-                }
+                Ok(media) => self.agreed_anew(id, media),
                 // In a session that has media already, that goes on.
                 Err(error) if leg.has_agreed() => {
                     tracing::info!(leg = %id, %error, "answer in an ACK not usable");
@@ -86,7 +72,7 @@ impl Door {
             },
             // Our offer went out with the 200 and nobody answered it: there will be no media.
             SessionEvent::Acked { sdp: None } if !leg.has_agreed() => {
-                return Err(unacceptable(crate::sip::leg::NoAgreement::Nothing));
+                return Err(unacceptable(NoAgreement::Nothing));
             }
             SessionEvent::Acked { sdp: None } => {}
             SessionEvent::Reinvited { offer: Some(offer) } => {
@@ -110,12 +96,8 @@ impl Door {
             }
             SessionEvent::ReinviteAnswered { sdp: Some(sdp), is_answer: true } => {
                 match leg.answered(&sdp) {
-                    Ok(media) => {
-                        // A telephone that held while we did is found still holding when we resume.
-                        let hold = leg.hold_change();
-                        self.agreed(id, media);
-                        self.reports.extend(hold.map(|event| Report::Leg(id, event)));
-                    }
+                    // A telephone that held while we did is found still holding when we resume.
+                    Ok(media) => self.agreed_anew(id, media),
                     // The old agreement stands: a telephone that garbles an answer still talks.
                     Err(error) => tracing::info!(leg = %id, %error, "answer to our re-INVITE not usable"),
                 }
@@ -134,6 +116,31 @@ impl Door {
             }
         }
         Ok(())
+    }
+
+    /// A description before the answer. One that nobody can play is no reason to end a call that may yet be answered.
+    fn early_media(&mut self, id: LegId, status: u16, fork: Text, sdp: &Bytes) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let agreed = leg.early_answered(fork, sdp);
+        if status == 180 || leg.early_means_ringing {
+            self.rings(id);
+        }
+        match agreed {
+            Ok((media, first)) => {
+                self.agreed(id, media);
+                if first {
+                    self.report(Report::Leg(id, LegEvent::EarlyMedia));
+                }
+            }
+            Err(error) => tracing::info!(leg = %id, %error, "early media not usable"),
+        }
+    }
+
+    /// Tells what the far end has answered to an offer of ours, and whether it holds with that.
+    fn agreed_anew(&mut self, id: LegId, media: AgreedMedia) {
+        let hold = self.legs.get_mut(&id).and_then(Leg::hold_change);
+        self.agreed(id, media);
+        self.reports.extend(hold.map(|event| Report::Leg(id, event)));
     }
 
     /// Tells what is agreed, if that is news: a refresh of the session is none.
