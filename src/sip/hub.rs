@@ -207,6 +207,12 @@ impl Hub {
         self.respond(now, question, response.header(Name::RetryAfter, after));
     }
 
+    /// RFC 4028 section 9: a session timer shorter than we agree to, and the shortest there may be.
+    pub(super) fn answer_too_brief(&mut self, now: Instant, question: &Question, tag: &str, min: u32) {
+        let response = question.response(StatusCode::SESSION_INTERVAL_TOO_SMALL).to_tag(tag);
+        self.respond(now, question, response.header(Name::MinSe, min.to_string()));
+    }
+
     pub(super) fn answer_unknown_body(&mut self, now: Instant, question: &Question, tag: &str) {
         self.respond(now, question, unknown_body(question).to_tag(tag));
     }

@@ -145,9 +145,7 @@ impl Endpoint {
             return;
         }
         if let Some(min) = too_brief(self.hub.config.session_timers, question.headers()) {
-            let response = question.response(StatusCode::SESSION_INTERVAL_TOO_SMALL).to_tag(&tag);
-            self.hub.respond(now, &question, response.header(Name::MinSe, min.to_string()));
-            return;
+            return self.hub.answer_too_brief(now, &question, &tag, min);
         }
         self.hub.respond(now, &question, question.response(StatusCode::TRYING));
         let id = self.next_session();

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{By, Common, Ended, How, Next, Ring, SessionTimers, Way};
+use crate::sip::build::ResponseBuilder;
 use crate::sip::dialog::{Dialog, Order};
 use crate::sip::flow::Destination;
 use crate::sip::header::{Method, Name};
@@ -98,6 +99,19 @@ impl Established {
 
     pub(super) fn flow(&self) -> &Destination {
         &self.way.flow
+    }
+
+    /// Begins an answer that is no refusal: with our tag, our Contact and what this peer is to know of us.
+    fn welcome(
+        &self,
+        common: &Common,
+        hub: &Hub,
+        question: &Question,
+        status: StatusCode,
+    ) -> ResponseBuilder {
+        let contact = hub.contact(&common.manners, &self.way.flow);
+        let response = question.response(status).to_tag(&common.tag_text()).header(Name::Contact, contact);
+        common.manners.sign_response(response)
     }
 
     // --- the peer's requests

@@ -36,11 +36,8 @@ impl Established {
             Err(status) => return hub.answer(now, question, status, &tag),
         };
         // RFC 3515 section 2.4.3: accepted before anybody is called, and the first news at once.
-        let response = question
-            .response(StatusCode::ACCEPTED)
-            .to_tag(&tag)
-            .header(Name::Contact, hub.contact(&common.manners, &self.way.flow));
-        hub.respond(now, question, common.manners.sign_response(response));
+        let response = self.welcome(common, hub, question, StatusCode::ACCEPTED);
+        hub.respond(now, question, response);
         self.dialog.refresh_target(question.headers());
         self.referral = Some(Pending::new(cseq, !self.referred));
         self.referred = true;

@@ -62,9 +62,7 @@ impl Established {
             Err(UnknownBody) => return hub.answer_unknown_body(now, &question, &tag),
         };
         if let Some(min) = self.too_brief(question.headers()) {
-            let response = question.response(StatusCode::SESSION_INTERVAL_TOO_SMALL).to_tag(&tag);
-            hub.respond(now, &question, response.header(Name::MinSe, min.to_string()));
-            return;
+            return hub.answer_too_brief(now, &question, &tag, min);
         }
         // The user may have to ask somebody else first.
         hub.respond(now, &question, question.response(StatusCode::TRYING));
@@ -86,11 +84,7 @@ impl Established {
         let question = &theirs.question;
         match answer {
             Ok(sdp) => {
-                let response = question
-                    .response(StatusCode::OK)
-                    .to_tag(&tag)
-                    .header(Name::Contact, hub.contact(&common.manners, &self.way.flow));
-                let response = common.manners.sign_response(response);
+                let response = self.welcome(common, hub, question, StatusCode::OK);
                 let mut response = response.header(Name::Supported, common.supported(self.timers));
                 let agreed = Established::agree(self.timers, question.headers(), self.refresh);
                 if let Some(agreed) = &agreed {

@@ -48,16 +48,10 @@ impl Established {
             return hub.answer(now, question, StatusCode::NOT_ACCEPTABLE_HERE, &tag);
         }
         if let Some(min) = self.too_brief(question.headers()) {
-            let response = question.response(StatusCode::SESSION_INTERVAL_TOO_SMALL).to_tag(&tag);
-            hub.respond(now, question, response.header(Name::MinSe, min.to_string()));
-            return;
+            return hub.answer_too_brief(now, question, &tag, min);
         }
         self.dialog.refresh_target(question.headers());
-        let response = question
-            .response(StatusCode::OK)
-            .to_tag(&tag)
-            .header(Name::Contact, hub.contact(&common.manners, &self.way.flow));
-        let response = common.manners.sign_response(response);
+        let response = self.welcome(common, hub, question, StatusCode::OK);
         let agreed = Established::agree(self.timers, question.headers(), self.refresh);
         let response = match &agreed {
             Some(agreed) => agreed.write(response),
