@@ -160,6 +160,23 @@ sources = ["{CARRIER_IP}/32"]
         database.display(),
         setting.supervision,
     );
+    text += &people(sams, sue);
+    text += &routes();
+    if setting.browsers {
+        text += &browsers(setting);
+    }
+    text += &tokens(setting);
+    if let Some(acs) = &setting.acs {
+        let certificate = if setting.protected { "certificate = \"sbc\"\n" } else { "" };
+        let listener = format!("{certificate}{}", setting.acs_listener);
+        text += &acs.config("demo", ALICES_NUMBER, &listener, &setting.acs_more);
+    }
+    text
+}
+
+/// Those with telephones, and Sue, who is reached at a fixed contact. `sams` is said of Sam beside.
+fn people(sams: &str, sue: SocketAddr) -> String {
+    let mut text = String::new();
     let registered = [
         ("alice", "agent", "support", "100"),
         ("bob", "agent", "support", "101"),
@@ -179,6 +196,11 @@ sources = ["{CARRIER_IP}/32"]
         "[[person]]\nid = \"sue\"\ntenant = \"demo\"\nrole = \"supervisor\"\nteams = [\"support\"]\n\
          display_name = \"Sue\"\nextension = \"201\"\ncontact = \"sip:sue@{sue}\"\n"
     );
+    text
+}
+
+fn routes() -> String {
+    let mut text = String::new();
     let routes = [
         ("alice", ALICES_NUMBER, r#""alice""#),
         ("team", TEAM_NUMBER, r#""alice", "bob""#),
@@ -190,23 +212,31 @@ sources = ["{CARRIER_IP}/32"]
              ring_s = 60\n"
         );
     }
-    if setting.browsers {
-        text += "[webrtc]\nlisten = \"127.0.0.1:0\"\n";
-        if setting.browsers_over_tcp {
-            text += "tcp = \"127.0.0.1:0\"\n";
-        }
-        for (id, role, extension) in [("wendy", "agent", "110"), ("walter", "supervisor", "210")] {
-            text += &format!(
-                "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\nteams = [\"support\"]\n\
-                 display_name = \"{}\"\nextension = \"{extension}\"\nwebrtc = true\n",
-                capital(id)
-            );
-        }
+    text
+}
+
+/// The WebRTC door, those who come by it, and the number that leads to them.
+fn browsers(setting: &Setting) -> String {
+    let mut text = String::from("[webrtc]\nlisten = \"127.0.0.1:0\"\n");
+    if setting.browsers_over_tcp {
+        text += "tcp = \"127.0.0.1:0\"\n";
+    }
+    for (id, role, extension) in [("wendy", "agent", "110"), ("walter", "supervisor", "210")] {
         text += &format!(
-            "[[route]]\nid = \"wendy\"\ntenant = \"demo\"\nnumber = \"{WENDYS_NUMBER}\"\n\
-             targets = [\"wendy\", \"bob\"]\nring_s = 60\n"
+            "[[person]]\nid = \"{id}\"\ntenant = \"demo\"\nrole = \"{role}\"\nteams = [\"support\"]\n\
+             display_name = \"{}\"\nextension = \"{extension}\"\nwebrtc = true\n",
+            capital(id)
         );
     }
+    text += &format!(
+        "[[route]]\nid = \"wendy\"\ntenant = \"demo\"\nnumber = \"{WENDYS_NUMBER}\"\n\
+         targets = [\"wendy\", \"bob\"]\nring_s = 60\n"
+    );
+    text
+}
+
+fn tokens(setting: &Setting) -> String {
+    let mut text = String::new();
     let mut tokens = vec![
         ("alice", TokenOf::Alice, "role = \"agent\"\nperson = \"alice\""),
         ("sam", TokenOf::Sam, "role = \"supervisor\"\nperson = \"sam\""),
@@ -224,11 +254,6 @@ sources = ["{CARRIER_IP}/32"]
             "[[token]]\nid = \"{id}-token\"\ntenant = \"demo\"\nsha256 = \"{}\"\n{rest}\n",
             token.sha256()
         );
-    }
-    if let Some(acs) = &setting.acs {
-        let certificate = if setting.protected { "certificate = \"sbc\"\n" } else { "" };
-        let listener = format!("{certificate}{}", setting.acs_listener);
-        text += &acs.config("demo", ALICES_NUMBER, &listener, &setting.acs_more);
     }
     text
 }
