@@ -33,15 +33,7 @@ const TONES_HZ: [f32; 3] = [310.0, 470.0, 650.0];
 #[test]
 fn the_customers_packets_are_the_agents_whether_or_not_somebody_whispers() {
     let mut stage = Stage::new([Codec::Pcma; 3]);
-    for coaching in [None, Some(Coaching::Monitor), Some(Coaching::Whisper), None] {
-        stage.coach(coaching);
-        let (said, heard) = (stage.said[AGENT].len(), stage.heard[CUSTOMER].len());
-        stage.run(25);
-        let said: Vec<_> = stage.said[AGENT][said..].to_vec();
-        let heard: Vec<_> = stage.heard[CUSTOMER][heard..].iter().map(|p| p.payload.clone()).collect();
-        assert!(said == heard, "{coaching:?}: {} said, {} heard", said.len(), heard.len());
-        assert_eq!(stage.plan(CUSTOMER), PlanKind::Relay);
-    }
+    stage.assert_the_customer_is_relayed_the_agent();
 }
 
 #[test]

@@ -249,6 +249,20 @@ impl Stage {
         self.room.report().ears.into_iter().find(|ear| ear.leg == id).expect("the leg has an ear").plan
     }
 
+    /// Holds that the customer gets the agent's packets as they are, whatever the supervisor does that they must not notice.
+    #[track_caller]
+    pub(super) fn assert_the_customer_is_relayed_the_agent(&mut self) {
+        for coaching in [None, Some(Coaching::Monitor), Some(Coaching::Whisper), None] {
+            self.coach(coaching);
+            let (said, heard) = (self.said[AGENT].len(), self.heard[CUSTOMER].len());
+            self.run(25);
+            let said: Vec<_> = self.said[AGENT][said..].to_vec();
+            let heard: Vec<_> = self.heard[CUSTOMER][heard..].iter().map(|p| p.payload.clone()).collect();
+            assert!(said == heard, "{coaching:?}: {} said, {} heard", said.len(), heard.len());
+            assert_eq!(self.plan(CUSTOMER), PlanKind::Relay);
+        }
+    }
+
     /// What an ear has heard since its packet `from`.
     pub(super) fn pcm(&self, ear: usize, from: usize) -> Vec<i16> {
         let codec = self.codecs[ear];
