@@ -144,6 +144,24 @@ fn config_with_tls(more: &str) -> Config {
     parsed(&format!("{}{more}", text.replace("[sip]\n", "[sip]\ntls = \"127.0.0.1:5061\"\n")))
 }
 
+/// A trunk to Microsoft, and the certificate that it shows.
+const DIRECT_ROUTING: &str = r#"
+[[certificate]]
+id = "sbc1"
+certificate_file = "sbc1.pem"
+key_file = "sbc1.key"
+[[trunk]]
+id = "teams"
+tenant = "acme"
+profile = "teams_direct_routing"
+fqdn = "sbc1.example.com"
+certificate = "sbc1"
+"#;
+
+fn config_with_teams(more: &str) -> Config {
+    config_with_tls(&format!("{DIRECT_ROUTING}{more}"))
+}
+
 fn parsed(text: &str) -> Config {
     match Config::parse(text, &Files) {
         Ok(config) => config,

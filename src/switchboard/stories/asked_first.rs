@@ -12,16 +12,6 @@ use crate::switchboard::gate::{Question, Word};
 const TEAMS: &str = r#"
 [acs_listener]
 listen = "127.0.0.1:0"
-[[certificate]]
-id = "sbc1"
-certificate_file = "sbc1.pem"
-key_file = "sbc1.key"
-[[trunk]]
-id = "teams"
-tenant = "acme"
-profile = "teams_direct_routing"
-fqdn = "sbc1.example.com"
-certificate = "sbc1"
 [[acs]]
 id = "main"
 tenant = "acme"
@@ -82,7 +72,7 @@ const NO_PHONE: (Check, Verdict, &str) = (Check::OfficePhone, Verdict::Fail, "no
 const TRUNK_DOWN: (Check, Verdict, &str) = (Check::TrunkUp, Verdict::Fail, "down");
 
 fn house() -> House {
-    House::with(config_with_tls(TEAMS), PAIRS)
+    House::with(config_with_teams(TEAMS), PAIRS)
 }
 
 pub(super) type Flaw<'a> = (Check, Verdict, &'a str);

@@ -6,16 +6,6 @@ use crate::call::hearing::Hears;
 use crate::call::{Address, Presence, Referral, Target};
 
 const TEAMS: &str = r#"
-[[certificate]]
-id = "sbc1"
-certificate_file = "sbc1.pem"
-key_file = "sbc1.key"
-[[trunk]]
-id = "teams"
-tenant = "acme"
-profile = "teams_direct_routing"
-fqdn = "sbc1.example.com"
-certificate = "sbc1"
 [[route]]
 id = "at-teams"
 tenant = "acme"
@@ -25,7 +15,7 @@ targets = ["trunk:teams"]
 
 /// A house where numbers in London are Teams users.
 fn with_teams() -> House {
-    House::with(config_with_tls(TEAMS), PAIRS)
+    House::with(config_with_teams(TEAMS), PAIRS)
 }
 
 impl House {
