@@ -109,8 +109,8 @@ fn a_mixer_outside_the_bridge_is_found() {
 
 #[test]
 fn a_long_file_is_found() {
-    assert!(rules::short_files(&[Source::new("src/a.rs", &"\n".repeat(1200))]).is_empty());
-    assert_eq!(rules::short_files(&[Source::new("src/a.rs", &"\n".repeat(1201))]).len(), 1);
+    assert!(rules::short_files(&[Source::new("src/a.rs", &"\n".repeat(800))]).is_empty());
+    assert_eq!(rules::short_files(&[Source::new("src/a.rs", &"\n".repeat(801))]).len(), 1);
 }
 
 #[test]

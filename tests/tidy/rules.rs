@@ -4,7 +4,7 @@ use super::Broken;
 use super::source::Source;
 
 /// A reader takes in one file at one sitting. Where a file outgrows this, it holds two thoughts.
-const LINES_MAX: usize = 1200;
+const LINES_MAX: usize = 800;
 
 /// Files in which a test waits in real time, how often, and why it has no better way. The list only shrinks: a
 /// number that is no longer reached fails as much as one that is exceeded.
