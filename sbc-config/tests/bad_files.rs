@@ -577,6 +577,19 @@ fn a_customer_has_no_browser() {
 }
 
 #[test]
+fn browsers_are_told_an_address_that_they_reach() {
+    let text =
+        |more: &str| format!("[sip]\nudp = '127.0.0.1:5060'\n[webrtc]\nlisten = '0.0.0.0:7000'\n{more}");
+    let warned = Config::parse(&text(""), &Drawer).unwrap().warnings;
+    assert_eq!(
+        warned.iter().map(|one| (one.code, one.line)).collect::<Vec<_>>(),
+        [(Code::NeedsAdvertised, 4)]
+    );
+    let said = Config::parse(&text("advertised = '192.0.2.1'\n"), &Drawer).unwrap();
+    assert!(said.warnings.is_empty(), "{:?}", said.warnings);
+}
+
+#[test]
 fn browsers_connect_to_a_port_that_nobody_else_has() {
     expect(
         r#"

@@ -30,6 +30,15 @@ pub(super) fn webrtc(
             field.fail(Code::Overlap, message, "choose a port outside `media.ports`");
         }
     }
+    if let (Some(field), Some(listen), None) = (&listen_field, listen, advertised)
+        && listen.ip().is_unspecified()
+    {
+        field.warn(
+            Code::NeedsAdvertised,
+            "this listens on every address, and browsers are told the one that this machine takes for its own",
+            "set webrtc.advertised to the address that browsers reach",
+        );
+    }
     let in_browser = people.iter().find(|person| person.reach == Reach::Browser);
     if let (None, Some(person)) = (&listen_field, in_browser) {
         let message = format!("{} takes calls in the browser and there is no port for it", person.id);
