@@ -5,8 +5,8 @@ use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf, WENDYS_NUMBER
 
 use crate::Outcome;
 use crate::agent::asks_in_vain;
-use crate::browser::{Browser, Kind, chromium};
-use crate::supervisor::signed_in;
+use crate::browser::{Browser, ENTER, Kind, chromium};
+use crate::supervisor::{signed_in, tab_to};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_view_has_names_an_outline_and_contrast_in_light_and_dark() -> Outcome {
@@ -51,15 +51,20 @@ async fn the_telephone_in_the_page_is_for_everybody_and_takes_another_microphone
         let wendy = signed_in(&stage, TokenOf::Crm, Some("wendy"), Kind { dark, ..Kind::default() }).await?;
         wendy.until_says("No call reaches you yet").await?;
         judge(&wendy, "a telephone that is off", dark).await?;
-        wendy.click("section.phone button.primary").await?;
+        // All of it by keyboard.
+        tab_to(&wendy, "Take calls here").await?;
+        wendy.press(&[ENTER]).await?;
         wendy.until_says("Calls ring in this browser").await?;
-        wendy.click("section.phone summary").await?;
+        tab_to(&wendy, "Calls ring in this browser").await?;
+        wendy.press(&[ENTER]).await?;
+        wendy.until("the devices", "document.querySelector('section.phone details').open").await?;
         judge(&wendy, "a telephone's devices", dark).await?;
 
         stage.customer_dials(WENDYS_NUMBER).await?;
         wendy.until_says("Call from customer").await?;
         judge(&wendy, "a telephone that rings", dark).await?;
-        wendy.click("section.phone [role=alert] button.primary").await?;
+        tab_to(&wendy, "Answer").await?;
+        wendy.press(&[ENTER]).await?;
         stage.customer.phone.talking().await?;
         wendy.until_says("In a call").await?;
         judge(&wendy, "a telephone in a call", dark).await?;
@@ -79,7 +84,8 @@ async fn the_telephone_in_the_page_is_for_everybody_and_takes_another_microphone
         let kept =
             wendy.run("return JSON.parse(localStorage.getItem('sidetone-devices')).microphone").await?;
         assert_eq!(kept, chosen);
-        wendy.click("section.phone button.danger").await?;
+        tab_to(&wendy, "Hang up").await?;
+        wendy.press(&[ENTER]).await?;
         stage.customer.phone.over().await?;
         stage.until_no_call().await?;
     }

@@ -226,7 +226,7 @@ async fn a_lost_connection_is_made_again_and_nothing_is_missed() -> Outcome {
 }
 
 /// Goes from control to control until one is called so; fails after a whole round.
-async fn tab_to(browser: &Browser, name: &str) -> Outcome {
+pub async fn tab_to(browser: &Browser, name: &str) -> Outcome {
     for _ in 0..60 {
         browser.press(&[TAB]).await?;
         let said = browser.run("return document.activeElement.innerText ?? ''").await?;
