@@ -6,6 +6,7 @@
 
 mod browser;
 mod calls;
+mod link;
 mod roles;
 mod strangers;
 mod tcp;

@@ -9,8 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::Story;
-use crate::browser::{Browser, Options, Window, ask, tcp_of};
+use crate::browser::{Browser, Options, Window, ask};
 use crate::calls::{MEASURED, WENDY};
+use crate::link::tcp_of;
 use crate::strangers::{check, client_hello, sound};
 
 type Wrong = Box<dyn std::error::Error>;
