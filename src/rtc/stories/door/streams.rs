@@ -1,6 +1,7 @@
 //! Browsers that come by a connection, and whoever else opens one.
 
 use super::*;
+use crate::random::Random;
 use crate::rtc::frame::PACKET_BYTES_MAX;
 use crate::rtc::streams::PROOF_WITHIN;
 
@@ -155,4 +156,39 @@ fn a_flood_of_connections_pushes_itself_out_and_nobody_else() {
     }
     assert_eq!(stage.accepts(stranger()), None);
     assert_eq!(stage.door.streams(), MOST);
+}
+
+#[test]
+fn noise_on_a_connection_ends_it_or_says_nothing() {
+    let mut stage = Stage::new();
+    let mut browser = stage.in_call(0);
+    let mut random = Random::new([9; 32]);
+    let mut noise = |most: u64| -> Vec<u8> { (0..random.below(most)).map(|_| random.bits() as u8).collect() };
+    let before = stage.door.remembered();
+    let (mut cut, mut bound) = (0, 0);
+    for round in 0..400 {
+        let id = stage.accepts(stranger()).unwrap().stream.unwrap();
+        // Every other one begins as a browser does, with a check that was overheard in part.
+        if round % 2 == 0 {
+            let mut check = browser.checks.plain();
+            let end = check.len() - 4;
+            check[end] ^= 0xff;
+            stage.reads(id, &framed(&check));
+            bound += usize::from(!stage.closed.contains(&id));
+        }
+        for _ in 0..8 {
+            let (begins, rest) = ([22, 0x80, 0, 1][round % 4], noise(300));
+            stage.reads(id, &framed(&[&[begins][..], &rest].concat()));
+            stage.reads(id, &noise(40));
+        }
+        cut += usize::from(stage.closed.contains(&id));
+        stage.door.ended(stage.now, id);
+        stage.drain();
+        stage.closed.clear();
+        assert_eq!(stage.door.remembered(), before);
+    }
+    assert_eq!(bound, 200, "a name is enough to have one's time");
+    assert!((200..=400).contains(&cut), "{cut}");
+    let sound = browser.speaks();
+    assert_eq!(stage.comes(browser.at, &sound), Some(browser.leg));
 }
