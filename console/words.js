@@ -22,6 +22,7 @@ const EVENTS = {
   "transfer.preflight": "Prerequisites checked", "transfer.started": "Transfer began", "transfer.progress": "Target rings", "transfer.completed": "Transferred",
   "transfer.failed": "Transfer failed", "transfer.rolled_back": "Transfer called off",
   "leg.offered": "Rings in the browser", "leg.ended": "Browser's leg ended", "leg.quality": "Media figures",
+  "leg.media_missing": "No sound comes", "leg.media_back": "Sound comes again",
 };
 
 export function eventName(type) {

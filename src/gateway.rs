@@ -553,6 +553,7 @@ fn bridge_config(config: &Config, beside: &Path) -> Result<BridgeConfig, Gateway
         ports: media.ports.first..=media.ports.last,
         shards: media.shards.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)),
         media_timeout: media.timeout,
+        media_warn: media.warn,
         ringback: match media.ringback {
             sbc_config::RingbackTone::Us => RingbackTone::Us,
             sbc_config::RingbackTone::Eu => RingbackTone::Eu,

@@ -46,6 +46,7 @@ impl Config {
             media.opus_kbps => "media.opus_kbps"
             media.opus_complexity => "media.opus_complexity"
             media.timeout => "media.timeout_s"
+            media.warn => "media.warn_s"
             media.music_on_hold => "media.music_on_hold"
             media.prompts => "media.prompts"
             media.ringback => "media.ringback"

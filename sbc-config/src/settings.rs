@@ -140,8 +140,10 @@ pub struct Media {
     pub opus_kbps: u32,
     /// How much computing a frame of Opus may cost: 0 to 10.
     pub opus_complexity: u32,
-    /// A leg from which no packet came for this long is ended.
+    /// A leg from which nothing came for this long, neither sound nor reports, is ended.
     pub timeout: Duration,
+    /// A leg from which no sound came for this long is warned of. Less than `timeout`.
+    pub warn: Duration,
     /// A WAV file of 8 or 16 kHz, relative to the configuration file's directory; `None` is the built-in melody.
     pub music_on_hold: Option<PathBuf>,
     /// Further recordings that held parties may hear, by name.

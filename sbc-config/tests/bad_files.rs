@@ -460,6 +460,8 @@ fn broken_syntax_hides_its_own_section_and_no_other() {
         drain_s = -1
         [media]
         jitter_ms_max = 5                           #! out-of-range
+        timeout_s = 8
+        warn_s = 8                                  #! out-of-range
         "#,
     );
     expect(

@@ -66,8 +66,10 @@ pub struct BridgeConfig {
     pub ports: RangeInclusive<u16>,
     /// Media threads, at least one.
     pub shards: usize,
-    /// A leg without a packet for this long is told of.
+    /// A leg from which nothing comes for this long, neither sound nor a report, has timed out.
     pub media_timeout: Duration,
+    /// A leg without sound for this long is told of.
+    pub media_warn: Duration,
     /// The ringing tone.
     pub ringback: RingbackTone,
     /// What held parties hear.
@@ -164,6 +166,15 @@ pub enum BridgeEvent {
         call: CallId,
         /// The leg.
         leg: LegId,
+    },
+    /// No sound has come from a leg for a while that should send some; or it comes again.
+    MediaMissing {
+        /// The call.
+        call: CallId,
+        /// The leg.
+        leg: LegId,
+        /// Whether it is missing now.
+        missing: bool,
     },
     /// A table governs the media from now on.
     HearingApplied {
@@ -282,6 +293,7 @@ impl Bridge {
         let ports = Ports::new(config.bind, config.ports, random().map_err(StartError::Randomness)?[0]);
         let house = House {
             media_timeout: config.media_timeout,
+            media_warn: config.media_warn,
             behind_ms_max: u32::try_from(config.behind_max.as_millis()).unwrap_or(u32::MAX),
             ringback: config.ringback,
             music: config.music,
@@ -353,6 +365,11 @@ impl Bridge {
     /// What both ends of a leg agreed on. `consume_digits`: its digits are told and not passed on.
     pub fn agree(&self, call: CallId, leg: LegId, agreed: AgreedMedia, consume_digits: bool) {
         self.shard(call).queue(Command::Agree { call, leg, agreed: Box::new(agreed), consume_digits });
+    }
+
+    /// The leg is answered: from now on it is missed when nothing comes from it. Before that it may be silent by right.
+    pub fn answered(&self, call: CallId, leg: LegId) {
+        self.shard(call).queue(Command::Answered { call, leg });
     }
 
     /// The table in force from now on.

@@ -210,6 +210,9 @@ impl Shard {
                     room.agree(now, slot, *agreed, consume_digits, house, wire);
                 });
             }
+            Command::Answered { call, leg } => {
+                self.with_leg(now, call, leg, |room, slot, _, _| room.answered(now, slot));
+            }
             Command::Hearing { call, generation, hearing } => {
                 if let Some(entry) = self.rooms.get_mut(&call) {
                     let before = entry.room.set_hearing(now, generation, hearing, &self.house);

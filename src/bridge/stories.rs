@@ -333,23 +333,95 @@ fn a_mouth_that_restarts_under_another_ssrc_is_heard_again() {
     assert!(stage.heard[AGENT].iter().all(|p| p.header.ssrc == 0xa000 + AGENT as u32));
 }
 
+/// What a look at the legs tells, how they sound left aside.
+fn sweep(stage: &mut Stage) -> Vec<BridgeEvent> {
+    let mut events = Vec::new();
+    stage.room.sweep(stage.now, &stage.house, &mut events);
+    events.retain(|event| !matches!(event, BridgeEvent::Quality { .. }));
+    events
+}
+
 #[test]
-fn a_leg_whose_media_stops_is_told_of_once() {
+fn a_leg_whose_media_stops_is_warned_of_once_and_told_of_once() {
+    let (call, leg) = (CallId(1), LegId(CUSTOMER as u64 + 1));
     let mut stage = Stage::new([Codec::Pcma; 3]);
     stage.run(10);
     stage.stopped[CUSTOMER] = true;
-    stage.run(29 * 50);
-    let sweeps = |stage: &mut Stage| {
-        let mut events = Vec::new();
-        stage.room.sweep(stage.now, &stage.house, &mut events);
-        events.retain(|event| !matches!(event, BridgeEvent::Quality { .. }));
+    stage.run(9 * 50);
+    assert_eq!(sweep(&mut stage), [], "not yet");
+    stage.run(2 * 50);
+    let events = [sweep(&mut stage), sweep(&mut stage)].concat();
+    assert_eq!(events, [BridgeEvent::MediaMissing { call, leg, missing: true }]);
+    stage.run(18 * 50);
+    assert_eq!(sweep(&mut stage), [], "it may come again");
+    stage.run(2 * 50);
+    let events = [sweep(&mut stage), sweep(&mut stage)].concat();
+    assert_eq!(events, [BridgeEvent::MediaTimeout { call, leg }]);
+}
+
+#[test]
+fn sound_that_comes_again_takes_the_warning_back() {
+    let (call, leg) = (CallId(1), LegId(CUSTOMER as u64 + 1));
+    let mut stage = Stage::new([Codec::Pcma; 3]);
+    stage.run(10);
+    stage.stopped[CUSTOMER] = true;
+    stage.run(11 * 50);
+    assert_eq!(sweep(&mut stage), [BridgeEvent::MediaMissing { call, leg, missing: true }]);
+    stage.stopped[CUSTOMER] = false;
+    stage.run(50);
+    let events = [sweep(&mut stage), sweep(&mut stage)].concat();
+    assert_eq!(events, [BridgeEvent::MediaMissing { call, leg, missing: false }]);
+}
+
+#[test]
+fn who_sends_reports_alone_is_warned_of_and_stays() {
+    let (call, leg) = (CallId(1), LegId(CUSTOMER as u64 + 1));
+    let mut stage = Stage::new([Codec::Pcma; 3]);
+    stage.run(10);
+    stage.stopped[CUSTOMER] = true;
+    let mut told = Vec::new();
+    for _ in 0..12 {
+        stage.run(5 * 50);
+        stage.room.note_report(stage.now, CUSTOMER);
+        told.extend(sweep(&mut stage));
+    }
+    assert_eq!(told, [BridgeEvent::MediaMissing { call, leg, missing: true }], "a minute without sound");
+    stage.run(31 * 50);
+    assert_eq!(sweep(&mut stage), [BridgeEvent::MediaTimeout { call, leg }], "then the reports end as well");
+}
+
+#[test]
+fn nothing_is_missed_of_a_leg_that_is_not_to_send() {
+    let mut stage = Stage::new([Codec::Pcma; 3]);
+    stage.run(10);
+    stage.stopped[CUSTOMER] = true;
+    let held = AgreedMedia { receives: false, ..agreed(CUSTOMER, Codec::Pcma) };
+    stage.room.agree(stage.now, CUSTOMER, held, false, &stage.house, &mut Sent::default());
+    stage.run(60 * 50);
+    assert_eq!(sweep(&mut stage), [], "it is on hold");
+}
+
+#[test]
+fn one_that_is_rung_with_early_media_is_missed_from_its_answer_on() {
+    let Stage { now, house, .. } = Stage::new([Codec::Pcma; 3]);
+    let mut room = Room::new(CallId(2));
+    let entering = Entering { id: LegId(9), ssrc: 9, first_sequence: 1, first_timestamp: 1 };
+    let slot = room.enter(now, entering);
+    room.agree(now, slot, agreed(slot, Codec::Pcma), false, &house, &mut Sent::default());
+    let mut after = |seconds, answered: bool| {
+        let (now, mut events) = (now + Duration::from_secs(seconds), Vec::new());
+        if answered {
+            room.answered(now, slot);
+        }
+        room.sweep(now, &house, &mut events);
         events
     };
-    assert_eq!(sweeps(&mut stage), [], "not yet");
-    stage.run(2 * 50);
-    let events = [sweeps(&mut stage), sweeps(&mut stage)].concat();
-    let leg = LegId(CUSTOMER as u64 + 1);
-    assert_eq!(events, [BridgeEvent::MediaTimeout { call: CallId(1), leg }]);
+    let (call, leg) = (CallId(2), LegId(9));
+    assert_eq!(after(90, false), [], "it is rung for a minute and a half, without a sound");
+    assert_eq!(after(95, true), []);
+    assert_eq!(after(104, false), []);
+    assert_eq!(after(105, false), [BridgeEvent::MediaMissing { call, leg, missing: true }]);
+    assert_eq!(after(125, false), [BridgeEvent::MediaTimeout { call, leg }]);
 }
 
 #[test]

@@ -45,6 +45,8 @@ pub const LEG_LOSS: &str = "sidetone_leg_loss_ratio";
 pub const LEG_JITTER_SECONDS: &str = "sidetone_leg_jitter_seconds";
 /// Round trip of ended legs.
 pub const LEG_ROUND_TRIP_SECONDS: &str = "sidetone_leg_round_trip_seconds";
+/// Times that no sound came from a leg that talks, for `media.warn_s`.
+pub const MEDIA_MISSING: &str = "sidetone_media_missing_total";
 /// Events of the media threads that nobody took in time.
 pub const MEDIA_EVENTS_LOST: &str = "sidetone_media_events_lost_total";
 /// Requests answered. Labels `method`, `route`, `status`.
@@ -146,6 +148,7 @@ fn describe() {
     histogram!(LEG_LOSS, "Share of packets lost on the way to us, of ended legs");
     histogram!(LEG_JITTER_SECONDS, Unit::Seconds, "Jitter of arrival, of ended legs");
     histogram!(LEG_ROUND_TRIP_SECONDS, Unit::Seconds, "Round trip, of ended legs whose far end reports");
+    counter!(MEDIA_MISSING, "Times that no sound came from a leg that talks, for media.warn_s");
     counter!(MEDIA_EVENTS_LOST, "Events of the media threads that nobody took in time");
     counter!(API_REQUESTS, "API requests answered, by method, route and status");
     histogram!(API_SECONDS, Unit::Seconds, "Time to the head of the API's response, by route");

@@ -311,6 +311,7 @@ impl Switchboard {
             return;
         }
         if event == LegEvent::Answered {
+            self.bridge.answered(call, leg);
             self.screen(call, leg);
         }
         if matches!(event, LegEvent::Ended(_)) {
@@ -344,6 +345,7 @@ impl Switchboard {
                 }
                 self.drive(now, call, |c| c.handle(now, Input::Leg(leg, LegEvent::MediaLost)));
             }
+            BridgeEvent::MediaMissing { call, leg, missing } => self.media_missing(call, leg, missing),
             BridgeEvent::HearingApplied { call, generation } => self.applied(call, generation),
             BridgeEvent::Quality { call, leg, quality, is_news } => self.sounds(call, leg, quality, is_news),
             BridgeEvent::Closed { call, leg, quality } => self.quality(call, leg, quality),

@@ -235,6 +235,7 @@ impl House {
                 ports: ports(pairs),
                 shards: 1,
                 media_timeout: Duration::from_secs(3600),
+                media_warn: Duration::from_secs(1800),
                 ringback: RingbackTone::Us,
                 music: Music::BuiltIn,
                 prompts: HashMap::new(),

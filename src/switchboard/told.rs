@@ -246,6 +246,24 @@ impl Switchboard {
         }
     }
 
+    /// No sound comes from a leg that talks, or it comes again. Whoever could do something about it is told while the call is
+    /// up: one that is still rung is silent by right.
+    pub(super) fn media_missing(&mut self, call: CallId, leg: LegId, missing: bool) {
+        let Some(live) = self.calls.get_mut(&call) else { return };
+        if live.leg_mut(leg).is_none_or(|known| known.answered_at.is_none()) {
+            return;
+        }
+        let config = self.config.load_full();
+        if missing {
+            metrics::counter!(names::MEDIA_MISSING).increment(1);
+        }
+        tracing::info!(id = %call, %leg, missing, "sound of a leg");
+        let kind = if missing { "leg.media_missing" } else { "leg.media_back" };
+        let data = json!({ "leg": leg, "after_s": config.media.warn.as_secs() });
+        let event = leg_event_of(live, &config, leg, kind, data);
+        self.journal.event(event);
+    }
+
     /// Media figures of a leg whose media is closed. The last of an ended call completes its record.
     pub(super) fn quality(&mut self, call: CallId, leg: LegId, quality: LegQuality) {
         let config = self.config.load_full();
@@ -488,23 +506,22 @@ fn data_of(live: &Live, event: &CallEvent) -> Value {
     }
 }
 
-/// Media figures of a leg as an event. Nobody but supervisors is told of a supervisor's.
+/// Media figures of a leg as an event.
 fn quality_event(live: &mut Live, config: &Config, leg: LegId, quality: &LegQuality, over: bool) -> Event {
+    let mut data = quality_fields(quality);
+    data["leg"] = json!(leg);
+    data["final"] = json!(over);
+    leg_event_of(live, config, leg, "leg.quality", data)
+}
+
+/// An event about the media of a leg. Nobody but supervisors is told of a supervisor's.
+fn leg_event_of(live: &mut Live, config: &Config, leg: LegId, kind: &'static str, data: Value) -> Event {
     let mut audience = live.audience(config);
     if live.leg_mut(leg).is_some_and(|known| known.role == "supervisor") {
         audience.people.clear();
     }
-    let mut data = quality_fields(quality);
-    data["leg"] = json!(leg);
-    data["final"] = json!(over);
-    Event {
-        kind: "leg.quality",
-        tenant: live.tenant.clone(),
-        call: Some(live.id),
-        audience,
-        at: SystemTime::now(),
-        data,
-    }
+    let (tenant, call) = (live.tenant.clone(), Some(live.id));
+    Event { kind, tenant, call, audience, at: SystemTime::now(), data }
 }
 
 /// Counts an ended leg's figures.

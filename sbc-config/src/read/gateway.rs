@@ -211,6 +211,7 @@ pub(super) fn media(section: &Section<'_>, sip: &Sip) -> Media {
         section.fail_at(ports_field.as_ref(), Code::Overlap, message, remedy);
     }
     let codecs = section.field("codecs").and_then(|field| codecs(&field));
+    let (timeout, warn) = patience(section);
     let media = Media {
         listen,
         advertised,
@@ -219,7 +220,8 @@ pub(super) fn media(section: &Section<'_>, sip: &Sip) -> Media {
         codecs: codecs.unwrap_or_else(|| USUAL_CODECS.to_vec()),
         opus_kbps: section.number("opus_kbps", 6..=64, 24),
         opus_complexity: section.number("opus_complexity", 0..=10, 5),
-        timeout: section.seconds("timeout_s", 5..=3_600, 30),
+        timeout,
+        warn,
         music_on_hold: section.field("music_on_hold").and_then(|field| field.text()).map(PathBuf::from),
         prompts: prompts(section),
         ringback: section.choice(
@@ -231,6 +233,19 @@ pub(super) fn media(section: &Section<'_>, sip: &Sip) -> Media {
     };
     section.finish();
     media
+}
+
+/// How long a leg may be silent before it is ended, and before that is warned of.
+fn patience(section: &Section<'_>) -> (Duration, Duration) {
+    const USUAL_WARN_S: u32 = 10;
+    let timeout = section.number("timeout_s", 5..=3_600, 30);
+    let warn = section.number("warn_s", 1..=3_600, USUAL_WARN_S.min(timeout - 1));
+    if warn >= timeout {
+        let message = format!("a leg is ended after {timeout} seconds, before anybody is warned of it");
+        let remedy = format!("write less than {timeout}, or raise timeout_s");
+        section.fail_at(section.field("warn_s").as_ref(), Code::OutOfRange, message, remedy);
+    }
+    (Duration::from_secs(timeout.into()), Duration::from_secs(warn.into()))
 }
 
 /// Recordings by name.

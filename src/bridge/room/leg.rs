@@ -47,7 +47,12 @@ pub(super) struct Leg {
     pub(super) last: LastAudio,
     pub(super) ear: Ear,
     pub(super) last_packet: Option<Instant>,
-    pub(super) opened: Instant,
+    /// When a report of its far end came last.
+    pub(super) last_report: Option<Instant>,
+    /// When it was answered.
+    pub(super) answered: Option<Instant>,
+    /// It has been told of that no sound comes.
+    pub(super) missing: bool,
     pub(super) timed_out: bool,
     pub(super) first_told: bool,
     /// Whether a machine has answered is being found out.

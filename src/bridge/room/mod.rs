@@ -65,6 +65,7 @@ pub(super) trait Wire {
 #[derive(Debug, Clone)]
 pub(super) struct House {
     pub(super) media_timeout: Duration,
+    pub(super) media_warn: Duration,
     pub(super) behind_ms_max: u32,
     pub(super) ringback: sidetone_media::tone::RingbackTone,
     pub(super) music: Music,
@@ -129,7 +130,9 @@ impl Room {
             last: LastAudio::default(),
             ear: Ear::Off,
             last_packet: None,
-            opened: now,
+            last_report: None,
+            answered: None,
+            missing: false,
             timed_out: false,
             first_told: false,
             listening: None,
@@ -230,8 +233,17 @@ impl Room {
         leg.agreed = Some(agreed);
         leg.consume_digits = consume_digits;
         leg.last_packet = Some(now); // its media timeout begins anew
-        leg.timed_out = false;
+        (leg.missing, leg.timed_out) = (false, false);
         self.plan(now, house);
+    }
+
+    /// From now on a leg is missed when nothing comes from it: one that is rung with early media may say nothing for as long as
+    /// it is rung.
+    pub(super) fn answered(&mut self, now: Instant, slot: usize) {
+        if let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_mut) {
+            leg.answered = Some(now);
+            (leg.missing, leg.timed_out) = (false, false);
+        }
     }
 
     /// The table in force from now on; the one before is returned.
@@ -296,12 +308,20 @@ impl Room {
             self.legs.iter().flatten().any(|leg| leg.sending.is_some() || matches!(leg.ear, Ear::Mix(_)));
     }
 
-    /// Once a second: whose media has stopped, and whose sounds other than it did?
+    /// Once a second: whose sound is missing, whose media has stopped, and whose sounds other than it did?
     pub(super) fn sweep(&mut self, now: Instant, house: &House, events: &mut Vec<BridgeEvent>) {
         for leg in self.legs.iter_mut().flatten() {
             let expects = leg.agreed.as_ref().is_some_and(|agreed| agreed.receives);
-            let since = leg.last_packet.unwrap_or(leg.opened);
-            if expects && !leg.timed_out && now.saturating_duration_since(since) >= house.media_timeout {
+            let expects = expects && leg.answered.is_some();
+            let heard = leg.last_packet.max(leg.answered).unwrap_or(now);
+            let missing = expects && now.saturating_duration_since(heard) >= house.media_warn;
+            if missing != leg.missing {
+                leg.missing = missing;
+                events.push(BridgeEvent::MediaMissing { call: self.call, leg: leg.id, missing });
+            }
+            // Who is muted may send nothing but reports, and is there.
+            let alive = leg.last_report.map_or(heard, |report| report.max(heard));
+            if expects && !leg.timed_out && now.saturating_duration_since(alive) >= house.media_timeout {
                 leg.timed_out = true;
                 events.push(BridgeEvent::MediaTimeout { call: self.call, leg: leg.id });
             }
@@ -339,6 +359,13 @@ impl Room {
     pub(super) fn shares_port(&self, slot: usize) -> bool {
         let leg = self.legs.get(slot).and_then(Option::as_deref);
         leg.and_then(|leg| leg.agreed.as_ref()).is_some_and(|agreed| agreed.rtcp_mux)
+    }
+
+    /// A report of a leg's far end has come.
+    pub(super) fn note_report(&mut self, now: Instant, slot: usize) {
+        if let Some(leg) = self.legs.get_mut(slot).and_then(Option::as_deref_mut) {
+            leg.last_report = Some(now);
+        }
     }
 
     /// What the far end reports of our line to it.

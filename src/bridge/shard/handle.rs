@@ -18,6 +18,7 @@ use crate::call::{CallId, Hearing, LegId};
 pub(in crate::bridge) enum Command {
     Open { call: CallId, link: Link, entering: Entering },
     Agree { call: CallId, leg: LegId, agreed: Box<AgreedMedia>, consume_digits: bool },
+    Answered { call: CallId, leg: LegId },
     Hearing { call: CallId, generation: u64, hearing: Hearing },
     Digit { call: CallId, leg: LegId, digit: char },
     HoldWith { call: CallId, music: Option<Music> },

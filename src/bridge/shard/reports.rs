@@ -23,6 +23,7 @@ impl Shard {
         // The tag or the address first, as with RTP.
         let Some(length) = entry.room.open_rtcp(slot, octets, from) else { return };
         let octets = &octets[..length];
+        entry.room.note_report(now, slot);
         let Some((line, receive)) = entry.room.rtcp_parts(slot) else { return };
         match rtcp::read(octets, line, wall_ntp()) {
             Ok(heard) => {

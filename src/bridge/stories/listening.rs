@@ -60,10 +60,13 @@ fn a_hello_is_a_person() {
 fn a_far_end_that_sends_nothing_is_given_up() {
     let mut stage = Stage::new([Codec::Pcmu; 3]);
     stage.room.listen(stage.now, AGENT, HOW);
-    let mut events = Vec::new();
-    stage.room.sweep(stage.now + Duration::from_secs(11), &stage.house, &mut events);
-    assert_eq!(events, []);
-    stage.room.sweep(stage.now + Duration::from_secs(12), &stage.house, &mut events);
+    let mut after = |seconds| {
+        let mut events = Vec::new();
+        stage.room.sweep(stage.now + Duration::from_secs(seconds), &stage.house, &mut events);
+        events.retain(|event| matches!(event, BridgeEvent::Screened { .. }));
+        events
+    };
+    assert_eq!(after(11), []);
     let agent = LegId(AGENT as u64 + 1);
-    assert_eq!(events, [BridgeEvent::Screened { call: CallId(1), leg: agent, heard: Heard::Nothing }]);
+    assert_eq!(after(12), [BridgeEvent::Screened { call: CallId(1), leg: agent, heard: Heard::Nothing }]);
 }

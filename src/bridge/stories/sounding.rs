@@ -22,10 +22,11 @@ fn heard_of(stage: &mut Stage) -> Vec<(LegId, LegQuality, bool)> {
     let mut events = Vec::new();
     stage.room.sweep(stage.now, &stage.house, &mut events);
     let known = |event| match event {
-        BridgeEvent::Quality { leg, quality, is_news, .. } => (leg, quality, is_news),
+        BridgeEvent::Quality { leg, quality, is_news, .. } => Some((leg, quality, is_news)),
+        BridgeEvent::MediaMissing { .. } => None,
         other => panic!("{other:?}"),
     };
-    events.into_iter().map(known).collect()
+    events.into_iter().filter_map(known).collect()
 }
 
 #[test]

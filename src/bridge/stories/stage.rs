@@ -74,6 +74,7 @@ impl Stage {
         let now = Instant::now();
         let house = House {
             media_timeout: Duration::from_secs(30),
+            media_warn: Duration::from_secs(10),
             behind_ms_max: 200,
             ringback: RingbackTone::Us,
             music: Music::BuiltIn,
@@ -125,6 +126,7 @@ impl Stage {
             let mut wire = Sent::default();
             let agreed = agreed(slot, codec);
             stage.room.agree(now, slot, agreed, false, &stage.house, &mut wire);
+            stage.room.answered(now, slot);
         }
         stage.apply();
         stage

@@ -1,5 +1,7 @@
 //! Calls that end, in every way there is: what is recorded, who is told, and that nothing is left.
 
+use serde_json::json;
+
 use super::*;
 
 #[tokio::test]
@@ -80,6 +82,28 @@ async fn a_gateway_that_stops_hangs_everybody_up_and_is_empty_then() {
     house.until(|house| house.board.is_empty()).await;
     let late = house.customer_calls("+15550100");
     house.assert_turned_away(late, Cause::ShuttingDown, "draining");
+}
+
+#[tokio::test]
+async fn a_leg_without_sound_is_told_of_while_the_call_lasts_and_one_that_rings_is_not() {
+    let mut house = House::new();
+    house.customer_calls("+15550100");
+    let alice = house.obey()[0].0;
+    let call = house.board.by_leg[&alice];
+    let say = |house: &mut House, missing| {
+        house.board.bridge_event(house.now, BridgeEvent::MediaMissing { call, leg: alice, missing });
+    };
+    say(&mut house, true);
+    assert!(!house.events().contains(&"leg.media_missing"), "she has not answered");
+    house.tell(alice, LegEvent::Answered);
+    house.obey();
+    say(&mut house, true);
+    let told = house.last("leg.media_missing");
+    assert_eq!((&told.data["leg"], &told.data["after_s"]), (&json!(alice), &json!(10)));
+    assert!(told.audience.people.iter().any(|person| person.as_str() == "alice"));
+    say(&mut house, false);
+    assert_eq!(house.last("leg.media_back").data["leg"], json!(alice));
+    assert_eq!(house.board.calls.len(), 1, "the call goes on");
 }
 
 #[tokio::test]
