@@ -590,6 +590,7 @@ fn endpoint_config(
         advertised_tcp: advertised(tcp),
         advertised_tls: advertised(tls),
         user_agent: sip.user_agent.to_string(),
+        datagram_max: sip.udp_bytes_max,
         ..EndpointConfig::default()
     }
 }

@@ -30,6 +30,7 @@ impl Config {
             sip.register_expires_min => "sip.register_expires_min_s"
             sip.register_expires_max => "sip.register_expires_max_s"
             sip.message_bytes_max => "sip.message_bytes_max"
+            sip.udp_bytes_max => "sip.udp_bytes_max"
             sip.tcp_connections_max => "sip.tcp_connections_max"
             sip.tcp_idle => "sip.tcp_idle_s"
             sip.tls => "sip.tls"

@@ -76,6 +76,8 @@ pub struct Sip {
     pub register_expires_max: Duration,
     /// The largest message accepted on a stream transport, header and body.
     pub message_bytes_max: usize,
+    /// Octets of the longest request that is sent as a datagram (RFC 3261 section 18.1.1).
+    pub udp_bytes_max: usize,
     /// TCP connections open at one time.
     pub tcp_connections_max: usize,
     /// A TCP or TLS connection silent for this long is closed.

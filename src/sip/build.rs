@@ -36,6 +36,8 @@ pub enum BuildError {
 pub struct RequestBuilder {
     method: Method,
     wire: Wire,
+    /// Where its topmost Via stands.
+    top_via: Option<std::ops::Range<usize>>,
 }
 
 /// Writes a response.
@@ -76,12 +78,33 @@ impl RequestBuilder {
         let mut wire = Wire::new();
         let uri = uri.without_headers();
         wire.line(&[method.as_str().as_bytes(), b" ", uri.as_str().as_bytes(), b" SIP/2.0"]);
-        Self { method, wire }
+        Self { method, wire, top_via: None }
     }
 
     /// Adds a Via; the first one added is topmost.
-    pub fn via(self, via: &Via) -> Self {
-        self.header(Name::Via, via.to_string())
+    pub fn via(mut self, via: &Via) -> Self {
+        let from = self.wire.out.len();
+        self.wire.header(Name::Via.as_str().as_bytes(), via.to_string().as_bytes());
+        let to = self.wire.out.len();
+        self.top_via.get_or_insert(from..to);
+        self
+    }
+
+    /// The same request with another topmost Via: it goes by another transport (RFC 3261 section 18.1.1).
+    pub(super) fn by_way_of(mut self, via: &Via) -> Self {
+        let mut line = Wire { out: Vec::new(), body: Bytes::new(), fault: None };
+        line.header(Name::Via.as_str().as_bytes(), via.to_string().as_bytes());
+        let at = self.top_via.take().unwrap_or_default();
+        self.top_via = Some(at.start..at.start + line.out.len());
+        self.wire.out.splice(at, line.out);
+        self.wire.fault = self.wire.fault.take().or(line.fault);
+        self
+    }
+
+    /// How many octets it will have; a few more, never fewer.
+    pub(super) fn octets(&self) -> usize {
+        const CONTENT_LENGTH: usize = "Content-Length: 65535\r\n\r\n".len();
+        self.wire.out.len() + CONTENT_LENGTH + self.wire.body.len()
     }
 
     /// Sets Max-Forwards.

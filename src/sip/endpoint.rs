@@ -21,6 +21,7 @@ use bytes::Bytes;
 use super::flow::{ConnectionId, Destination, Peer, Transport};
 use super::header::Replaces;
 use super::hub::{Hub, Resolver};
+use super::large::DATAGRAM_MAX;
 use super::manners::Manners;
 use super::message::{Message, ParseError, Request, Response};
 use super::register::{Change, Registrar};
@@ -76,6 +77,8 @@ pub struct EndpointConfig {
     pub user_agent: String,
     /// Session timers (RFC 4028) for calls that come to us; `None` leaves the extension out.
     pub session_timers: Option<SessionTimers>,
+    /// Octets of the longest request that is sent as a datagram; a longer one goes by TCP (RFC 3261 section 18.1.1).
+    pub datagram_max: usize,
     /// See [`MAX_TRANSACTIONS`].
     pub max_transactions: usize,
     /// See [`MAX_SESSIONS`].
@@ -91,6 +94,7 @@ impl Default for EndpointConfig {
             contact_user: "sidetone".into(),
             user_agent: concat!("Sidetone/", env!("CARGO_PKG_VERSION")).into(),
             session_timers: Some(SessionTimers { interval: 1800, min: 90 }),
+            datagram_max: DATAGRAM_MAX,
             max_transactions: MAX_TRANSACTIONS,
             max_sessions: MAX_SESSIONS,
         }
@@ -243,6 +247,7 @@ impl Endpoint {
         for notice in self.hub.layer.transport_failed(now, to) {
             self.on_notice(now, notice);
         }
+        self.note_datagrams_only(now);
         self.tidy();
     }
 
@@ -254,6 +259,7 @@ impl Endpoint {
         for notice in self.hub.layer.connection_gone(now, connection, to) {
             self.on_notice(now, notice);
         }
+        self.note_datagrams_only(now);
         self.tidy();
     }
 
@@ -361,6 +367,13 @@ impl Endpoint {
     fn bury_if(&mut self, id: SessionId, over: bool) {
         if over && let Some(session) = self.sessions.remove(&id) {
             session.bury(&mut self.hub);
+        }
+    }
+
+    /// Places that have taken no TCP are spared it for a while.
+    fn note_datagrams_only(&mut self, now: Instant) {
+        for place in std::mem::take(&mut self.hub.layer.fell_back) {
+            self.hub.datagrams_only.note(now, place);
         }
     }
 

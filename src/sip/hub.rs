@@ -12,6 +12,7 @@ use super::build::{RequestBuilder, ResponseBuilder};
 use super::endpoint::{AskId, EndpointConfig, Lookup, OptionsId, Output};
 use super::flow::{Destination, Peer, Transport};
 use super::header::{self, MAGIC_COOKIE, Method, Name, Via};
+use super::large::DatagramsOnly;
 use super::layer::{ClientId, Kind, Layer, ServerId};
 use super::manners::Manners;
 use super::message::{Headers, Message, Request, StatusCode};
@@ -47,6 +48,7 @@ pub(super) struct Hub {
     /// Transfers that peers have asked for and that are under way.
     pub(super) referrals: usize,
     pub(super) resolver: Resolver,
+    pub(super) datagrams_only: DatagramsOnly,
 }
 
 /// Whoever knows the addresses behind names. It answers at once, or not at all.
@@ -70,6 +72,7 @@ impl Hub {
             alarms: Alarms::default(),
             referrals: 0,
             resolver: Resolver::default(),
+            datagrams_only: DatagramsOnly::default(),
         }
     }
 
@@ -77,7 +80,11 @@ impl Hub {
     pub(super) fn sent_by(&self, to: &Destination) -> (Host, Option<u16>) {
         let advertised = match to.transport {
             Transport::Udp => &self.config.advertised_udp,
-            Transport::Tcp => &self.config.advertised_tcp,
+            // A gateway without a listener for it may still call by TCP; answers come back on the connection.
+            Transport::Tcp => match &self.config.advertised_tcp {
+                None => &self.config.advertised_udp,
+                listener => listener,
+            },
             Transport::Tls => &self.config.advertised_tls,
         };
         match (advertised, to.local) {
@@ -115,13 +122,17 @@ impl Hub {
     /// A fresh branch with its Via.
     pub(super) fn via(&mut self, manners: &Manners, to: &Destination) -> (u64, Via) {
         let branch = self.random.bits();
+        (branch, self.via_of(manners, to, branch))
+    }
+
+    fn via_of(&self, manners: &Manners, to: &Destination, branch: u64) -> Via {
         let (host, port) = self.named(manners, to);
         let transport = match to.transport {
             Transport::Udp => header::Transport::Udp,
             Transport::Tcp => header::Transport::Tcp,
             Transport::Tls => header::Transport::Tls,
         };
-        (branch, Via::new(transport, host, port, &format!("{MAGIC_COOKIE}{branch:016x}")))
+        Via::new(transport, host, port, &format!("{MAGIC_COOKIE}{branch:016x}"))
     }
 
     /// Writes a request around its Via and starts its transaction. `None` when it cannot be written.
@@ -135,15 +146,16 @@ impl Hub {
         write: impl FnOnce(&Via, &mut Random) -> RequestBuilder,
     ) -> Option<ClientId> {
         let (branch, via) = self.via(manners, &to);
-        let request = match write(&via, &mut self.random).build() {
-            Ok(request) => request,
-            Err(error) => {
-                tracing::debug!(%error, "a request could not be written");
-                return None;
-            }
-        };
+        let request = write(&via, &mut self.random);
         let id = ClientId { branch, kind };
-        self.layer.request(now, id, to, request.bytes().clone(), errand);
+        let most = self.config.datagram_max;
+        let Some(stream) = self.datagrams_only.instead(now, &to, request.octets(), most) else {
+            self.layer.request(now, id, to, written(request)?, None, errand);
+            return Some(id);
+        };
+        let moved = request.clone().by_way_of(&self.via_of(manners, &stream, branch));
+        let (moved, datagram) = (written(moved)?, written(request)?);
+        self.layer.request(now, id, stream, moved, Some((to, datagram)), errand);
         Some(id)
     }
 
@@ -223,6 +235,16 @@ pub(super) fn unknown_body(question: &Question) -> ResponseBuilder {
         .response(StatusCode::UNSUPPORTED_MEDIA_TYPE)
         .header(Name::Accept, "application/sdp, multipart/mixed")
         .header(Name::AcceptEncoding, "identity")
+}
+
+fn written(request: RequestBuilder) -> Option<Bytes> {
+    match request.build() {
+        Ok(request) => Some(request.bytes().clone()),
+        Err(error) => {
+            tracing::debug!(%error, "a request could not be written");
+            None
+        }
+    }
 }
 
 /// A request that waits for its answer.

@@ -4,6 +4,7 @@
 //! thousand. A transaction keeps only what it may have to send again.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -62,6 +63,8 @@ pub(super) struct Layer<C, S> {
     servers_opened: u64,
     /// Messages to put on the wire, oldest first.
     pub(super) out: VecDeque<(Destination, Bytes)>,
+    /// Where requests went as datagrams after all, since somebody looked last.
+    pub(super) fell_back: Vec<SocketAddr>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,8 @@ struct Client<C> {
     to: Destination,
     /// The request while it may be sent again; then the ACK to a refusal while that may.
     wire: Bytes,
+    /// The request as it goes out if that way turns out to be none.
+    instead: Option<Box<(Destination, Bytes)>>,
     owner: C,
     clock: Clock,
 }
@@ -119,6 +124,7 @@ impl<C: Copy, S: Copy> Layer<C, S> {
             alarms: Alarms::default(),
             servers_opened: 0,
             out: VecDeque::new(),
+            fell_back: Vec::new(),
         }
     }
 
@@ -135,14 +141,23 @@ impl<C: Copy, S: Copy> Layer<C, S> {
 
     // --- our requests
 
-    /// Sends a request and starts its transaction.
-    pub(super) fn request(&mut self, now: Instant, id: ClientId, to: Destination, wire: Bytes, owner: C) {
+    /// Sends a request and starts its transaction. `instead` is where it goes, and in what words, if `to` cannot be reached.
+    pub(super) fn request(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        to: Destination,
+        wire: Bytes,
+        instead: Option<(Destination, Bytes)>,
+        owner: C,
+    ) {
         let machine = match id.kind {
             Kind::Invite => Machine::InviteClient(InviteClient::Calling),
             Kind::Cancel | Kind::Other => Machine::OtherClient(OtherClient::Trying),
         };
         self.out.push_back((to, wire.clone()));
-        let mut client = Client { machine, to, wire, owner, clock: Clock::default() };
+        let instead = instead.map(Box::new);
+        let mut client = Client { machine, to, wire, instead, owner, clock: Clock::default() };
         client.clock.arm(now, machine, to, Who::Client(id), &mut self.alarms);
         self.clients.insert(id, client);
     }
@@ -161,6 +176,7 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         ack: impl FnOnce(&Bytes) -> Option<Bytes>,
     ) -> bool {
         let Some(client) = self.clients.get_mut(&id) else { return false };
+        client.instead = None; // the way is one
         let effect = client.machine.step(Happened::Response(Class::of(status)));
         match effect {
             Effect::PassAndAck => {
@@ -351,6 +367,9 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         servers.sort_unstable();
         let mut notices = Vec::new();
         for id in clients {
+            if self.goes_instead(now, id) {
+                continue;
+            }
             let Some(client) = self.clients.get_mut(&id) else { continue };
             if client.machine.step(Happened::TransportFailed) == Effect::Unreachable {
                 notices.push(Notice::ClientUnreachable(id, client.owner));
@@ -389,6 +408,9 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         lost.sort_unstable();
         let mut notices = Vec::new();
         for id in lost {
+            if self.goes_instead(now, id) {
+                continue;
+            }
             let Some(client) = self.clients.get_mut(&id) else { continue };
             if client.machine.step(Happened::TransportFailed) == Effect::Unreachable {
                 notices.push(Notice::ClientUnreachable(id, client.owner));
@@ -396,6 +418,20 @@ impl<C: Copy, S: Copy> Layer<C, S> {
             self.settle_client(now, id);
         }
         notices
+    }
+
+    /// A request that found no way is sent by its other one, if it has one: its transaction begins anew.
+    fn goes_instead(&mut self, now: Instant, id: ClientId) -> bool {
+        let Some(client) = self.clients.get_mut(&id) else { return false };
+        let Some(instead) = client.instead.take().filter(|_| client.machine.is_unheard()) else {
+            return false;
+        };
+        (client.to, client.wire) = *instead;
+        client.clock = Clock { abandoned: client.clock.abandoned, ..Clock::default() };
+        self.fell_back.push(client.to.remote);
+        self.out.push_back((client.to, client.wire.clone()));
+        client.clock.arm(now, client.machine, client.to, Who::Client(id), &mut self.alarms);
+        true
     }
 
     fn fire_client(&mut self, now: Instant, at: Instant, id: ClientId, which: Which) -> Option<Notice<C, S>> {

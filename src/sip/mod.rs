@@ -25,6 +25,7 @@ pub mod endpoint;
 pub mod flow;
 mod hub;
 mod identity;
+mod large;
 mod layer;
 mod leg;
 pub mod login;

@@ -165,6 +165,8 @@ pub(super) fn sip<'a>(section: &Section<'a>, names: &Names<'a>) -> Sip {
         register_expires_min: Duration::from_secs(least.into()),
         register_expires_max: section.seconds("register_expires_max_s", least..=86_400, 3_600),
         message_bytes_max: section.count("message_bytes_max", 4_096..=65_535, 65_535),
+        // The most that a datagram holds is 65,507 octets; then nothing ever changes to TCP.
+        udp_bytes_max: section.count("udp_bytes_max", 1_300..=65_507, 1_300),
         tcp_connections_max: section.count("tcp_connections_max", 1..=65_535, 1_000),
         tcp_idle: section.seconds("tcp_idle_s", 10..=86_400, 600),
         tls_connections_max: section.count("tls_connections_max", 1..=65_535, 2_000),

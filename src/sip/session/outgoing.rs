@@ -426,7 +426,7 @@ impl Outgoing {
         };
         if let Some(cancel) = hop_by_hop(&invite, Method::Cancel, None, with_reasons) {
             let id = ClientId { branch: self.invite.branch, kind: Kind::Cancel };
-            hub.layer.request(now, id, to, cancel, Errand::Session(common.id));
+            hub.layer.request(now, id, to, cancel, None, Errand::Session(common.id));
         }
     }
 

@@ -17,6 +17,7 @@ mod attested;
 mod diverted;
 mod fax;
 mod house;
+mod large;
 mod loops;
 mod pitfalls;
 mod refer;
