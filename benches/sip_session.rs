@@ -53,6 +53,7 @@ impl Pair {
             routes: Vec::new(),
             offer: Some(Bytes::from_static(SDP.as_bytes())),
             headers: Vec::new(),
+            location: None,
             reliable: Reliable::No,
             timers: None,
             credentials: None,

@@ -97,6 +97,8 @@ fn settings(trunk: &Trunk) -> Vec<(&'static str, Option<String>)> {
         ("diversion_in", word(words::word(words::DIVERSIONS, &trunk.diversion_in))),
         ("diversion_out", word(words::word(words::DIVERSIONS, &trunk.diversion_out))),
         ("pass_identity", Some(trunk.pass_identity.to_string())),
+        ("pidf_lo", Some(trunk.pidf_lo.to_string())),
+        ("charge_to", trunk.charge_to.as_ref().map(quoted)),
         ("numbers_in", rules(&trunk.numbers_in)),
         ("numbers_out", rules(&trunk.numbers_out)),
         ("caller_numbers_out", rules(&trunk.caller_numbers_out)),

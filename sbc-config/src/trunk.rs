@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::address::Destination;
 use crate::id::{CertificateId, TenantId, TrunkId};
+use crate::number::E164;
 use crate::numbering::{NumberPattern, NumberRule};
 use crate::profile::Profile;
 use crate::secret::Secret;
@@ -74,6 +75,10 @@ pub struct Trunk {
     pub diversion_out: Diversions,
     /// Whether what the network of origin attests of a caller goes on to it (`Identity`, RFC 8224).
     pub pass_identity: bool,
+    /// Whether a call to an emergency service that goes over it takes its caller's location along (RFC 6442).
+    pub pidf_lo: bool,
+    /// The number that its calls are charged to (`P-Charge-Info`, RFC 8496); `None` leaves the header out.
+    pub charge_to: Option<E164>,
     /// What is done to numbers that come from it.
     pub numbers_in: Vec<NumberRule>,
     /// What is done to the number that is dialled over it.

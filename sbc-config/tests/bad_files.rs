@@ -307,6 +307,8 @@ fn a_trunk_says_whom_it_trusts() {
         tenant = "demo"
         sources = []                                #! bad-value
         options_s = 30                              #! out-of-place
+        pidf_lo = true                              #! out-of-place
+        charge_to = "5550100"                       #! bad-value out-of-place
         "#,
     );
     let bits = findings.iter().find(|finding| finding.code == Code::BadCidr).unwrap();

@@ -4,6 +4,7 @@
 //! writes it down here, and the door that places the next call reads it. How much of it a far end may be told is that door's
 //! to decide.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -25,6 +26,8 @@ pub struct Journey {
     pub passport: Option<Passport>,
     /// What the carrier in front of us says of its own check of that.
     pub verstat: Option<Verstat>,
+    /// Where its caller is. It goes on with a call to an emergency service, and with no other.
+    pub location: Option<Arc<Location>>,
 }
 
 impl Journey {
@@ -41,6 +44,15 @@ impl Journey {
         let passport = self.passport.clone().filter(|passport| passport.is_fresh(now));
         Journey { passport, ..self.clone() }
     }
+}
+
+/// Where a caller is, as their telephone or its network says (RFC 6442). It is handed on and read by nobody here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Location {
+    /// Header lines that name it: name, value.
+    pub lines: Vec<(&'static str, Opaque)>,
+    /// Parts of a body that say it, each with its own header lines.
+    pub parts: Vec<Opaque>,
 }
 
 /// Somebody to whom the call was going, and who is why it came here.

@@ -11,6 +11,7 @@ use sbc_config::{CallerIdentity, Dialect, Direction, NumberRule, Privacy, Trunk}
 use super::diversion;
 use super::header::{Name, NameAddr};
 use super::hub::MAX_FORWARDS;
+use super::location;
 use super::message::{Headers, Request};
 use super::passport;
 use super::uri::{Host, Uri};
@@ -27,6 +28,9 @@ const ANONYMOUS_FROM: &str = "sip:anonymous@anonymous.invalid";
 /// `Remote-Party-ID`, which never became a standard.
 const REMOTE_PARTY_ID: &str = "Remote-Party-ID";
 
+/// RFC 8496 section 4.
+const CHARGE_INFO: &str = "P-Charge-Info";
+
 /// Who calls over a trunk, in our numbers.
 pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
     let headers = request.headers();
@@ -38,7 +42,7 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
         diversions: diversion::read(request, trunk),
         passport: passport::passport(headers),
         verstat: vouched.as_ref().or(from.as_ref()).and_then(|said| passport::verstat(&said.uri)),
-        ..journey(headers)
+        ..journey(request)
     };
     let journey = Arc::new(journey);
     let context = context(headers, trunk);
@@ -70,11 +74,11 @@ pub(super) fn caller(request: &Request, trunk: &Trunk) -> Caller {
 }
 
 /// Where the call has been, as its INVITE tells.
-pub(super) fn journey(headers: &Headers) -> Journey {
+pub(super) fn journey(request: &Request) -> Journey {
     // RFC 7332 section 3: what goes on may pass one fewer. Nobody needs more than we give a call that begins here.
-    let left = headers.max_forwards().ok().flatten();
+    let left = request.headers().max_forwards().ok().flatten();
     let hops = left.map(|left| left.saturating_sub(1).min(MAX_FORWARDS));
-    Journey { hops, ..Journey::default() }
+    Journey { hops, location: location::read(request), ..Journey::default() }
 }
 
 /// What the caller's system gives along (RFC 7433), where the trunk says that it is taken.
@@ -205,6 +209,13 @@ pub(super) fn lines(trunk: &Trunk, caller: &Caller, host: &Host, port: Option<u1
         lines.push((Name::Privacy.as_str().to_owned(), Bytes::from_static(b"id")));
     }
     lines
+}
+
+/// The header line that tells a trunk who is charged for a call (RFC 8496), where it says who.
+pub(super) fn charge(trunk: &Trunk, host: &Host, port: Option<u16>) -> Option<(String, Bytes)> {
+    let number = trunk.charge_to.as_ref()?;
+    let charged = NameAddr::new(number_at(&number.to_string(), host, port)?);
+    Some((CHARGE_INFO.to_owned(), charged.to_bytes()))
 }
 
 /// A number at a host, marked as one where it is international.

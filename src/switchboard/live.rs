@@ -313,7 +313,9 @@ impl Live {
     /// What the call takes along to whoever is dialled for it now, whoever is shown as calling.
     pub(super) fn journey_on(&self) -> Arc<Journey> {
         let journey = &self.from.journey;
-        Arc::new(if self.call.is_talking() { journey.hops_alone() } else { journey.at(SystemTime::now()) })
+        let on = if self.call.is_talking() { journey.hops_alone() } else { journey.at(SystemTime::now()) };
+        // Where somebody is concerns those who come to help, and nobody else.
+        Arc::new(Journey { location: on.location.clone().filter(|_| self.emergency), ..on })
     }
 
     /// Who is shown to the target of a transfer: whoever talked with the one whose place it takes.

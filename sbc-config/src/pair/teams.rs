@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Paired, flag, quoted};
 use crate::Config;
-use crate::trunk::CallerIdentity;
+use crate::trunk::{CallerIdentity, Trunk};
 
 /// International numbers: what the user dialled, after Microsoft's own dial plans.
 const ANY_NUMBER: &str = r"^\+\d{5,15}$";
@@ -41,10 +41,12 @@ pub(super) fn own_tenant(script: &mut String, config: &Config, trunks: &[&Paired
         let _ = writeln!(
             script,
             "New-CsOnlinePSTNGateway -Fqdn {} -SipSignalingPort {port} -MaxConcurrentSessions {sessions_max} -ForwardPai {} \
-             -SendSipOptions $true -MediaBypass $false -FailoverTimeSeconds {FAILOVER_S} \
-             -Enabled $true",
+             -ForwardCallHistory {} -PidfLoSupported {} -SendSipOptions $true -MediaBypass $false \
+             -FailoverTimeSeconds {FAILOVER_S} -Enabled $true",
             quoted(fqdn),
             flag(trunk.caller_identity != CallerIdentity::From),
+            flag(trunk.diversion_in.has_history()),
+            flag(tells_locations(config, trunk)),
         );
     }
     script.push_str(
@@ -59,6 +61,13 @@ pub(super) fn own_tenant(script: &mut String, config: &Config, trunks: &[&Paired
         let _ = writeln!(script, "Get-CsOnlinePSTNGateway -Identity {name}");
     }
     checks(script);
+}
+
+/// Whether a trunk that carries this one's emergency calls wants to know where their callers are.
+fn tells_locations(config: &Config, teams: &Trunk) -> bool {
+    let carrying = config.emergency.trunks.iter().filter_map(|id| config.trunk(id));
+    let mut of_tenant = carrying.filter(|trunk| trunk.tenant == teams.tenant);
+    config.emergency.enabled && of_tenant.any(|trunk| trunk.pidf_lo)
 }
 
 /// A customer's tenant under a carrier's trunk: no gateway object there, only a route that names the subdomain.

@@ -25,6 +25,7 @@ use super::words::{
 use crate::address::Destination;
 use crate::finding::Code;
 use crate::id::{TenantId, TrunkId};
+use crate::number::E164;
 use crate::profile::Profile;
 use crate::secret::SecretSource;
 use crate::secure::SrtpPolicy;
@@ -108,6 +109,9 @@ impl<'a> Trunks<'a> {
         let destinations = destinations(section, register.as_ref());
         let options_interval = if destinations.is_empty() && !says_destination(section) {
             section.refuse_out_of_place("options_s", "without a destination there is nobody to ask");
+            for told in ["pidf_lo", "charge_to"] {
+                section.refuse_out_of_place(told, "without a destination there is nobody to tell");
+            }
             None
         } else {
             section.field("options_s").and_then(|field| number_or_off(&field, 5..=3_600))
@@ -153,6 +157,10 @@ impl<'a> Trunks<'a> {
             diversion_in: section.choice("diversion_in", DIVERSIONS, Diversions::None),
             diversion_out: section.choice("diversion_out", DIVERSIONS, Diversions::None),
             pass_identity: section.field("pass_identity").and_then(|field| field.flag()).unwrap_or_default(),
+            pidf_lo: section.field("pidf_lo").and_then(|field| field.flag()).unwrap_or_default(),
+            charge_to: section.field("charge_to").and_then(|field| {
+                field.parsed(Code::BadValue, "write the number as \"+15550100\"", str::parse::<E164>)
+            }),
             numbers_in: numbers::rules(section.field("numbers_in").as_ref()),
             numbers_out: numbers::rules(section.field("numbers_out").as_ref()),
             caller_numbers_out: numbers::rules(section.field("caller_numbers_out").as_ref()),

@@ -180,5 +180,5 @@ fn caller(request: &Request) -> Caller {
     let number = from.as_ref().and_then(|from| from.uri.user_unescaped());
     let name = from.and_then(|from| from.display_name()).map(|name| name.to_string());
     let number = number.unwrap_or_else(|| "anonymous".to_owned());
-    Caller { journey: Arc::new(identity::journey(request.headers())), ..Caller::shown(number, name) }
+    Caller { journey: Arc::new(identity::journey(request)), ..Caller::shown(number, name) }
 }

@@ -98,6 +98,7 @@ impl Door {
         if let Some(trunk) = way.over {
             let (host, port) = self.known_as(trunk, &way.destination);
             headers.extend(identity::lines(trunk, &caller, &host, port));
+            headers.extend(identity::charge(trunk, &host, port));
             let shown = order.caller.as_ref().zip(way.dialled.as_deref());
             headers.extend(shown.and_then(|(caller, dialled)| passport::line(trunk, caller, dialled)));
             headers.extend(diversion::lines(trunk, &caller.journey.diversions, &way.uri, (&host, port)));
@@ -137,6 +138,7 @@ impl Door {
             routes: Vec::new(),
             offer: Some(offer),
             headers,
+            location: caller.journey.location.clone().filter(|_| way.over.is_some_and(|trunk| trunk.pidf_lo)),
             reliable: way.reliable,
             timers: way.timers,
             credentials: way.credentials,

@@ -86,6 +86,7 @@ statuses! {
     EXTENSION_REQUIRED 421 "Extension Required";
     SESSION_INTERVAL_TOO_SMALL 422 "Session Interval Too Small";
     INTERVAL_TOO_BRIEF 423 "Interval Too Brief";
+    BAD_LOCATION_INFORMATION 424 "Bad Location Information";
     TEMPORARILY_UNAVAILABLE 480 "Temporarily Unavailable";
     CALL_OR_TRANSACTION_DOES_NOT_EXIST 481 "Call/Transaction Does Not Exist";
     LOOP_DETECTED 482 "Loop Detected";

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::call::journey::Location;
 use crate::sip::flow::Destination;
 use crate::sip::header::NameAddr;
 use crate::sip::login::Credentials;
@@ -65,6 +66,8 @@ pub struct Dial {
     pub offer: Option<Bytes>,
     /// Further header lines of the INVITE: name, value.
     pub headers: Vec<(String, Bytes)>,
+    /// Where the caller is: its lines, and beside our offer its parts. A callee that refuses it is called without.
+    pub location: Option<Arc<Location>>,
     /// Whether provisional responses shall be reliable. Ignored without an offer: then none are asked for,
     /// because a reliable provisional response would have to bring the offer.
     pub reliable: Reliable,

@@ -13,6 +13,7 @@ use crate::sip::flow::Destination;
 use crate::sip::header::{Method, Name, NameAddr, Refresher, SessionExpires, Via};
 use crate::sip::hub::{Errand, Hub, Question, hop_by_hop};
 use crate::sip::layer::{ClientId, Kind};
+use crate::sip::location;
 use crate::sip::login::{Login, signed};
 use crate::sip::message::{Response, StatusCode};
 use crate::sip::text::Text;
@@ -136,11 +137,19 @@ impl Outgoing {
         for (name, value) in &dial.headers {
             request = request.named(name, value);
         }
-        match &dial.offer {
-            Some(offer) => {
-                request.header(Name::Accept, "application/sdp").body("application/sdp", offer.clone())
+        let location = dial.location.as_deref();
+        for (name, value) in location.iter().flat_map(|location| &location.lines) {
+            request = request.named(name, &value.0);
+        }
+        let Some(offer) = &dial.offer else { return request };
+        let request = request.header(Name::Accept, "application/sdp");
+        match location.filter(|location| !location.parts.is_empty()) {
+            Some(location) => {
+                // Nobody who wrote a part can have known our Call-ID.
+                let (kind, body) = location::beside(offer, location, &self.call_id);
+                request.header(Name::MimeVersion, "1.0").body(&kind, body)
             }
-            None => request,
+            None => request.body("application/sdp", offer.clone()),
         }
     }
 
@@ -318,6 +327,14 @@ impl Outgoing {
                 }
                 _ => return false,
             },
+            // RFC 6442 section 4.3 and RFC 3261 section 21.4.13: it cannot do anything with where the caller is. Help must not
+            // fail for that.
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE | StatusCode::BAD_LOCATION_INFORMATION, _) => {
+                if self.dial.location.take().is_none() {
+                    return false;
+                }
+                tracing::warn!("a trunk refuses a call for the caller's location; it is placed without");
+            }
             (StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => {
                 if !self.login.as_mut().is_some_and(|login| login.learn(response)) {
                     return false;

@@ -14,10 +14,12 @@ use crate::sip::names::Names;
 use crate::sip::names::ask::Word;
 
 mod attested;
+mod charged;
 mod diverted;
 mod fax;
 mod house;
 mod large;
+mod located;
 mod loops;
 mod pitfalls;
 mod refer;

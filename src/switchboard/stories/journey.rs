@@ -3,7 +3,7 @@
 use super::*;
 use crate::call::Opaque;
 use crate::call::door::Caller;
-use crate::call::journey::{Attestation, Diversion, Diverted, Journey, Passport, Verstat};
+use crate::call::journey::{Attestation, Diversion, Diverted, Journey, Location, Passport, Verstat};
 
 impl House {
     /// Whom the next leg that is dialled is shown.
@@ -45,6 +45,23 @@ async fn why_a_call_came_is_told_to_those_it_comes_to_and_not_to_an_expert_who_i
     let live = house.board.calls.values().next().unwrap();
     assert!(live.call.is_talking());
     assert_eq!(*live.journey_on(), Journey { hops: Some(9), ..Journey::default() });
+}
+
+#[tokio::test]
+async fn where_a_caller_is_goes_on_to_those_who_help_and_to_nobody_else() {
+    for (to, goes_on) in [("112", true), ("+441234", false)] {
+        let mut config = config("", 10);
+        config.emergency.enabled = true;
+        config.emergency.numbers = vec!["112".into()];
+        config.emergency.trunks = vec![TrunkId::new("carrier").unwrap()];
+        let mut house = House::with(config, PAIRS);
+        let lines = vec![("Geolocation", Opaque(bytes::Bytes::from_static(b"<cid:here@example.com>")))];
+        let location = Some(Arc::new(Location { lines, parts: Vec::new() }));
+        let journey = Arc::new(Journey { location: location.clone(), ..Journey::default() });
+        let from = Caller { journey, ..Caller::shown("bob", None) };
+        house.comes_from(from, Origin::Person(PersonId::new("bob").unwrap()), to);
+        assert_eq!(house.dialled_from().journey.location, location.filter(|_| goes_on), "{to}");
+    }
 }
 
 fn attested(issued_at: u64) -> Journey {
