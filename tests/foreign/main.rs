@@ -10,6 +10,7 @@
 mod endings;
 mod fax;
 mod full_disk;
+mod journey;
 mod keys;
 mod methods;
 mod onward;

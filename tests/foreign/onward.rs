@@ -3,7 +3,7 @@
 use sha2::Digest as _;
 
 use super::support::gateway::Gateway;
-use super::support::house::{ADMIN, CARRIER_IP, House};
+use super::support::house::{ADMIN, CARRIER_IP, House, OPERATOR};
 use super::support::patience::until_true;
 use super::support::sipp::{ONCE, Over, PHONE_IP, Sipp};
 use super::support::{ports, program};
@@ -157,4 +157,25 @@ fn a_registrar_that_wants_a_password_is_registered_at() {
         let trunks = seen["trunks"].as_array().cloned().unwrap_or_default();
         trunks.iter().any(|trunk| trunk["id"] == "beyond" && trunk["up"] == true)
     });
+}
+
+#[test]
+fn a_registrar_that_asks_for_the_password_at_the_end_too_hears_it_and_the_registration_ends() {
+    if program("sipp", "sip-tester").is_none() {
+        return;
+    }
+    let port = ports::free(PHONE_IP);
+    let dir = tempfile::TempDir::new().expect("a temporary directory");
+    let scenario = "registrar_wants_a_password_at_the_end_too";
+    let registrar = Sipp::telephone(dir.path(), scenario, port, 1, Over::Udp);
+    let gateway = Gateway::start(&house(&format!(
+        "destination = \"{PHONE_IP}:{port};transport=udp\"\nauth = {{ username = \"sidetone\", password_file = \"beyond.txt\", realm = \"beyond.example\" }}\nregister = {{ registrar = \"{PHONE_IP}:{port};transport=udp\", address_of_record = \"sip:sidetone@beyond.example\" }}"
+    )));
+    until_true("the trunk is up", || {
+        let seen = gateway.ask(ADMIN, "GET", "/v1/overview", None).json();
+        let trunks = seen["trunks"].as_array().cloned().unwrap_or_default();
+        trunks.iter().any(|trunk| trunk["id"] == "beyond" && trunk["up"] == true)
+    });
+    gateway.expect(202, OPERATOR, "POST", "/v1/drain", None);
+    registrar.went_well();
 }

@@ -12,8 +12,8 @@
 //! | 3 | no Allow, and so no REFER | `pitfall_3_allow_says_refer_in_requests_and_in_answers` | `pitfall_2_all_three_sites_are_asked_by_our_name_and_ask_back_at_it` |
 //! | 4 | Record-Route, doubled or by address | `pitfall_4_there_is_no_record_route_of_ours_and_theirs_is_repeated_as_it_came`, `each_rule_is_refused_with_its_status` | `pitfall_16_a_carriers_call_to_a_teams_user_is_offered_early_and_secured_and_breaks_no_rule` |
 //! | 5 | ACK to the Contact's port 443, or its parameters gone | `pitfall_5_requests_in_the_dialog_name_the_contact_byte_for_byte_and_go_to_the_route` | `a_teams_user_calls_an_agent_and_each_hears_the_other_through_srtp` |
-//! | 6 | no certificate shown when we connect | | `we_show_our_certificate_and_believe_only_the_right_server` |
-//! | 7 | a chain with gaps, the wrong certificate | `a_chain_is_complete_and_in_order_or_it_is_told` | `the_name_asked_for_chooses_the_certificate_shown` |
+//! | 6 | no certificate shown when we connect | | `pitfall_6_a_proxy_that_takes_nobody_without_a_certificate_takes_our_connections`, `we_show_our_certificate_and_believe_only_the_right_server` |
+//! | 7 | a chain with gaps, the wrong certificate | `a_chain_is_complete_and_in_order_or_it_is_told` | `pitfall_7_the_whole_chain_is_shown_whoever_connects_and_only_the_whole_chain_is_taken`, `the_name_asked_for_chooses_the_certificate_shown` |
 //! | 8 | a firewall with a few addresses | `pitfall_8_what_belongs_to_a_call_comes_from_another_datacentre_and_is_obeyed`, `requests_of_a_dialog_come_from_other_addresses_and_are_found` | `what_belongs_to_a_call_comes_from_anywhere_on_any_connection` |
 //! | 9 | pinned addresses | `pitfall_9_a_proxy_that_moves_is_called_where_its_name_says_now`, `a_broken_connection_moves_a_call_on_and_the_name_is_asked_for_anew` | `a_fallen_site_costs_a_call_nothing` |
 //! | 10 | REFER sent on to the carrier, or to "null" | `pitfall_10_a_referred_target_is_called_at_microsoft_in_the_very_words` | `pitfall_10_a_referral_to_a_user_without_a_user_part_comes_back_as_an_invite_with_the_very_bytes` |
@@ -32,8 +32,10 @@
 //! | | a second SSRC for digits | | `holds_and_new_keys_go_on_in_one_line_that_nobody_else_can_open` |
 
 mod calls;
+mod certificates;
 mod connections;
 mod consult;
+mod crowd;
 mod garbage;
 mod options;
 mod outbound;

@@ -23,6 +23,7 @@ pub(crate) struct House {
     people: String,
     routes: String,
     prack: Option<&'static str>,
+    carrier: String,
     /// Whether SIP is spoken over TLS, too.
     pub(crate) tls: bool,
 }
@@ -93,6 +94,18 @@ impl House {
         self
     }
 
+    /// Further settings of the trunk that the carrier is.
+    pub(crate) fn carrier(mut self, settings: &str) -> House {
+        settings.clone_into(&mut self.carrier);
+        self
+    }
+
+    /// A section of its own.
+    pub(crate) fn section(mut self, text: &str) -> House {
+        writeln!(self.routes, "{text}\n").expect("text grows");
+        self
+    }
+
     /// The file.
     pub(crate) fn toml(&self, sip: u16, sip_tls: u16, api: u16, media: (u16, u16), database: &str) -> String {
         let (tls, certificate) = if self.tls {
@@ -102,7 +115,7 @@ impl House {
             Default::default()
         };
         let prack = self.prack.unwrap_or("supported");
-        let House { people, routes, .. } = self;
+        let House { people, routes, carrier, .. } = self;
         let (first, last) = media;
         format!(
             r#"
@@ -148,6 +161,7 @@ id = "carrier"
 tenant = "demo"
 sources = ["{CARRIER_IP}/32"]
 prack = "{prack}"
+{carrier}
 
 {routes}
 [[token]]

@@ -82,8 +82,26 @@ impl Sipp {
         number: &str,
         calls: Calls,
     ) -> Sipp {
+        Sipp::carrier_with(dir, scenario, ip, gateway, number, calls, &[])
+    }
+
+    /// The same with words that its scenario leaves open (`[key]`).
+    pub(crate) fn carrier_with(
+        dir: &Path,
+        scenario: &'static str,
+        ip: &str,
+        gateway: SocketAddr,
+        number: &str,
+        calls: Calls,
+        words: &[(&str, &str)],
+    ) -> Sipp {
         Sipp::start(dir, scenario, ip, ports::free(ip), calls.over, |command| {
             command.args(["-m", &calls.count.to_string(), "-r", &calls.rate.to_string(), "-s", number]);
+            // Left to itself it signs another URI than the one it asks for.
+            command.args(["-auth_uri", &format!("{number}@{gateway}")]);
+            for (key, word) in words {
+                command.args(["-key", key, word]);
+            }
             command.arg(gateway.to_string());
         })
     }
