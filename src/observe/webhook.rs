@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::journal::{Kept, Ledger};
+use super::journal::{Kept, Ledger, Page};
 use super::metrics as names;
 use super::store::StoreError;
 
@@ -246,10 +246,11 @@ impl Courier {
             if page.gap {
                 self.dropped(FORGOTTEN, 1);
             }
+            let too_old = self.too_old(&page).await;
             let mut over = None;
             for event in &page.events {
                 if self.webhook.wants(event) {
-                    if self.ledger.latest().saturating_sub(event.seq) > BEHIND_MAX {
+                    if event.seq <= too_old {
                         self.dropped(BEHIND, 1);
                     } else {
                         match self.deliver(event).await {
@@ -278,6 +279,17 @@ impl Courier {
             }
         }
         self.keep(delivered, false, &mut kept).await;
+    }
+
+    /// Up to which number the events of a page are given up; 0 when none is.
+    async fn too_old(&self, page: &Page) -> u64 {
+        let first = page.events.first().map_or(u64::MAX, |first| first.seq);
+        if self.ledger.latest().saturating_sub(first) <= BEHIND_MAX {
+            return 0;
+        }
+        // Numbers skip after a crash, by as many as this: what was on its way then is not old for it. So events are
+        // counted. Where they cannot be, one delivered late is better than one that is lost.
+        self.ledger.store().event_before(BEHIND_MAX).await.ok().flatten().unwrap_or(0)
     }
 
     /// Where to go on, and whether the receiver said it wants no more. None when stopped meanwhile.

@@ -10,7 +10,7 @@ use axum::routing::post;
 use sbc_config::{EventPattern, Secret, TenantId};
 use serde_json::{Value, json};
 use sidetone::observe::Journal as _;
-use sidetone::observe::webhook::{Patience, Webhook, Webhooks, signature};
+use sidetone::observe::webhook::{BEHIND_MAX, Patience, Webhook, Webhooks, signature};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
@@ -182,6 +182,23 @@ async fn after_a_restart_delivery_goes_on_where_it_stopped() {
     let _hooks = webhooks(&stage, vec![receiver.hook("crm")]);
     stage.happens("call.ended", json!({}));
     receiver.takes(&["call.ringing", "call.answered", "call.ended"]).await;
+}
+
+#[tokio::test]
+async fn what_was_on_its_way_when_the_process_died_is_delivered_by_the_next() {
+    let stage = Stage::new().await;
+    let receiver = Receiver::new(&[Some(200)]).await;
+    let hooks = webhooks(&stage, vec![receiver.hook("crm")]);
+    stage.happens("call.ringing", json!({}));
+    receiver.takes(&["call.ringing"]).await;
+    hooks.close(Duration::from_secs(5)).await;
+    let before = stage.happens("call.answered", json!({}));
+    stage.happens("call.held", json!({}));
+    let stage = stage.crash().await;
+    let after = stage.happens("call.ended", json!({}));
+    assert!(after - before > BEHIND_MAX, "numbers skip, and nothing is old for it");
+    let _hooks = webhooks(&stage, vec![receiver.hook("crm")]);
+    receiver.takes(&["call.ringing", "call.answered", "call.held", "call.ended"]).await;
 }
 
 #[tokio::test]

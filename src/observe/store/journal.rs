@@ -167,23 +167,27 @@ impl Store {
         &self,
         keep: u64,
     ) -> Result<Option<u64>, StoreError> {
-        let failed = |source| StoreError::Database { attempt: "forget old events", source };
-        let upto: Option<i64> =
-            sqlx::query_scalar("SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET $1")
-                .bind(i64::try_from(keep).unwrap_or(i64::MAX))
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(failed)?;
-        let Some(upto) = upto else { return Ok(None) };
+        let Some(upto) = self.event_before(keep).await? else { return Ok(None) };
         // First the mark, then the deed: after a crash in between a follower is told of a gap that
         // is not there, never the other way round.
-        self.set_meta("forgotten_to", upto as u64).await?;
+        self.set_meta("forgotten_to", upto).await?;
         sqlx::query("DELETE FROM events WHERE seq <= $1")
-            .bind(upto)
+            .bind(upto as i64)
             .execute(&self.pool)
             .await
-            .map_err(failed)?;
-        Ok(Some(upto as u64))
+            .map_err(failed("forget old events"))?;
+        Ok(Some(upto))
+    }
+
+    /// The number of the event just before the newest `count`, if so many are kept.
+    pub(in crate::observe) async fn event_before(&self, count: u64) -> Result<Option<u64>, StoreError> {
+        let seq: Option<i64> =
+            sqlx::query_scalar("SELECT seq FROM events ORDER BY seq DESC LIMIT 1 OFFSET $1")
+                .bind(i64::try_from(count).unwrap_or(i64::MAX))
+                .fetch_optional(&self.pool)
+                .await
+                .map_err(failed("count the newest events"))?;
+        Ok(seq.map(|seq| seq as u64))
     }
 
     /// Forgets some of the call records that ended before then. True when there may be more: the oldest are looked at
