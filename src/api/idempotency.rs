@@ -21,6 +21,9 @@ use crate::observe::{Claim, Replay, Store};
 
 /// The longest key.
 const KEY_BYTES_MAX: usize = 255;
+/// A claim older than this was left by a request that died; another may take it. Twice what the longest request may
+/// take, which waits for telephones.
+const ABANDONED_AFTER: Duration = Duration::from_secs(2 * super::transfer::WAIT_MAX.as_secs());
 /// How long a key is remembered.
 pub(super) const KEY_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The most keys remembered; beyond it the oldest go first. At a write each 100 ms, a day's worth,
@@ -60,7 +63,7 @@ pub(super) async fn once(
         )
     })?;
     let hash = fingerprint(&head.method, &head.uri, &body);
-    match state.store().claim(&token, &key, &hash, SystemTime::now()).await? {
+    match state.store().claim(&token, &key, &hash, SystemTime::now(), ABANDONED_AFTER).await? {
         Claim::Done(answer) => return Ok(replay(answer)),
         Claim::InFlight => {
             return Err(Problem::new(

@@ -8,7 +8,7 @@ use sidetone::prereq::Route;
 use sidetone::switchboard::desk::{Preview, Refusal, WayView};
 use tokio::sync::Notify;
 
-use crate::stage::{AGENT, CALL, SUPERVISION, Stage, Told, told, within};
+use crate::stage::{AGENT, CALL, SUPERVISION, Stage, Told, alter, told, within};
 
 async fn keyed(stage: &Stage, token: &str, key: &str, path: &str, body: Value) -> Told {
     told(stage.request(Method::POST, path, token).header("Idempotency-Key", key).json(&body)).await
@@ -69,6 +69,27 @@ async fn a_copy_that_arrives_while_the_first_is_under_way_is_told_to_wait() {
     assert_eq!((second.status.as_u16(), second.code()), (409, "idempotency_in_flight"));
     assert_eq!(second.headers["retry-after"], "1");
     assert_eq!((first.status.as_u16(), stage.times_asked()), (201, 1));
+}
+
+/// A transfer that is waited for takes as long as telephones ring: far longer than any other request.
+#[tokio::test]
+async fn a_copy_of_a_transfer_that_rings_for_two_minutes_is_told_to_wait() {
+    let stage = Stage::new().await;
+    let gate = Arc::new(Notify::new());
+    *stage.board.held.lock().unwrap() = Some(gate.clone());
+    let path = format!("/v1/calls/{CALL}/transfers");
+    let body = json!({"mode": "blind", "target": "bob", "wait": true});
+    let first = keyed(&stage, "software", "k", &path, body.clone());
+    let second = async {
+        within(stage.board.arrived.notified()).await;
+        alter(&stage.url, "UPDATE idempotency SET created = created - 120000000").await;
+        let told = keyed(&stage, "software", "k", &path, body.clone()).await;
+        gate.notify_one();
+        told
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((second.status.as_u16(), second.code()), (409, "idempotency_in_flight"));
+    assert_eq!((first.status.as_u16(), stage.times_asked()), (200, 1));
 }
 
 #[tokio::test]

@@ -6,13 +6,9 @@ use sqlx::Row as _;
 
 use super::{Store, StoreError, failed, micros};
 
-/// An idempotency claim older than this was left by a request that died; another may take it. Far
-/// above the longest request.
-pub(super) const CLAIM_ABANDONED_AFTER: Duration = Duration::from_secs(60);
-
 impl Store {
     /// Takes the key for one request, or says who has it. Only one of many at once gets
-    /// [`Claim::Yours`].
+    /// [`Claim::Yours`]. A claim older than `abandoned_after` was left by a request that died.
     ///
     /// # Errors
     /// When the database fails.
@@ -22,6 +18,7 @@ impl Store {
         key: &str,
         hash: &str,
         now: SystemTime,
+        abandoned_after: Duration,
     ) -> Result<Claim, StoreError> {
         let failed = |source| StoreError::Database { attempt: "claim an idempotency key", source };
         let taken = sqlx::query(
@@ -34,7 +31,7 @@ impl Store {
         .bind(key)
         .bind(hash)
         .bind(micros(now))
-        .bind(micros(now) - CLAIM_ABANDONED_AFTER.as_micros() as i64)
+        .bind(micros(now) - abandoned_after.as_micros() as i64)
         .execute(&self.pool)
         .await
         .map_err(failed)?

@@ -6,7 +6,6 @@ use sbc_config::TenantId;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyPoolOptions;
 
-use super::idempotency::CLAIM_ABANDONED_AFTER;
 use super::schema::{Dialect, MIGRATIONS};
 use super::{Claim, Replay, Store, StoreError, from_micros, micros, shown};
 
@@ -80,20 +79,22 @@ async fn a_claim_left_behind_can_be_taken_and_old_keys_go() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(&format!("sqlite:{}", dir.path().join("store").display())).await.unwrap();
     let begun = UNIX_EPOCH + Duration::from_secs(1_000_000);
-    assert_eq!(store.claim("t", "k", "hash", begun).await.unwrap(), Claim::Yours);
-    let soon = begun + CLAIM_ABANDONED_AFTER;
-    assert_eq!(store.claim("t", "k", "hash", soon).await.unwrap(), Claim::InFlight);
-    assert_eq!(store.claim("t", "k", "other", soon).await.unwrap(), Claim::OtherRequest);
+    let abandoned_after = Duration::from_secs(60);
+    let claim = async |key, hash, now| store.claim("t", key, hash, now, abandoned_after).await.unwrap();
+    assert_eq!(claim("k", "hash", begun).await, Claim::Yours);
+    let soon = begun + abandoned_after;
+    assert_eq!(claim("k", "hash", soon).await, Claim::InFlight);
+    assert_eq!(claim("k", "other", soon).await, Claim::OtherRequest);
     let late = soon + Duration::from_secs(1);
-    assert_eq!(store.claim("t", "k", "other", late).await.unwrap(), Claim::Yours);
+    assert_eq!(claim("k", "other", late).await, Claim::Yours);
     let answer = Replay { status: 201, content_type: "application/json".into(), body: "{}".into() };
     store.settle("t", "k", &answer).await.unwrap();
-    let much_later = late + 10 * CLAIM_ABANDONED_AFTER;
-    assert_eq!(store.claim("t", "k", "other", much_later).await.unwrap(), Claim::Done(answer.clone()));
+    let much_later = late + 10 * abandoned_after;
+    assert_eq!(claim("k", "other", much_later).await, Claim::Done(answer.clone()));
 
-    store.claim("t", "newer", "hash", much_later).await.unwrap();
+    claim("newer", "hash", much_later).await;
     store.forget_keys(late, 1).await.unwrap();
-    assert_eq!(store.claim("t", "k", "hash", much_later).await.unwrap(), Claim::Yours, "the oldest went");
+    assert_eq!(claim("k", "hash", much_later).await, Claim::Yours, "the oldest went");
     store.forget_keys(much_later + Duration::from_secs(1), 10).await.unwrap();
-    assert_eq!(store.claim("t", "newer", "hash", much_later).await.unwrap(), Claim::Yours);
+    assert_eq!(claim("newer", "hash", much_later).await, Claim::Yours);
 }
