@@ -2,8 +2,9 @@
 //!
 //! A connection to which nothing was written for [`IDLE_MAX`] is closed. That one rule ends the
 //! forgotten keep-alive, the client that sends its head a byte a minute, and the reader that stopped
-//! reading; everything honest is written to in time: requests are answered within seconds and event
-//! streams have a beat. Whoever hands a connection to something with a clock of its own says so
+//! reading; everything honest is written to in time: event streams have a beat, and while a request is
+//! handled its own limit counts instead ([`Source::is_asked`]), for nothing can be written before the
+//! answer. Whoever hands a connection to something with a clock of its own says so
 //! ([`Source::keeps_own_time`]).
 //!
 //! When the house is full, a newcomer takes the place of the connection that has been in it longest without proving
@@ -15,7 +16,7 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -55,13 +56,31 @@ pub(crate) struct Source {
 struct Standing {
     number: u64,
     keeps_own_time: AtomicBool,
+    /// Requests that are being handled.
+    asked: AtomicUsize,
     house: Arc<House>,
+}
+
+/// A request of a connection is being handled.
+#[derive(Debug)]
+pub(crate) struct Asked(Arc<Standing>);
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.asked.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Source {
     /// Whoever is there has shown who they are: nobody takes their place.
     pub(crate) fn has_proven(&self) {
         self.standing.house.unproven().remove(&self.standing.number);
+    }
+
+    /// A request is handled for as long as the value lives, and whoever holds it sees to it that this ends.
+    pub(crate) fn is_asked(&self) -> Asked {
+        self.standing.asked.fetch_add(1, Ordering::Relaxed);
+        Asked(self.standing.clone())
     }
 
     /// What happens on the connection has limits of its own from here on.
@@ -148,6 +167,7 @@ impl Listener for Door {
                     let standing = Standing {
                         number: self.next,
                         keeps_own_time: AtomicBool::new(false),
+                        asked: AtomicUsize::new(0),
                         house: self.house.clone(),
                     };
                     let wire = match &self.as_whom {
@@ -222,7 +242,9 @@ impl Connection {
         if self.is_out {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        let timed = !self.standing.keeps_own_time.load(Ordering::Relaxed);
+        let standing = &self.standing;
+        let timed =
+            !standing.keeps_own_time.load(Ordering::Relaxed) && standing.asked.load(Ordering::Relaxed) == 0;
         if timed && self.idle.as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
@@ -371,6 +393,23 @@ mod tests {
         let mut buffer = [0; 16];
         let waits = timeout(IDLE_MAX * 3, connection.read(&mut buffer)).await;
         assert!(waits.is_err(), "it waits on: {waits:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_has_the_time_it_needs_and_the_clock_begins_anew_with_its_answer() {
+        let (mut door, address) = door(1).await;
+        let _client = TcpStream::connect(address).await.unwrap();
+        let (mut connection, _) = door.accept().await;
+        let mut buffer = [0; 16];
+        let asked = source(&connection).is_asked();
+        let waits = timeout(IDLE_MAX * 3, connection.read(&mut buffer)).await;
+        assert!(waits.is_err(), "it waits on: {waits:?}");
+        drop(asked);
+        connection.write_all(b"HTTP/1.1 200 OK").await.unwrap();
+        let answered = Instant::now();
+        let error = connection.read(&mut buffer).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(answered.elapsed() >= IDLE_MAX);
     }
 
     #[tokio::test]

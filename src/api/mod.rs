@@ -40,7 +40,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request as HttpRequest, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, MatchedPath, Request as HttpRequest, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
@@ -432,6 +432,8 @@ fn around(routes: Router<ApiState>, state: &ApiState) -> Router<ApiState> {
 
 /// Answers 503 when a request takes too long. The act may still happen: its key tells.
 async fn in_time(State(state): State<ApiState>, request: HttpRequest, next: Next) -> Response {
+    let source = request.extensions().get::<ConnectInfo<Source>>();
+    let _asked = source.map(|ConnectInfo(source)| source.is_asked());
     // Who waits for a transfer waits for a telephone.
     let waits = request.extensions().get::<MatchedPath>().is_some_and(|path| path.as_str() == transfer::PATH);
     let patience = state.config().request_timeout + if waits { transfer::WAIT_MAX } else { Duration::ZERO };
@@ -523,19 +525,48 @@ fn timestamp(at: SystemTime) -> jiff::Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
     use super::*;
     use crate::observe::{LedgerSettings, Store};
 
-    #[tokio::test]
-    async fn a_request_that_panics_is_one_problem_and_the_rest_goes_on() {
+    /// An API that nobody answers behind, and the folder of its store.
+    pub(super) async fn lonely(tokens: Tokens) -> (ApiState, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&format!("sqlite:{}", dir.path().join("store").display())).await.unwrap();
         let (ledger, _writer) = Ledger::open(store, LedgerSettings::default()).await.unwrap();
         let metrics = crate::observe::metrics::install().unwrap();
         let (desk, _inbox) = Desk::new();
         let readiness = Arc::new(Readiness::default());
-        let state =
-            ApiState::new(desk, SharedTokens::default(), ledger, readiness, metrics, ApiConfig::default());
+        let tokens = Arc::new(ArcSwap::from_pointee(tokens));
+        (ApiState::new(desk, tokens, ledger, readiness, metrics, ApiConfig::default()), dir)
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_a_transfer_has_its_answer_on_the_same_connection() {
+        let (state, _dir) = lonely(Tokens::default()).await;
+        async fn rings() -> StatusCode {
+            tokio::time::sleep(transfer::WAIT_MAX).await;
+            StatusCode::OK
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = around(Router::new().route(transfer::PATH, axum::routing::post(rings)), &state);
+        let app = app.with_state(state).into_make_service_with_connect_info::<Source>();
+        tokio::spawn(async move { axum::serve(Door::new(listener, 8), app).await });
+        tokio::time::pause();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let asked = b"POST /v1/calls/c/transfers HTTP/1.1\r\nHost: gateway\r\nContent-Length: 0\r\n\r\n";
+        client.write_all(asked).await.unwrap();
+        let mut answer = [0; 15];
+        client.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_one_problem_and_the_rest_goes_on() {
+        let (state, _dir) = lonely(Tokens::default()).await;
         async fn panics() -> StatusCode {
             panic!("a mistake of ours")
         }
