@@ -295,7 +295,7 @@ impl Gateway {
         .with_prerequisites(engine.clone(), issuers.clone())
         .with_configuration(config.clone());
         let state = if rtc_is_open { state.with_browsers(rtc_desk, browsers) } else { state };
-        let kept = prerequisites::keep(engine, issuers, ledger.clone(), config.clone());
+        let kept = prerequisites::keep(engine, ledger.clone(), config.clone());
         tasks.spawn(until_stopped(kept, stopped.clone()));
         let until = stopped.clone();
         tasks.spawn(async move {
@@ -309,7 +309,7 @@ impl Gateway {
         if let Source::File(path) = source {
             let (reloaded, reloads) = mpsc::channel(1);
             tasks.spawn(until_stopped(config::follow(path, config.clone(), reloaded), stopped.clone()));
-            let applied = apply_reloads(reloads, config, tokens, webhooks.clone(), words_in);
+            let applied = apply_reloads(reloads, config, tokens, issuers, webhooks.clone(), words_in);
             tasks.spawn(until_stopped(applied, stopped));
         }
         readiness.set_listeners_up(true);
@@ -465,6 +465,7 @@ async fn apply_reloads(
     mut reloads: mpsc::Receiver<()>,
     config: Arc<ArcSwap<Config>>,
     tokens: SharedTokens,
+    issuers: SharedIssuers,
     webhooks: Arc<Webhooks>,
     renew_names: mpsc::Sender<Word>,
 ) {
@@ -474,6 +475,10 @@ async fn apply_reloads(
         forget_trunks(&before, &config);
         before = config.clone();
         tokens.store(Arc::new(Tokens::from(&config.tokens[..])));
+        match Issuers::of(&config) {
+            Ok(new) => issuers.store(Arc::new(new)),
+            Err(error) => tracing::error!(%error, "the token issuers stay as they were"),
+        }
         webhooks.set(config.webhooks.iter().map(Webhook::from).collect());
         // The keeper of names looks at the configuration whenever it wakes; a full queue wakes it, too.
         let _woken = renew_names.try_send(Word::Changed);

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::ApiState;
-use super::entra::TurnedAway;
+use super::entra::{Issuers, TurnedAway};
 use super::problem::Problem;
 use crate::call::rights::{Actor, Principal};
 use crate::connections::Source;
@@ -122,7 +122,10 @@ impl Caller {
     pub(super) fn still_good(&self, state: &ApiState, now: SystemTime) -> bool {
         match &self.proof {
             Proof::Token(sha256) => self.is_token(sha256, &state.tokens().load(), now),
-            Proof::Entra { until, .. } => now < *until,
+            Proof::Entra { object_id, until } => {
+                let stands = |issuers: Arc<Issuers>| issuers.stand_by(object_id, &self.principal.actor);
+                now < *until && state.issuers().is_some_and(stands)
+            }
             Proof::Session(id) => state.session_stands(id, &self.principal.actor, now),
         }
     }

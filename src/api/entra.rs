@@ -75,6 +75,18 @@ impl Issuers {
         !self.0.is_empty() && token.len() <= TOKEN_BYTES_MAX && token.split('.').count() == 3
     }
 
+    /// Whether somebody who was let in may still be this, by their person and teams as they are configured now. The role
+    /// is the token's, for as long as that is good.
+    pub(super) fn stand_by(&self, object_id: &str, actor: &Actor) -> bool {
+        let role = match actor {
+            Actor::TenantAdmin { .. } => Role::Admin,
+            Actor::Supervisor { .. } => Role::Supervisor,
+            Actor::Agent { .. } => Role::Agent,
+            Actor::Integration { .. } | Actor::Operator => return false,
+        };
+        self.0.iter().any(|issuer| issuer.actor(role, object_id).as_ref() == Some(actor))
+    }
+
     /// Who bears the token.
     ///
     /// # Errors
@@ -146,24 +158,27 @@ impl Issuer {
         } else {
             self.role_by_group(list("groups"), claims, &object_id, engine).await?
         };
+        let actor = self.actor(role, &object_id);
+        let nobody = || forbidden("person_unknown", "nobody of this gateway has this Entra object id");
+        let actor = actor.ok_or_else(nobody)?;
+        let end = claims.get("exp").and_then(Value::as_f64).unwrap_or_default().clamp(0.0, 1e11);
+        let until = UNIX_EPOCH + Duration::from_secs_f64(end);
+        let principal = Principal { token: name_of(claims), actor };
+        Ok(Known { principal, object_id, until })
+    }
+
+    /// What the bearer of an account is in a role; none when it needs a person and nobody has this object id.
+    fn actor(&self, role: Role, object_id: &str) -> Option<Actor> {
         let tenant = self.tenant.clone();
-        let person = || {
-            let known = self.people.get(&object_id).cloned();
-            known
-                .ok_or_else(|| forbidden("person_unknown", "nobody of this gateway has this Entra object id"))
-        };
-        let actor = match role {
+        let person = || self.people.get(object_id).cloned();
+        Some(match role {
             Role::Admin => Actor::TenantAdmin { tenant },
             Role::Supervisor => {
                 let (person, teams) = person()?;
                 Actor::Supervisor { tenant, person, teams }
             }
             Role::Agent => Actor::Agent { tenant, person: person()?.0 },
-        };
-        let end = claims.get("exp").and_then(Value::as_f64).unwrap_or_default().clamp(0.0, 1e11);
-        let until = UNIX_EPOCH + Duration::from_secs_f64(end);
-        let principal = Principal { token: name_of(claims), actor };
-        Ok(Known { principal, object_id, until })
+        })
     }
 
     /// The role that a group of the account gives. A token with too many groups names none of them; Graph is asked.
@@ -199,6 +214,7 @@ impl Issuer {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Role {
     Admin,
     Supervisor,

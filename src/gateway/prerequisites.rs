@@ -10,7 +10,6 @@ use metrics::gauge;
 use sbc_config::{Config, TenantId};
 use serde_json::json;
 
-use crate::api::{Issuers, SharedIssuers};
 use crate::observe::{Audience, Event, Journal as _, Ledger, Store, StoreError, metrics as names};
 use crate::prereq::{Check, Engine, Evidence, Source, Subject, Verdict};
 
@@ -36,12 +35,7 @@ pub async fn recall(engine: &Engine, store: &Store) -> Result<(), StoreError> {
 }
 
 /// Runs for as long as the gateway does.
-pub(super) async fn keep(
-    engine: Engine,
-    issuers: SharedIssuers,
-    ledger: Ledger,
-    config: Arc<ArcSwap<Config>>,
-) {
+pub(super) async fn keep(engine: Engine, ledger: Ledger, config: Arc<ArcSwap<Config>>) {
     let mut in_force = config.load_full();
     let mut look = tokio::time::interval(LOOK);
     let mut follower = ledger.follow(None, None);
@@ -72,10 +66,6 @@ pub(super) async fn keep(
         if !Arc::ptr_eq(&now, &in_force) {
             in_force = now;
             engine.configure(&in_force.integrations);
-            match Issuers::of(&in_force) {
-                Ok(new) => issuers.store(Arc::new(new)),
-                Err(error) => tracing::error!(%error, "the token issuers stay as they were"),
-            }
         }
         if let Err(error) = recall(&engine, ledger.store()).await {
             tracing::debug!(%error, "evidence could not be read from the store");

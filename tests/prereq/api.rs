@@ -1,16 +1,16 @@
 //! The account, the evidence and the preflight as clients of the API meet them, with tokens of both kinds.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use sidetone::api::{ApiConfig, ApiState, Issuers, Readiness, Token, Tokens};
+use sidetone::api::{ApiConfig, ApiState, Issuers, Readiness, SharedIssuers, Token, Tokens};
 use sidetone::call::CallId;
 use sidetone::call::rights::Actor;
-use sidetone::observe::{Ledger, LedgerSettings, Store, metrics};
+use sidetone::observe::{Audience, Event, Journal as _, Ledger, LedgerSettings, Store, metrics};
 use sidetone::prereq::{Route, Subject, rule};
 use sidetone::sim::graph::Person;
 use sidetone::switchboard::desk::{Asked, Desk, Preview, Refusal, Request, WayView};
@@ -27,6 +27,7 @@ struct Api {
     base: String,
     http: reqwest::Client,
     signer: Signer,
+    issuers: SharedIssuers,
     /// What reaches the switchboard.
     inbox: mpsc::Receiver<Asked>,
     ledger: Ledger,
@@ -63,7 +64,7 @@ impl Api {
             token("foreign", Actor::TenantAdmin { tenant: other }),
             token("operator", Actor::Operator),
         ]);
-        let issuers = Issuers::of(&stage.config).unwrap();
+        let issuers: SharedIssuers = Arc::new(ArcSwap::from_pointee(Issuers::of(&stage.config).unwrap()));
         let (desk, inbox) = Desk::new();
         let state = ApiState::new(
             desk,
@@ -74,12 +75,12 @@ impl Api {
             ApiConfig::default(),
         )
         .with_configuration(Arc::new(ArcSwap::from_pointee(stage.config.clone())))
-        .with_prerequisites(stage.engine.clone(), Arc::new(ArcSwap::from_pointee(issuers)));
+        .with_prerequisites(stage.engine.clone(), issuers.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(sidetone::api::serve(listener, state, std::future::pending()));
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
-        Api { stage, base, http, signer, inbox, ledger, _dir: dir }
+        Api { stage, base, http, signer, issuers, inbox, ledger, _dir: dir }
     }
 
     async fn ask(&self, method: Method, path: &str, token: &str, body: Option<Value>) -> (StatusCode, Value) {
@@ -259,6 +260,41 @@ async fn what_an_entra_token_lets_its_bearer_do() {
     down.stage.cloud.world().faults.push(("/users".into(), 503));
     let (status, body) = down.ask(Method::GET, admin, &down.entra(json!({})), None).await;
     assert_eq!((status.as_u16(), &body["code"]), (503, &json!("groups_unknown")));
+}
+
+/// Of somebody who is taken out of the configuration, or is another person there, nothing is told to who was let in before.
+#[tokio::test]
+async fn a_stream_that_an_entra_token_opened_ends_when_its_bearer_is_nobody_here_any_more() {
+    let elsewhere = Stage::with(
+        "api_tokens = { audience = ['api://sidetone'], people = { '5c802b19-0000-0000-0000-0000000000ff' = 'alice' } }",
+    )
+    .await;
+    for after in [Issuers::default(), Issuers::of(&elsewhere.config).unwrap()] {
+        let api = Api::new().await;
+        let token = api.entra(json!({"roles": ["Sidetone.Agent"]}));
+        let opening = api.http.get(format!("{}/v1/events", api.base)).bearer_auth(&token).send();
+        let mut stream = opening.await.unwrap();
+        assert_eq!(stream.status(), StatusCode::OK);
+        let happens = |kind| {
+            api.ledger.event(Event {
+                kind,
+                tenant: api.stage.tenant.clone(),
+                call: Some(CallId(1)),
+                audience: Audience { people: vec!["alice".parse().unwrap()], teams: Vec::new() },
+                at: SystemTime::now(),
+                data: json!({}),
+            });
+        };
+        happens("call.ringing");
+        let told = stream.chunk().await.unwrap().unwrap();
+        assert!(String::from_utf8_lossy(&told).contains("call.ringing"));
+        api.issuers.store(Arc::new(after));
+        happens("call.answered");
+        let rest = stream.chunk().await.unwrap();
+        assert_eq!(rest, None, "the stream is over, and nothing is told any more");
+        let (status, body) = api.ask(Method::GET, "/v1/session", &token, None).await;
+        assert!(!status.is_success(), "{body}");
+    }
 }
 
 /// Who asks is looked up in the group, at the dial as well: the API says who it is, and shows what the engine made of it.
