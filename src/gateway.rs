@@ -42,8 +42,9 @@ use crate::tls::{Tls, files};
 
 pub use prerequisites::recall;
 
-/// How long peers may take to answer the BYE of a gateway that stops.
-const HANGING_UP_MAX: Duration = Duration::from_secs(3);
+/// How long the switchboard may take to hang everybody up and to record what it knows: what it allows far ends, and room for
+/// a machine that is busy.
+const HUNG_UP_MAX: Duration = switchboard::HANGING_UP_MAX.saturating_add(Duration::from_millis(500));
 
 /// How long deliveries and the last writes may take when the gateway stops.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
@@ -384,8 +385,8 @@ impl Gateway {
     pub async fn stop(mut self) {
         self.readiness.set_draining();
         self.hang_up.send_replace(true);
-        if tokio::time::timeout(HANGING_UP_MAX, &mut self.hung_up).await.is_err() {
-            tracing::warn!("not everybody answered the hang-up; stopping without");
+        if tokio::time::timeout(HUNG_UP_MAX, &mut self.hung_up).await.is_err() {
+            tracing::warn!("the switchboard has not recorded every call; stopping all the same");
         }
         self.stop.send_replace(true);
         self.webhooks.close(STOPPING_MAX).await;

@@ -269,6 +269,11 @@ impl Call {
         self.bridged && !self.is_ending()
     }
 
+    /// Why the call is being taken down, and whose end brought that about.
+    pub fn ending(&self) -> Option<(Cause, Option<LegId>)> {
+        if let State::Ending { cause, by, .. } = self.state { Some((cause, by)) } else { None }
+    }
+
     /// Whether the call is being taken down.
     pub fn is_ending(&self) -> bool {
         matches!(self.state, State::Ending { .. } | State::Over)

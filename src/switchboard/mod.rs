@@ -137,6 +137,9 @@ pub struct Switchboard {
     config: Arc<ArcSwap<Config>>,
 }
 
+/// How long far ends may take to let go when the gateway stops. One that never answers must not cost a call its record.
+pub const HANGING_UP_MAX: Duration = Duration::from_secs(3);
+
 /// How long a call's record waits for the figures of its media.
 const MEASURED_MAX: Duration = Duration::from_secs(2);
 
@@ -165,6 +168,7 @@ pub async fn run(lines: Lines) {
     } = lines;
     let mut board = Switchboard::new(Doors::new(doors, draining), gate, bridge, journal, config);
     let mut stopping = false;
+    let mut give_up_at: Option<Instant> = None;
     let mut announce: Option<Instant> = None;
     loop {
         if stopping && board.is_empty() {
@@ -201,9 +205,14 @@ pub async fn run(lines: Lines) {
                 }
                 board.timers(now);
             }
+            () = sleep_until(give_up_at) => {
+                give_up_at = None;
+                board.give_up(Instant::now());
+            }
             // An error means that whoever could stop us is gone, and is as good as being told.
             _ = stop.wait_for(|stop| *stop), if !stopping => {
                 stopping = true;
+                give_up_at = Some(Instant::now() + HANGING_UP_MAX);
                 board.stop(Instant::now());
             }
         }
@@ -258,6 +267,20 @@ impl Switchboard {
         }
         for id in self.standby.keys().copied().collect::<Vec<_>>() {
             self.release_standby(id, Cause::ShuttingDown);
+        }
+    }
+
+    /// Records what is not over yet as it is, and waits for nobody any more.
+    fn give_up(&mut self, now: Instant) {
+        for id in self.calls.keys().copied().collect::<Vec<_>>() {
+            tracing::warn!(%id, "not everybody answered the hang-up; the call is recorded without");
+            let ending = self.calls.get(&id).and_then(|live| live.call.ending());
+            let (cause, by) = ending.unwrap_or((Cause::ShuttingDown, None));
+            self.over(now, id, cause, by);
+        }
+        self.standby.clear();
+        for id in self.closing.keys().copied().collect::<Vec<_>>() {
+            self.close_record(id);
         }
     }
 

@@ -84,6 +84,52 @@ async fn a_gateway_that_stops_hangs_everybody_up_and_is_empty_then() {
     house.assert_turned_away(late, Cause::ShuttingDown, "draining");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_far_end_that_never_lets_go_costs_no_call_its_record_when_the_gateway_stops() {
+    let House { board, notebook, bridge, bridge_events, config, .. } = House::new();
+    let (orders_in, mut orders) = mpsc::channel(ORDERS_MAX);
+    let (reports_in, reports) = mpsc::channel(REPORTS_MAX);
+    let (gate, _words) = Gate::new();
+    let (_rulings_in, rulings) = mpsc::channel(1);
+    let (_desk, asked) = desk::Desk::new();
+    let (stop, stopped) = watch::channel(false);
+    drop(board);
+    let running = tokio::spawn(run(Lines {
+        reports,
+        doors: HashMap::from([(DoorName::Sip, orders_in)]),
+        gate,
+        rulings,
+        draining: watch::channel(false).0,
+        asked,
+        bridge_events,
+        bridge,
+        journal: notebook.clone(),
+        config,
+        stop: stopped,
+    }));
+    let incoming = Incoming {
+        leg: LegId(1),
+        door: DoorName::Sip,
+        tenant: acme(),
+        origin: Origin::Trunk(TrunkId::new("carrier").unwrap()),
+        from: Caller::shown("+15550001", None),
+        to: "+15550100".into(),
+        codecs: vec![sidetone_media::codec::Codec::Pcmu],
+        replaces: None,
+    };
+    reports_in.send(Report::Incoming(incoming)).await.unwrap();
+    // Alice's telephone is dialled, and is not there to be rung or called off.
+    while !matches!(orders.recv().await.unwrap().action, LegAction::Dial(_)) {}
+    let began = tokio::time::Instant::now();
+    stop.send_replace(true);
+    running.await.unwrap();
+    assert!(began.elapsed() >= HANGING_UP_MAX && began.elapsed() < 2 * HANGING_UP_MAX);
+    let records = notebook.records.lock().unwrap();
+    assert_eq!(records.iter().map(|record| record.cause).collect::<Vec<_>>(), [Cause::ShuttingDown]);
+    let ended = notebook.events.lock().unwrap().iter().filter(|event| event.kind == "call.ended").count();
+    assert_eq!(ended, 1);
+}
+
 #[tokio::test]
 async fn a_leg_without_sound_is_told_of_while_the_call_lasts_and_one_that_rings_is_not() {
     let mut house = House::new();
