@@ -16,7 +16,7 @@ use sidetone_media::codec::opus::Tuning;
 use sidetone_media::tone::RingbackTone;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::acs::{self, Acs};
 use crate::api::{self, ApiConfig, ApiState, Issuers, Readiness, SharedIssuers, SharedTokens, Tokens};
@@ -46,8 +46,11 @@ pub use prerequisites::recall;
 /// a machine that is busy.
 const HUNG_UP_MAX: Duration = switchboard::HANGING_UP_MAX.saturating_add(Duration::from_millis(500));
 
-/// How long deliveries and the last writes may take when the gateway stops.
+/// How long deliveries and requests that are under way may take when the gateway stops.
 const STOPPING_MAX: Duration = Duration::from_secs(5);
+
+/// How long the last writes may take after that: as long as the journal itself allows them, and time to say what it lost.
+const WRITING_MAX: Duration = Duration::from_secs(6);
 
 /// Where the configuration came from, and so whether it can change while the gateway runs.
 #[derive(Debug, Clone)]
@@ -136,6 +139,8 @@ pub struct Gateway {
     hung_up: oneshot::Receiver<()>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// Writes the journal, and ends when that is closed.
+    writer: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -246,7 +251,7 @@ impl Gateway {
         let (switchboard_lives, hung_up) = oneshot::channel();
 
         let mut tasks = JoinSet::new();
-        tasks.spawn(writer.run());
+        let writer = tokio::spawn(writer.run());
         let (words_in, words) = mpsc::channel(WORDS_MAX);
         let (drains, draining) = watch::channel(false);
         let door = door::run(door, wires, orders, reports_in, words_in.clone(), draining);
@@ -329,6 +334,7 @@ impl Gateway {
             hung_up,
             stop,
             tasks,
+            writer,
         })
     }
 
@@ -389,11 +395,17 @@ impl Gateway {
             tracing::warn!("the switchboard has not recorded every call; stopping all the same");
         }
         self.stop.send_replace(true);
-        self.webhooks.close(STOPPING_MAX).await;
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        let (ended, ()) =
+            tokio::join!(tokio::time::timeout(STOPPING_MAX, ended), self.webhooks.close(STOPPING_MAX));
+        if ended.is_err() {
+            self.tasks.shutdown().await;
+        }
+        // Last, for what the others had to say while they ended.
         self.ledger.close();
-        let written = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(Duration::from_millis(1500), written).await.is_err() {
-            self.tasks.shutdown().await; // the door and the switchboard run for as long as they are let
+        if tokio::time::timeout(WRITING_MAX, &mut self.writer).await.is_err() {
+            tracing::error!("the store does not answer; the gateway stops with unwritten records");
+            self.writer.abort();
         }
     }
 }
