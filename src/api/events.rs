@@ -17,7 +17,7 @@ use futures_util::stream::{self, Stream};
 use metrics::gauge;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use utoipa::IntoParams;
 
 use super::auth::Caller;
@@ -36,6 +36,9 @@ const STORE_PAUSE: Duration = Duration::from_secs(1);
 const INCOMING_BYTES_MAX: usize = 4 * 1024;
 /// The longest a WebSocket client may take to accept one message.
 const SEND_MAX: Duration = Duration::from_secs(10);
+/// Pings that a WebSocket client may leave unanswered (RFC 6455 section 5.5.2). One more, and it is gone, whatever its
+/// connection says for as long as the network forgets to: the calls of whoever is ready there ring elsewhere.
+const UNANSWERED_MAX: u32 = 3;
 
 /// The subprotocol, for clients that offer any.
 const PROTOCOL: &str = "sidetone";
@@ -132,7 +135,8 @@ pub(super) async fn ws(
     };
     let events = Watch::open(&state, caller, after, "ws")?;
     let upgrade = upgrade.protocols([PROTOCOL]);
-    Ok(upgrade.max_message_size(INCOMING_BYTES_MAX).on_upgrade(async move |socket| {
+    let upgrade = upgrade.max_message_size(INCOMING_BYTES_MAX).max_frame_size(INCOMING_BYTES_MAX);
+    Ok(upgrade.on_upgrade(async move |socket| {
         tell(socket, events).await;
         drop(ready);
     }))
@@ -140,6 +144,9 @@ pub(super) async fn ws(
 
 async fn tell(mut socket: WebSocket, mut events: Watch) {
     let mut beat = tokio::time::interval(BEAT);
+    // After a pause of ours nobody is asked three times in one moment.
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut unanswered = 0;
     loop {
         let message = tokio::select! {
             told = events.next() => match told {
@@ -149,10 +156,19 @@ async fn tell(mut socket: WebSocket, mut events: Watch) {
                 }
                 None => break,
             },
-            _ = beat.tick() => Message::Ping(Default::default()),
+            _ = beat.tick() => {
+                if unanswered >= UNANSWERED_MAX {
+                    return;
+                }
+                unanswered += 1;
+                Message::Ping(Default::default())
+            }
             heard = socket.recv() => match heard {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
-                Some(Ok(_)) => continue,
+                Some(Ok(_)) => {
+                    unanswered = 0;
+                    continue;
+                }
             },
         };
         if !matches!(timeout(SEND_MAX, socket.send(message)).await, Ok(Ok(()))) {
@@ -276,4 +292,72 @@ pub(super) fn sees(actor: &Actor, event: &Kept) -> bool {
 /// An audience as rights see it.
 pub(super) fn scope(audience: &crate::observe::Audience) -> Scope {
     Scope { people: audience.people.clone(), teams: audience.teams.clone(), joined_supervisors: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use futures_util::StreamExt as _;
+    use sha2::{Digest as _, Sha256};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+
+    use super::super::auth::identify;
+    use super::super::tests::lonely;
+    use super::super::{Token, Tokens};
+    use super::*;
+
+    /// A WebSocket that is told events, and what ends when the telling does.
+    async fn told() -> (tokio_tungstenite::WebSocketStream<TcpStream>, oneshot::Receiver<()>) {
+        let tenant = sbc_config::TenantId::new("acme").unwrap();
+        let tokens = || {
+            let sha256 = Sha256::digest(b"t").into();
+            let actor = Actor::TenantAdmin { tenant: tenant.clone() };
+            Tokens::new(vec![Token { name: "t".into(), sha256, actor, expires: None }])
+        };
+        let headers = HeaderMap::from_iter([("authorization".parse().unwrap(), "Bearer t".parse().unwrap())]);
+        let caller = identify(&headers, &tokens(), SystemTime::now()).ok().unwrap();
+        let (state, folder) = lonely(tokens()).await;
+        let events = Watch::open(&state, caller, None, "ws").ok().unwrap();
+        let (over, ends) = oneshot::channel();
+        let telling = Arc::new(std::sync::Mutex::new(Some((events, over, folder))));
+        let take = move |upgrade: WebSocketUpgrade| {
+            let (events, over, folder) = telling.lock().unwrap().take().unwrap();
+            async move {
+                upgrade.on_upgrade(async move |socket| {
+                    tell(socket, events).await;
+                    drop((over, folder));
+                })
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let app = Router::new().route("/", get(take));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (far, _) = tokio_tungstenite::client_async(format!("ws://{address}/"), stream).await.unwrap();
+        // From here on nobody waits for time to pass.
+        tokio::time::pause();
+        (far, ends)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_answers_no_ping_is_told_nothing_any_more() {
+        let (far, ends) = told().await;
+        let begun = tokio::time::Instant::now();
+        timeout(10 * UNANSWERED_MAX * BEAT, ends).await.expect("it ends").unwrap_err();
+        assert!(begun.elapsed() >= (UNANSWERED_MAX - 1) * BEAT);
+        drop(far);
+    }
+
+    #[tokio::test]
+    async fn one_that_answers_is_told_for_as_long_as_it_likes() {
+        let (mut far, mut ends) = told().await;
+        for _ in 0..10 * UNANSWERED_MAX {
+            // Reading answers.
+            assert!(matches!(far.next().await, Some(Ok(tokio_tungstenite::tungstenite::Message::Ping(_)))));
+        }
+        assert!(ends.try_recv().is_err_and(|error| error == oneshot::error::TryRecvError::Empty));
+    }
 }

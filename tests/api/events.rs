@@ -106,6 +106,20 @@ async fn a_follower_resumes_after_the_last_number_it_saw() {
     assert_eq!(told(wrong).await.code(), "query_invalid");
 }
 
+/// Nothing is expected from a client, and no room is made for it.
+#[tokio::test]
+async fn a_frame_that_is_too_long_ends_the_socket_with_its_head() {
+    use tokio::io::AsyncWriteExt as _;
+    let stage = Stage::new().await;
+    let mut ws = open_ws(&stage, "admin", "").await.unwrap();
+    // RFC 6455 section 5.2: the head of a text of a megabyte, masked; nothing of it follows.
+    let mut head = vec![0x81, 0x80 | 127];
+    head.extend_from_slice(&(1_u64 << 20).to_be_bytes());
+    head.extend_from_slice(&[0; 4]);
+    ws.get_mut().write_all(&head).await.unwrap();
+    within(async { while let Some(Ok(Message::Ping(_))) = ws.next().await {} }).await;
+}
+
 #[tokio::test]
 async fn a_follower_resumes_across_a_restart_of_the_gateway() {
     let stage = Stage::new().await;
