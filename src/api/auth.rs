@@ -1,6 +1,5 @@
 //! Who asks: bearer tokens, of which the gateway knows only the SHA-256, or tokens of Entra's ([`super::entra`]).
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -208,7 +207,7 @@ fn refused(code: &'static str, detail: &'static str) -> Problem {
 ///
 /// # Errors
 /// As [`identify`]; 403 when Entra vouches for somebody who has no role here.
-pub(super) async fn recognise(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Problem> {
+async fn recognise(state: &ApiState, headers: &HeaderMap) -> Result<Caller, Problem> {
     let now = SystemTime::now();
     let token = bearer(headers)?;
     if let Some(caller) = state.session_caller(token, now) {
@@ -232,27 +231,33 @@ pub(super) async fn recognise(state: &ApiState, headers: &HeaderMap) -> Result<C
     identify(headers, &state.tokens().load(), now)
 }
 
-/// As [`recognise`], unless its source has come with too many tokens that are not good.
+/// As [`recognise`], unless its source has come with too many tokens that are not good. One that is good keeps the
+/// connection its place.
 ///
 /// # Errors
 /// As [`recognise`], and 429.
-async fn recognise_from(
+pub(super) async fn recognise_from(
     state: &ApiState,
-    source: Option<IpAddr>,
+    from: Option<&Source>,
     headers: &HeaderMap,
 ) -> Result<Caller, Problem> {
+    let source = from.map(|from| from.address);
     if source.is_some_and(|source| !state.attempts().allows(Instant::now(), source)) {
         counter!(names::API_UNAUTHENTICATED).increment(1);
         let detail = "too many tokens that are not good came from this address; wait a moment";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail));
     }
-    recognise(state, headers).await.inspect_err(|problem| {
+    let caller = recognise(state, headers).await.inspect_err(|problem| {
         // Somebody without a role, or an issuer that is down, is no guess at a token.
         let guessed = ["unauthenticated", "token_invalid"].contains(&problem.code());
         if let Some(source) = source.filter(|_| guessed) {
             state.attempts().failed(Instant::now(), source);
         }
-    })
+    })?;
+    if let Some(from) = from {
+        from.has_proven();
+    }
+    Ok(caller)
 }
 
 /// The layer before everything that needs a token.
@@ -262,11 +267,7 @@ pub(super) async fn authenticate(
     next: Next,
 ) -> Result<Response, Problem> {
     let source = request.extensions().get::<ConnectInfo<Source>>().map(|ConnectInfo(source)| source.clone());
-    let address = source.as_ref().map(|source| source.address);
-    let caller = recognise_from(&state, address, request.headers()).await?;
-    if let Some(source) = source {
-        source.has_proven();
-    }
+    let caller = recognise_from(&state, source.as_ref(), request.headers()).await?;
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
 }

@@ -565,6 +565,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_tries_tokens_in_a_loop_waits_at_the_metrics_as_well() {
+        let (state, _dir) = lonely(Tokens::default()).await;
+        for _ in 0..1_000 {
+            state.attempts().failed(Instant::now(), [127, 0, 0, 1].into());
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+        tokio::spawn(serve(listener, state, std::future::pending()));
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let answer = reqwest::Client::new().get(url).bearer_auth("guessed").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+    }
+
+    #[tokio::test]
     async fn a_request_that_panics_is_one_problem_and_the_rest_goes_on() {
         let (state, _dir) = lonely(Tokens::default()).await;
         async fn panics() -> StatusCode {

@@ -3,18 +3,19 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::ApiState;
-use super::auth::{Caller, recognise};
+use super::auth::{Caller, recognise_from};
 use super::problem::Problem;
 use crate::call::rights::{Act, Actor, Denial};
+use crate::connections::Source;
 use crate::switchboard::desk::{Answer, Request};
 
 /// How long the store may take to give a sign of life.
@@ -106,8 +107,13 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> (StatusCode, Json<R
 /// In the Prometheus text format. Needs an operator's token.
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "service",
     responses((status = 200, description = "All metrics", content_type = "text/plain", body = String)))]
-pub(super) async fn metrics(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {
-    let caller = recognise(&state, &headers).await?;
+pub(super) async fn metrics(
+    State(state): State<ApiState>,
+    source: Option<Extension<ConnectInfo<Source>>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let source = source.map(|Extension(ConnectInfo(source))| source);
+    let caller = recognise_from(&state, source.as_ref(), &headers).await?;
     if caller.principal.actor != Actor::Operator {
         return Err(state.refused(&caller, "read_metrics", "metrics", Denial::RoleForbids));
     }
