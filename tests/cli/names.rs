@@ -123,6 +123,9 @@ fn zone() -> Vec<(&'static str, u16, Vec<u8>)> {
         ("_sip._tcp.gone.example", SRV, srv(10, 5060, "away.gone.example")),
         ("here.gone.example", A, address(5)),
         ("_sip._udp.no.example", SRV, srv(0, 0, ".")),
+        ("_sip._udp.only.example", SRV, srv(0, 0, ".")),
+        ("_sip._tcp.only.example", SRV, srv(10, 5060, "a.only.example")),
+        ("a.only.example", A, address(7)),
         ("_sip._tls.old.example", SRV, srv(10, 5061, "old.example")),
         ("old.example", A, address(6)),
         ("text.example", TXT, b"\x05hello".to_vec()),
@@ -156,6 +159,8 @@ async fn every_step_of_a_name_is_looked_at_and_told_with_what_would_mend_it() ->
         (place("foreign.example", None, None), Weight::Doubtful, "offers SIP+D2S, of which none is spoken"),
         (place("gone.example", None, tcp), Weight::Wrong, "away.gone.example has no address"),
         (place("no.example", None, udp), Weight::Wrong, "decidedly no such service"),
+        (place("no.example", None, None), Weight::Wrong, "decidedly no such service"),
+        (place("only.example", None, None), Weight::Well, "SRV _sip._tcp.only.example: 1 server(s)"),
         (place("old.example", None, tls), Weight::Doubtful, "published as _sip._tls"),
         (place("text.example", None, tls), Weight::Wrong, "text.example has no address"),
     ] {

@@ -38,6 +38,19 @@ const NOTHING: &str = "nothing to do";
 const NO_SERVER: &str = "name the servers in [dns], and open port 53 to them: sidetone check --ports";
 const NO_ADDRESS: &str = "is the name spelt right? Its owner has to publish an A or AAAA record";
 
+/// What a zone says of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// It has servers.
+    There,
+    /// Nothing.
+    None,
+    /// That there is decidedly none.
+    Denied,
+    /// It could not be asked, which has been said.
+    Unknown,
+}
+
 struct Looks<'a> {
     asker: &'a Asker,
     config: &'a Config,
@@ -143,33 +156,42 @@ impl Looks<'_> {
                     "add a [[certificate]], or write the transport behind the destination",
                 );
             }
-            if self.servers(&replacement).await == Some(0) {
-                self.say(
+            match self.servers(&replacement).await {
+                Service::There | Service::Unknown => {}
+                Service::Denied => self.denied(&replacement),
+                Service::None => self.say(
                     Weight::Wrong,
                     format!("NAPTR of {host} leads to {replacement}, which has no SRV record"),
                     "its owner has to mend the zone; until then write port and transport behind the destination",
-                );
+                ),
             }
         }
     }
 
     /// Without NAPTR: the services that the gateway asks for, and then the host itself.
     async fn services_one_by_one(&mut self, host: &Arc<str>) {
-        let mut found = 0;
-        for transport in [Transport::Udp, Transport::Tcp] {
-            let Some(servers) = self.servers(&service_name(host, transport)).await else { return };
-            found += servers;
+        let names = [Transport::Udp, Transport::Tcp].map(|transport| service_name(host, transport));
+        let mut found = [Service::None; 2];
+        for (name, found) in names.iter().zip(&mut found) {
+            *found = self.servers(name).await;
         }
-        if found == 0 {
+        if found == [Service::None; 2] {
             self.path.push("no NAPTR, no SRV".to_owned());
             self.addresses(host).await;
+        }
+        // A domain that speaks one of the two and says so of the other is as it should be.
+        if !found.contains(&Service::There) {
+            let denied = names.iter().zip(found).filter(|(_, found)| *found == Service::Denied);
+            denied.for_each(|(name, _)| self.denied(name));
         }
     }
 
     async fn service(&mut self, host: &Arc<str>, transport: Transport) {
-        let Some(servers) = self.servers(&service_name(host, transport)).await else { return };
-        if servers > 0 {
-            return;
+        let name = service_name(host, transport);
+        match self.servers(&name).await {
+            Service::There | Service::Unknown => return,
+            Service::Denied => return self.denied(&name),
+            Service::None => {}
         }
         if transport == Transport::Tls {
             // Microsoft's and some carriers' guides name the service so.
@@ -187,9 +209,15 @@ impl Looks<'_> {
         self.addresses(host).await;
     }
 
-    /// How many servers a service has; `None` if that could not be asked, or there is decidedly no such service.
-    async fn servers(&mut self, name: &Arc<str>) -> Option<usize> {
-        let records = self.records(name, Kind::Srv).await?;
+    /// RFC 2782: a target of "." says that there is none.
+    fn denied(&mut self, name: &Arc<str>) {
+        let remedy = "ask the owner which transport they speak, and write it behind the destination";
+        self.say(Weight::Wrong, format!("{name} says that there is decidedly no such service"), remedy);
+    }
+
+    /// Looks at the servers of a service.
+    async fn servers(&mut self, name: &Arc<str>) -> Service {
+        let Some(records) = self.records(name, Kind::Srv).await else { return Service::Unknown };
         let targets: Vec<&Arc<str>> = records
             .iter()
             .filter_map(|record| match record {
@@ -197,19 +225,17 @@ impl Looks<'_> {
                 _ => None,
             })
             .collect();
-        // RFC 2782: a target of "." says that there is none.
         if targets.iter().any(|target| target.is_empty()) {
-            let remedy = "ask the owner which transport they speak, and write it behind the destination";
-            self.say(Weight::Wrong, format!("{name} says that there is decidedly no such service"), remedy);
-            return None;
+            return Service::Denied;
         }
-        if !targets.is_empty() {
-            self.path.push(format!("SRV {name}: {} server(s)", targets.len()));
+        if targets.is_empty() {
+            return Service::None;
         }
+        self.path.push(format!("SRV {name}: {} server(s)", targets.len()));
         for target in &targets {
             self.addresses(target).await;
         }
-        Some(targets.len())
+        Service::There
     }
 
     async fn addresses(&mut self, host: &Arc<str>) {
