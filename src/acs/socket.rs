@@ -33,7 +33,14 @@ const GIVEN_MAX: Duration = Duration::from_secs(5);
 
 /// The sockets that are up, by leg.
 #[derive(Default)]
-pub(super) struct Sockets(Mutex<HashMap<LegId, Socket>>);
+pub(super) struct Sockets(Mutex<Up>);
+
+#[derive(Default)]
+struct Up {
+    /// The number given last. None is given twice: one that closes slowly may outlive those that came after it.
+    last: u64,
+    by_leg: HashMap<LegId, Socket>,
+}
 
 struct Socket {
     number: u64,
@@ -46,9 +53,10 @@ impl Sockets {
     fn take_over(&self, leg: LegId) -> (u64, oneshot::Receiver<()>, mpsc::Receiver<char>) {
         let (go, told) = oneshot::channel();
         let (keys, pressed) = mpsc::channel(KEYS_MAX);
-        let mut sockets = lock(&self.0);
-        let number = sockets.get(&leg).map_or(0, |before| before.number + 1);
-        if let Some(before) = sockets.insert(leg, Socket { number, go, keys }) {
+        let mut up = lock(&self.0);
+        up.last += 1;
+        let number = up.last;
+        if let Some(before) = up.by_leg.insert(leg, Socket { number, go, keys }) {
             // One that has gone by itself needs no telling.
             let _gone = before.go.send(());
         }
@@ -57,15 +65,15 @@ impl Sockets {
 
     /// The far end of a leg has pressed a key, as ACS tells beside the stream. False if there is no stream to put it into.
     pub(super) fn press(&self, leg: LegId, digit: char) -> bool {
-        lock(&self.0).get(&leg).is_some_and(|socket| socket.keys.try_send(digit).is_ok())
+        lock(&self.0).by_leg.get(&leg).is_some_and(|socket| socket.keys.try_send(digit).is_ok())
     }
 
     /// A socket is gone. True if it was the leg's newest.
     fn leave(&self, leg: LegId, number: u64) -> bool {
-        let mut sockets = lock(&self.0);
-        let newest = sockets.get(&leg).is_some_and(|known| known.number == number);
+        let mut up = lock(&self.0);
+        let newest = up.by_leg.get(&leg).is_some_and(|known| known.number == number);
         if newest {
-            sockets.remove(&leg);
+            up.by_leg.remove(&leg);
         }
         newest
     }
@@ -256,6 +264,18 @@ mod tests {
         let (_keys, pressed) = mpsc::channel(1);
         let carrying = tokio::spawn(async move { line.carry(wire, near, told_to_go, pressed).await });
         (far, carrying, go)
+    }
+
+    #[test]
+    fn a_socket_that_closes_slowly_takes_none_with_it_that_came_after() {
+        let (sockets, leg) = (Sockets::default(), LegId(7));
+        let (first, _first_told, _first_keys) = sockets.take_over(leg);
+        let (second, _second_told, _second_keys) = sockets.take_over(leg);
+        assert!(sockets.leave(leg, second));
+        let (third, mut told_to_go, _keys) = sockets.take_over(leg);
+        assert!(!sockets.leave(leg, first), "the third is the newest");
+        assert_eq!(told_to_go.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+        assert!(sockets.press(leg, '5') && sockets.leave(leg, third));
     }
 
     #[tokio::test(start_paused = true)]
