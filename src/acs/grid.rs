@@ -34,6 +34,9 @@ const SEEN_MAX: usize = 16_384;
 /// The longest secret of a call. Recorded ones have 7 to 8 KiB.
 const CONTEXT_BYTES_MAX: usize = 32 * 1024;
 
+/// The longest name of a caller, in characters. Callers choose theirs, and telephones are told it in a SIP header.
+const NAME_CHARS_MAX: usize = 128;
+
 /// What stands in place of a number that is withheld.
 const ANONYMOUS: &str = "anonymous";
 
@@ -246,7 +249,7 @@ impl Gate {
             is_anonymous: flagged == Some(true) || from.number() == Some(ANONYMOUS),
             to,
             from,
-            name: named.map(str::to_owned),
+            name: named.map(|name| name.chars().take(NAME_CHARS_MAX).collect()),
             context: data.incoming_call_context.into(),
             correlation: data.correlation_id,
             rings_since: at,
@@ -365,6 +368,14 @@ mod tests {
         assert_eq!(call.to.as_str(), "4:+15550199");
         assert_eq!(call.sip_headers.get("x-ms-custom-ticket").map(String::as_str), Some("42"));
         assert!(!format!("{call:?}").contains("opaque"));
+    }
+
+    #[test]
+    fn no_name_is_longer_than_a_telephone_can_be_told() {
+        let mut body = sample("IncomingCall_pstn_cloudevents");
+        body[0]["data"]["callerDisplayName"] = "Änne".repeat(10_000).into();
+        let name = calls(deliver(&mut Gate::default(), &body)).remove(0).name.unwrap();
+        assert_eq!(name.chars().count(), NAME_CHARS_MAX);
     }
 
     #[test]
