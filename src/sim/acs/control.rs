@@ -43,8 +43,23 @@ struct Desk {
     acs: AcsSim,
     /// Where Event Grid tells of calls, unless a call says otherwise.
     webhook: String,
-    /// Who hums what.
-    tones: Mutex<HashMap<String, f64>>,
+    tones: Mutex<Tones>,
+}
+
+/// Who hums what.
+#[derive(Default)]
+struct Tones(HashMap<String, f64>);
+
+impl Tones {
+    /// The tone of somebody: the one they want, the one they have, or the first that nobody is near; beyond [`TONES`]
+    /// people, the one that the fewest are near.
+    fn of(&mut self, raw_id: &str, wanted: Option<f64>) -> f64 {
+        let near = |hz: &f64| self.0.values().filter(|taken| (**taken - hz).abs() < NEXT_HZ / 2.0).count();
+        let free = || (0..TONES).map(|nth| FIRST_HZ + NEXT_HZ * nth as f64).min_by_key(near);
+        let tone = wanted.or_else(|| self.0.get(raw_id).copied()).or_else(free).unwrap_or(FIRST_HZ);
+        self.0.insert(raw_id.to_owned(), tone);
+        tone
+    }
 }
 
 /// Opens the control port of a simulated service; where it listens. Calls are told at `webhook` (path and query) of the gateway.
@@ -88,13 +103,9 @@ impl IntoResponse for No {
 type Answer = Result<Json<Value>, No>;
 
 impl Desk {
-    /// The tone of somebody: theirs, the one they were given before, or the next that nobody has.
+    /// See [`Tones::of`].
     fn tone(&self, raw_id: &str, wanted: Option<f64>) -> f64 {
-        let mut tones = lock(&self.tones);
-        let next = FIRST_HZ + NEXT_HZ * (tones.len() % TONES) as f64;
-        let tone = tones.entry(raw_id.to_owned()).or_insert(next);
-        *tone = wanted.unwrap_or(*tone);
-        *tone
+        lock(&self.tones).of(raw_id, wanted)
     }
 
     /// Somebody who is in a call.
@@ -109,7 +120,7 @@ fn wrong(what: impl Into<String>) -> No {
 }
 
 async fn state(State(desk): State<Arc<Desk>>) -> Json<Value> {
-    let tones = lock(&desk.tones).clone();
+    let tones = lock(&desk.tones).0.clone();
     Json(json!({ "endpoint": desk.acs.endpoint(), "people": tones, "calls": desk.acs.calls() }))
 }
 
@@ -296,7 +307,7 @@ async fn heard(State(desk): State<Arc<Desk>>, Path(raw_id): Path<String>) -> Ans
     let talker = desk.talker(&raw_id)?;
     let frames = talker.heard();
     let clip = talker.since(frames.saturating_sub(MEASURED_FRAMES));
-    let tones = lock(&desk.tones).clone();
+    let tones = lock(&desk.tones).0.clone();
     let mut loud: Vec<(String, f64, f64)> =
         tones.into_iter().map(|(who, hz)| (who, hz, clip.level_of(hz))).collect();
     loud.retain(|(_, _, dbfs)| *dbfs > SILENT_DBFS);
@@ -321,4 +332,23 @@ async fn heard_wav(State(desk): State<Arc<Desk>>, Path(raw_id): Path<String>) ->
     clip.pcm.iter().try_for_each(|sample| writer.write_sample(*sample)).map_err(broken)?;
     writer.finalize().map_err(broken)?;
     Ok(([(header::CONTENT_TYPE, "audio/wav")], file.into_inner()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tone_that_somebody_asked_for_is_given_to_nobody_else() {
+        let mut tones = Tones::default();
+        let asked = FIRST_HZ + NEXT_HZ;
+        assert_eq!(tones.of("a", Some(asked)), asked);
+        let given: Vec<f64> = ["b", "c", "d"].map(|who| tones.of(who, None)).to_vec();
+        assert_eq!(given, [FIRST_HZ, FIRST_HZ + 2.0 * NEXT_HZ, FIRST_HZ + 3.0 * NEXT_HZ]);
+        assert_eq!(tones.of("c", None), given[1], "it is theirs");
+        for who in 0..2 * TONES {
+            let tone = tones.of(&who.to_string(), None);
+            assert!(tone < FIRST_HZ + NEXT_HZ * TONES as f64);
+        }
+    }
 }
