@@ -129,9 +129,11 @@ impl Drop for PortPair {
 mod tests {
     use super::*;
 
+    // Below the range that the kernel gives out (32768 and up): nobody's socket comes to lie here by chance.
+
     #[test]
     fn pairs_come_back_when_dropped_and_an_empty_pool_says_so() {
-        let ports = Ports::new([127, 0, 0, 1].into(), 47_310..=47_315, 1);
+        let ports = Ports::new([127, 0, 0, 1].into(), 32_560..=32_565, 1);
         let pairs: Vec<_> = (0..3).map(|_| ports.open().unwrap()).collect();
         assert_eq!(ports.in_use(), 3);
         for pair in &pairs {
@@ -147,10 +149,10 @@ mod tests {
 
     #[test]
     fn a_port_of_another_program_is_passed_over() {
-        let other = UdpSocket::bind("127.0.0.1:47330").unwrap();
-        let ports = Ports::new([127, 0, 0, 1].into(), 47_330..=47_333, 0);
+        let other = UdpSocket::bind("127.0.0.1:32570").unwrap();
+        let ports = Ports::new([127, 0, 0, 1].into(), 32_570..=32_573, 0);
         let pair = ports.open().unwrap();
-        assert_eq!(pair.rtp.local_addr().unwrap().port(), 47_332);
+        assert_eq!(pair.rtp.local_addr().unwrap().port(), 32_572);
         drop(other);
     }
 }
