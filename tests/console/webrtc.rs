@@ -1,6 +1,7 @@
 //! Browsers as telephones: an agent in one, her supervisor in another, a customer on a SIP telephone outside. Levels are
 //! measured at the customer's ear and, by WebAudio, in the browsers; on the audio's own clock, not on this machine's.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -9,6 +10,8 @@ use sidetone::sim::ear::Clip;
 use sidetone::sim::stage::levels::{HEARD_DBFS, MUSIC_DBFS, UNHEARD_DBFS};
 use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf, WEBHOOK, WENDYS_NUMBER};
 use sidetone::sim::voice::Voice;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::Outcome;
 use crate::browser::{Browser, Kind, chromium};
@@ -281,6 +284,82 @@ async fn an_agent_without_udp_talks_over_tcp() -> Outcome {
     }
     stage.stop().await;
     Ok(())
+}
+
+/// A box on the way forgets the connection: the browser opens another, and the call is the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_forgotten_on_the_way_is_opened_again() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let setting = Setting { browsers: true, browsers_over_tcp: true, ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    let folder = tempfile::tempdir()?;
+    let kind = Kind { no_udp: true, ..Kind::default() };
+    let wendy = with(kind, &stage, "wendy", WENDY_HZ, folder.path()).await?;
+    let mut middlebox = Middlebox::start().await?;
+    let detour = format!(
+        "const real = RTCPeerConnection.prototype.setRemoteDescription;
+         RTCPeerConnection.prototype.setRemoteDescription = function ({{ type, sdp }}) {{
+           const led = sdp.replace(/( 1 tcp \\d+ \\S+) (\\d+)/, (all, before, port) => {{
+             window.port = Number(port);
+             return `${{before}} {}`;
+           }});
+           return real.call(this, {{ type, sdp: led }});
+         }};",
+        middlebox.at.port()
+    );
+    wendy.run(&detour).await?;
+    wendy.click("section.phone button.primary").await?;
+    wendy.until_says("Calls ring in this browser").await?;
+    stage.customer_dials(WENDYS_NUMBER).await?;
+    wendy.click("section.phone [role=alert] button.primary").await?;
+    let port = wendy.until("the gateway's port", "window.port").await?.as_u64().ok_or("no port")?;
+    middlebox.leads.send(u16::try_from(port)?)?;
+    stage.customer.phone.talking().await?;
+    for times in 1..=3 {
+        middlebox.opened.wait_for(|opened| *opened >= times).await?;
+        until_heard(&stage, WENDY_HZ).await?;
+        in_browser(&wendy, "Wendy's", &[(stage.customer.hz, true), (WENDY_HZ, false)]).await?;
+        middlebox.forgets.send_modify(|count| *count += 1);
+    }
+    stage.stop().await;
+    Ok(())
+}
+
+/// Stands between a browser and a port of the gateway's, and can forget its connections.
+struct Middlebox {
+    at: SocketAddr,
+    /// The port that it leads to, once that is known.
+    leads: watch::Sender<u16>,
+    forgets: watch::Sender<usize>,
+    /// Connections so far.
+    opened: watch::Receiver<usize>,
+}
+
+impl Middlebox {
+    async fn start() -> Result<Middlebox, Box<dyn std::error::Error>> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let at = listener.local_addr()?;
+        let ((leads, port), (forgets, forgotten)) = (watch::channel(0), watch::channel(0));
+        let (opens, opened) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut browser, _)) = listener.accept().await {
+                opens.send_modify(|count| *count += 1);
+                let (mut port, mut forgotten) = (port.clone(), forgotten.clone());
+                forgotten.mark_unchanged();
+                tokio::spawn(async move {
+                    let Ok(port) = port.wait_for(|port| *port > 0).await.map(|port| *port) else { return };
+                    let Ok(mut gateway) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else {
+                        return;
+                    };
+                    tokio::select! {
+                        _over = tokio::io::copy_bidirectional(&mut browser, &mut gateway) => {}
+                        _end = forgotten.changed() => {}
+                    }
+                });
+            }
+        });
+        Ok(Middlebox { at, leads, forgets, opened })
+    }
 }
 
 /// The protocols of the two candidates that the browser's sound goes between.
