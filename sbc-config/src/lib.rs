@@ -38,6 +38,7 @@ mod address;
 mod card;
 mod certificate;
 mod effective;
+mod events;
 mod finding;
 mod firewall;
 mod id;
@@ -74,6 +75,7 @@ pub use certificate::{
     missing_roots, thumbprint,
 };
 pub use effective::explain_trunk;
+pub use events::EVENTS;
 pub use finding::{Code, Finding, Severity, UnknownCode};
 pub use firewall::{Opened, PortRule, port_rules, port_table};
 pub use id::{

@@ -22,6 +22,11 @@ fn an_unknown_setting_is_refused_with_the_name_that_was_meant() {
         [limits]
         call_max = 3                #! unknown-key
         zzzzzzzzzz = 3              #! unknown-key
+        [[tenant]]
+        id = "demo"
+        [[integration]]
+        tenant = "demo"
+        zzzzzzzzzz = 3              #! unknown-key
         "#,
     );
     let remedies: Vec<_> = findings.iter().map(|finding| finding.remedy.as_str()).collect();
@@ -30,6 +35,7 @@ fn an_unknown_setting_is_refused_with_the_name_that_was_meant() {
         ["did you mean `realm`?", "did you mean `media`?", "did you mean `calls_max`?"]
     );
     assert!(remedies[3].starts_with("remove it; known here: calls_max"), "{}", remedies[3]);
+    assert!(remedies[4].starts_with("remove it; known here: tenant, cloud, "), "each once: {}", remedies[4]);
 }
 
 #[test]
@@ -438,9 +444,18 @@ fn a_webhook_goes_to_an_http_address_and_asks_for_events_that_exist() {
         url = "https://exa mple.net/"               #! bad-value
         secret_file = "key.txt"
         events = []                                 #! bad-value
+        [[webhook]]
+        id = "w3"
+        tenant = "demo"
+        url = "https://example.net/"
+        secret_file = "key.txt"
+        events = ["store.*", "certificate.renewed", "acs.left_over", "consult.dialling", "call.zzz"] #! bad-value bad-value
         "#,
     );
-    assert!(findings.iter().any(|finding| finding.remedy == "did you mean \"call.*\"?"));
+    let remedies: Vec<_> = findings.iter().map(|finding| finding.remedy.as_str()).collect();
+    assert!(remedies.contains(&"did you mean \"call.*\"?"), "{remedies:?}");
+    assert!(remedies.contains(&"did you mean \"consult.dialing\"?"), "{remedies:?}");
+    assert!(remedies.iter().any(|remedy| remedy.starts_with("write \"call.*\" or one of call.initiated, ")));
 }
 
 #[test]

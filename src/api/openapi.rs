@@ -37,7 +37,7 @@ use super::session::SECRETS;
         (name = "house", description = "People, trunks and accounts at a glance"),
         (name = "webrtc", description = "A person's browser as their telephone"),
         (name = "sessions", description = "Signing in, for people with a browser"),
-        (name = "events", description = "What happens, as it happens"),
+        (name = "events"),
         (name = "records", description = "What happened"),
         (name = "service", description = "The gateway itself"),
     ),
@@ -56,7 +56,16 @@ pub(super) fn frame() -> Document {
     if let Some(components) = &mut document.components {
         components.security_schemes.insert("bearer".into(), RefOr::T(SecurityScheme::Http(bearer)));
     }
+    for tag in document.tags.iter_mut().flatten().filter(|tag| tag.name == "events") {
+        tag.description = Some(events());
+    }
     document
+}
+
+/// Every event by its name.
+fn events() -> String {
+    let lines = sbc_config::EVENTS.iter().map(|(name, tells)| format!("- `{name}`: {tells}"));
+    format!("What happens, as it happens. These are told:\n\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// The whole document, as it is served and committed.

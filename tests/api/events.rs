@@ -296,3 +296,41 @@ async fn a_websocket_needs_a_token_with_a_tenant() {
         assert_eq!(open_ws(&stage, token, "").await.err(), Some(status), "{token}");
     }
 }
+
+/// What is told and what is listed are the same: an event without a line is one that nobody can ask for.
+#[test]
+fn every_event_in_the_code_is_listed_and_every_listed_event_is_in_the_code() {
+    let mut files = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    let mut told = std::collections::BTreeSet::new();
+    while let Some(at) = files.pop() {
+        if at.is_dir() {
+            let skipped = ["stories", "sim"].iter().any(|room| at.ends_with(room));
+            files.extend(
+                std::fs::read_dir(&at).unwrap().filter(|_| !skipped).map(|entry| entry.unwrap().path()),
+            );
+            continue;
+        }
+        let text = std::fs::read_to_string(&at).unwrap_or_default();
+        // Names of two words in quotes, whatever they are the names of; what lies between two texts is none. The
+        // console's modules are called after the same things.
+        let quoted = text.split('"').filter(|text| !text.ends_with(".js"));
+        told.extend(quoted.filter(|text| is_a_name(text)).map(str::to_owned));
+    }
+    let listed: std::collections::BTreeSet<&str> = sbc_config::EVENTS.iter().map(|(name, _)| *name).collect();
+    assert_eq!(listed.len(), sbc_config::EVENTS.len(), "one is listed twice");
+    let untold: Vec<_> = listed.iter().filter(|name| !told.contains(**name)).collect();
+    assert!(untold.is_empty(), "listed and not told: {untold:?}");
+    let families: Vec<_> = listed.iter().filter_map(|name| Some(name.split_once('.')?.0)).collect();
+    let of_a_family =
+        |name: &&String| name.split_once('.').is_some_and(|(family, _)| families.contains(&family));
+    let unlisted: Vec<_> =
+        told.iter().filter(of_a_family).filter(|name| !listed.contains(name.as_str())).collect();
+    assert!(unlisted.is_empty(), "told and not listed: {unlisted:?}");
+    let description = include_str!("../../api/openapi.json");
+    assert!(listed.iter().all(|name| description.contains(&format!("- `{name}`: "))));
+}
+
+fn is_a_name(text: &str) -> bool {
+    let word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    text.split_once('.').is_some_and(|(family, name)| word(family) && word(name))
+}

@@ -12,6 +12,7 @@ use super::tenant::{id, teams};
 use super::unique::Unique;
 use crate::access::{Date, EventPattern, Grant, Token, TokenHash, TokenRole, Webhook};
 use crate::address::Host;
+use crate::events::{EVENTS, families};
 use crate::finding::Code;
 use crate::id::{PersonId, TeamId, TenantId, TokenId, WebhookId};
 use crate::people::{Person, PersonRole};
@@ -29,10 +30,6 @@ const TOKEN_ROLES: &[(&str, TokenRole)] = &[
     ("operator", TokenRole::Operator),
     ("integration", TokenRole::Integration),
 ];
-
-/// The families of events; see the event list of the API.
-const EVENT_FAMILIES: &[&str] =
-    &["call", "supervision", "consult", "transfer", "recording", "leg", "preflight", "trunk", "integration"];
 
 /// Reads tokens and what must differ between them.
 pub(super) struct Tokens<'a> {
@@ -245,21 +242,28 @@ fn event_pattern(field: &Field<'_>) -> Option<EventPattern> {
         return Some(EventPattern::All);
     }
     let (family, event) = text.split_once('.').unwrap_or((text, ""));
-    let plain = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-    if !EVENT_FAMILIES.contains(&family) {
-        let remedy = match super::similar::nearest(family, EVENT_FAMILIES.iter().copied()) {
+    let families = families();
+    if !families.contains(&family) {
+        let remedy = match super::similar::nearest(family, families.iter().copied()) {
             Some(near) => format!("did you mean \"{near}.*\"?"),
-            None => format!("events are named {}", EVENT_FAMILIES.join(".*, ") + ".*"),
+            None => format!("events are named {}", families.join(".*, ") + ".*"),
         };
         field.fail(Code::BadValue, "there are no events of this name", remedy);
         return None;
     }
+    let of_family =
+        || EVENTS.iter().map(|(name, _)| *name).filter(|name| name.starts_with(&format!("{family}.")));
     match event {
         "*" => Some(EventPattern::Family(family.into())),
-        event if plain(event) => Some(EventPattern::One(text.into())),
+        _ if of_family().any(|name| name == text) => Some(EventPattern::One(text.into())),
         _ => {
-            let remedy = format!("write \"{family}.*\" or the name of one event");
-            field.fail(Code::BadValue, "this is not the name of an event", remedy);
+            let remedy = match super::similar::nearest(text, of_family()) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => {
+                    format!("write \"{family}.*\" or one of {}", of_family().collect::<Vec<_>>().join(", "))
+                }
+            };
+            field.fail(Code::BadValue, "there is no event of this name", remedy);
             None
         }
     }

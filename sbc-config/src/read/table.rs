@@ -77,7 +77,9 @@ impl<'a> Section<'a> {
 
     /// The setting, if it is there. From here on the name is known.
     pub(super) fn field(&self, key: &'static str) -> Option<Field<'a>> {
-        self.known.borrow_mut().push(key);
+        if !self.known.borrow().contains(&key) {
+            self.known.borrow_mut().push(key);
+        }
         let behind = self.behind.and_then(|table| table.get(key));
         match self.table.get(key) {
             Some(value) => {
