@@ -109,6 +109,7 @@ codes! {
     SecretUnfit "secret-unfit" "The secret is there and cannot be used: empty, too short, or with control characters."
     TrustsEveryone "trusts-everyone" "A trunk's source range is so wide that anybody on the Internet may place calls through it."
     TeamsUnchecked "teams-unchecked" "People at Teams are rung of whom nothing is known but that the trunk is up."
+    EmergencyPlaceless "emergency-placeless" "Calls to an emergency service carry neither a number that it knows the place by nor a location, so nobody knows where to send help."
     PlainHttp "plain-http" "Events would travel over an open network unencrypted."
     NobodyToReach "nobody-to-reach" "The team has no agent, so the target can never answer."
     NothingInScope "nothing-in-scope" "A supervisor's token with no team may supervise nobody."

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use expect::{compare, expect};
 use sbc_config::{
-    CallerIdentity, Config, Dialect, Finding, HoldStyle, NumberRule, Prack, Privacy, Profile, SrtpPolicy,
-    SrtpSuite, TlsVersion, TransferStyle, Transport, Trunk, VerifyPeer,
+    CallerIdentity, Code, Config, Dialect, Finding, HoldStyle, NumberRule, Prack, Privacy, Profile,
+    SrtpPolicy, SrtpSuite, TlsVersion, TransferStyle, Transport, Trunk, VerifyPeer,
 };
 use support::Drawer;
 
@@ -258,6 +258,18 @@ fn a_trunk_to_teams_without_an_account_rings_people_nobody_looked_at() {
     let config = Config::parse(&format!("{alone}{TEAMS}{ACS}"), &Drawer).unwrap();
     let warned: Vec<_> = config.warnings.iter().map(|one| (one.code.as_str(), one.path.as_str())).collect();
     assert_eq!(warned, [("teams-unchecked", "trunk[teams]")], "behind the other is no Teams user");
+}
+
+#[test]
+fn an_emergency_call_that_says_nowhere_whence_it_comes_is_warned_of() {
+    let warned = |trunk: &str, emergency: &str| {
+        let out = "[[trunk]]\nid = 'out'\ntenant = 'demo'\nsources = ['198.51.100.7/32']\ndestination = '198.51.100.7'\n";
+        let numbers = "[emergency]\nenabled = true\nnumbers = ['112']\ntrunks = ['out']\n";
+        let config = Config::parse(&format!("{HOUSE}{out}{trunk}\n{numbers}{emergency}\n"), &Drawer).unwrap();
+        config.warnings.iter().filter(|one| one.code == Code::EmergencyPlaceless).count()
+    };
+    assert_eq!(warned("", ""), 1);
+    assert_eq!((warned("pidf_lo = true", ""), warned("", "caller_id = '+15550100'")), (0, 0));
 }
 
 #[test]

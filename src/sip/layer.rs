@@ -199,6 +199,13 @@ impl<C: Copy, S: Copy> Layer<C, S> {
         matches!(effect, Effect::Pass | Effect::PassAndAck)
     }
 
+    /// Nobody waits for a request any longer: if it finds no way, no other is tried.
+    pub(super) fn no_other_way(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.instead = None;
+        }
+    }
+
     /// Puts an end to an INVITE whose answer nobody waits for any longer: what comes within 64*T1 is still
     /// acknowledged. Without this, a peer that said 100 and fell silent would keep the transaction for ever.
     pub(super) fn abandon(&mut self, now: Instant, id: ClientId) {

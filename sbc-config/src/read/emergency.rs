@@ -7,6 +7,7 @@ use super::table::{Field, Section};
 use crate::finding::Code;
 use crate::number::E164;
 use crate::settings::Emergency;
+use crate::trunk::Trunk;
 
 /// A country has a handful of such numbers.
 const MAX_NUMBERS: usize = 32;
@@ -34,6 +35,22 @@ pub(super) fn emergency<'a>(section: &Section<'a>, names: &Names<'a>) -> Emergen
     }
     section.finish();
     Emergency { enabled, numbers: numbers.unwrap_or_default(), trunks: trunks.unwrap_or_default(), caller_id }
+}
+
+/// Calls that would tell nobody where help is needed: neither by a number that the service knows the place by, nor by a
+/// location. `trunks` are all there are.
+pub(super) fn placeless(section: &Section<'_>, emergency: &Emergency, trunks: &[Trunk]) {
+    if !emergency.enabled || emergency.caller_id.is_some() {
+        return;
+    }
+    let mut silent = trunks.iter().filter(|trunk| emergency.trunks.contains(&trunk.id) && !trunk.pidf_lo);
+    if let Some(trunk) = silent.next() {
+        let message =
+            format!("a call to an emergency service over trunk {} says nowhere whence it comes", trunk.id);
+        let remedy = "write caller_id, a number whose place the service knows; or pidf_lo = true at the trunk, if its \
+                      carrier takes locations";
+        section.warn(Code::EmergencyPlaceless, message, remedy);
+    }
 }
 
 fn number(field: &Field<'_>) -> Option<Arc<str>> {

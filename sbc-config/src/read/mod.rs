@@ -133,6 +133,7 @@ fn read<'a>(
     top.finish();
 
     let (people, trunks) = (people?, trunks?);
+    emergency::placeless(&section("emergency"), &emergency, &trunks);
     Some(Config {
         server,
         sip,

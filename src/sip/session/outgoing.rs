@@ -428,6 +428,7 @@ impl Outgoing {
             if self.heard {
                 self.send_cancel(common, hub, now, reasons);
             } else {
+                hub.layer.no_other_way(self.invite);
                 self.cancel = Cancel::Wanted(reasons.to_vec());
             }
         }

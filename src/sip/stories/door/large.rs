@@ -113,6 +113,17 @@ fn a_connection_that_breaks_before_any_answer_came_is_no_way_either() {
 }
 
 #[test]
+fn a_call_that_is_given_up_meanwhile_is_not_sent_by_the_other_way() {
+    let mut house = wants_identity();
+    house.goes_on(0, attested(), "beyond");
+    house.order(LegId(1_000), LegAction::HangUp(Cause::Cancelled), &[]);
+    house.door.unreachable(house.now, tcp_to_beyond());
+    assert!(house.collect().is_empty(), "nobody waits for it any more");
+    house.pass(Duration::from_secs(70));
+    assert_eq!(house.door.legs(), 0);
+}
+
+#[test]
 fn a_small_one_and_one_to_a_telephone_that_came_by_datagrams_stay() {
     let mut house = wants_identity();
     let invite = house.goes_on(0, Caller::shown("+15550001", None), "beyond");
