@@ -11,7 +11,7 @@ use sidetone::sim::voice::Voice;
 
 use crate::Story;
 use crate::logs::{Lines, has_none_of};
-use crate::support::{CUSTOMER_HZ, House, judge};
+use crate::support::{CUSTOMER_HZ, House};
 
 const ERIN: &str = "5c802b19-0000-0000-0000-000000000010";
 const RAW_ID: &str = "8:orgid:5c802b19-0000-0000-0000-000000000010";
@@ -124,7 +124,7 @@ async fn federation_off_is_refused_with_its_command_and_mended_the_expert_comes(
     let id = consult["id"].as_str().ok_or("an id")?;
     stage.api_of(TokenOf::Alice).end_consult(id, "complete").await?;
     alice.phone.over().await?;
-    judge("customer", &house.ear_of(customer).await?, &[EXPERT_HZ], &[alice.hz])?;
+    house.hears(customer, &[EXPERT_HZ], &[alice.hz]).await?;
     stage.api_of(TokenOf::Crm).hang_up(&call.id).await?;
     stage.until_no_call().await?;
     house.stage.stop().await;
