@@ -1,7 +1,9 @@
 //! Names, outline, contrast and reach, looked at in the browser on every main view, light and dark.
 
 use serde_json::json;
+use sidetone::sim::acs::AcsSim;
 use sidetone::sim::stage::{ALICES_NUMBER, Setting, Stage, TokenOf, WENDYS_NUMBER};
+use sidetone::sim::tenant::Tenant;
 
 use crate::Outcome;
 use crate::agent::asks_in_vain;
@@ -88,6 +90,26 @@ async fn the_telephone_in_the_page_is_for_everybody_and_takes_another_microphone
         wendy.press(&[ENTER]).await?;
         stage.customer.phone.over().await?;
         stage.until_no_call().await?;
+    }
+    stage.stop().await;
+    Ok(())
+}
+
+/// What only administrators see: trunks, and the account at Microsoft.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_whole_house_is_for_everybody() -> Outcome {
+    let Some(()) = chromium() else { return Ok(()) };
+    let (tenant, acs) = (Tenant::start().await?, AcsSim::start().await?);
+    let setting = Setting { acs: Some(acs), acs_more: tenant.settings(), ..Setting::default() };
+    let stage = Stage::start(setting).await?;
+    stage.api_of(TokenOf::Admin).import(&tenant.collected()).await?;
+    stage.customer_reaches(ALICES_NUMBER, &stage.alice).await?;
+    for dark in [false, true] {
+        let admin = signed_in(&stage, TokenOf::Admin, None, Kind { dark, ..Kind::default() }).await?;
+        for card in ["trunks", "account"] {
+            admin.until(card, &format!("document.getElementById('{card}-title')")).await?;
+        }
+        judge(&admin, "the whole house", dark).await?;
     }
     stage.stop().await;
     Ok(())
