@@ -47,7 +47,7 @@ pub const RECORDS_WAITING_MAX: usize = 65_536;
 pub const AUDITS_WAITING_MAX: usize = 16_384;
 /// Stored events kept in memory, so that live followers cost the database nothing.
 const WINDOW_MIN: usize = 4_096;
-/// Of those, what stays in memory once nothing has happened for [`QUIET`](writer::QUIET): followers are at the end then,
+/// Of those, what stays in memory once nothing has happened for `writer::QUIET`: followers are at the end then,
 /// and who is not reads from the database.
 const WINDOW_QUIET: usize = 64;
 /// Numbers skipped after a crash. Events told to followers but not yet written had numbers above the
