@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Pairs tried before the pool says that it is exhausted although some look free: other programs
-/// may sit on some of them, but hardly on this many in a row.
+/// Pairs tried before the pool says that it is exhausted although some look free. They are spread over the whole pool:
+/// another program, a second gateway above all, has its ports in a row as we do.
 const TRIES_MAX: usize = 256;
 
 /// Why no pair of ports could be had.
@@ -72,6 +72,7 @@ impl Ports {
                 Ok((rtp, rtcp)) => return Ok(PortPair { rtp, rtcp, port, pool: self.clone() }),
                 Err(error) => {
                     self.give_back(port);
+                    self.go_further();
                     if error.kind() != io::ErrorKind::AddrInUse {
                         return Err(PortsError::Socket(error));
                     }
@@ -100,6 +101,13 @@ impl Ports {
         if state.used.remove(&port) {
             state.free.push_back(port);
         }
+    }
+
+    /// The next pair is looked for so far on that all tries together go round the pool.
+    fn go_further(&self) {
+        let mut state = self.state();
+        let stride = state.free.len() / TRIES_MAX;
+        state.free.rotate_left(stride);
     }
 
     fn bind(&self, port: u16) -> io::Result<(UdpSocket, UdpSocket)> {
@@ -154,5 +162,22 @@ mod tests {
         let pair = ports.open().unwrap();
         assert_eq!(pair.rtp.local_addr().unwrap().port(), 32_572);
         drop(other);
+    }
+
+    #[test]
+    fn a_second_gateway_that_has_hundreds_in_a_row_is_passed_over() {
+        // An address of our own among those of this machine, so that these ports are nobody's.
+        let here: IpAddr = [127, 0, 0, 9].into();
+        let row: Vec<_> =
+            (20_000..20_600).step_by(2).map(|port| UdpSocket::bind((here, port)).unwrap()).collect();
+        assert!(row.len() > TRIES_MAX);
+        let ports = Ports::new(here, 20_000..=21_199, 0);
+        let pair = ports.open().unwrap();
+        assert!(pair.port >= 20_600, "{}", pair.port);
+        let two = [Ports::new(here, 30_000..=30_007, 0), Ports::new(here, 30_000..=30_007, 0)];
+        let pairs: Vec<_> = (0..4).map(|n| two[n % 2].open().unwrap()).collect();
+        let distinct: HashSet<_> = pairs.iter().map(|pair| pair.port).collect();
+        assert_eq!(distinct.len(), 4, "two pools over one range have each what the other has not");
+        assert!(matches!(two[0].open(), Err(PortsError::Exhausted(_))));
     }
 }
