@@ -20,6 +20,7 @@
 //! | `cpu_ms_per_call` | processor time for a whole call, INVITE to BYE, at `--rate` |
 //! | `ratio_to_plain_relay` | srtp: a packet between SRTP on a Direct Routing trunk and RTP at a desk, by one between two that are plain; gateways in turns |
 //! | `tls_handshake_cpu_ms` | srtp: the gateway's processor time for a connection with certificates of both sides; a call on one of its own costs that beside its set-up |
+//! | `tls_connect_..._ms` | srtp: how long such a handshake takes at the peer, alone and beside a thousand connections that say nothing; 200 ms is the promise |
 //! | `memory_after_by_idle` | resident memory 33 s after `--churn` calls came and went, by that of the gateway idle after a hundred |
 //!
 //! **Read the ratios only.** Absolute figures depend on the machine, and on one machine they drift by a third
@@ -53,7 +54,7 @@ mod patience;
 mod ports;
 
 use std::cell::RefCell;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -215,6 +216,8 @@ fn srtp(options: &Options, report: &mut Report) {
     const PART: &str = "srtp";
     /// Enough that the end of one handshake does not count for the next.
     const HANDSHAKES: u32 = 50;
+    /// Connections that say nothing.
+    const CROWD: usize = 1_000;
     // Two gateways, and the media ports of both.
     let options = &Options { calls: options.calls.min(500), ..options.clone() };
     report.begin(PLAIN);
@@ -232,12 +235,21 @@ fn srtp(options: &Options, report: &mut Report) {
     phones.connect(gateway.sip);
     phones.speak_over(papers.connect(gateway.sip).expect("the gateway takes the connection"));
     let before = gateway.cpu();
-    for _ in 0..HANDSHAKES {
+    let connects = || {
+        let begun = Instant::now();
         drop(papers.connect(gateway.sip).expect("the gateway takes the connection"));
-    }
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    let alone: Vec<f64> = (0..HANDSHAKES).map(|_| connects()).collect();
     phones.pump(Instant::now() + SETTLE);
     let used = gateway.cpu().since(before);
     report.figure(PART, "tls_handshake_cpu_ms", used.scheduled.as_secs_f64() * 1e3 / f64::from(HANDSHAKES));
+    let crowd: Vec<TcpStream> = (0..CROWD).filter_map(|_| TcpStream::connect(gateway.sip).ok()).collect();
+    let in_crowd: Vec<f64> = (0..HANDSHAKES).map(|_| connects()).collect();
+    drop(crowd);
+    report.figure(PART, "tls_connect_p50_ms", median(&alone));
+    report.figure(PART, "tls_connect_in_a_crowd_p50_ms", median(&in_crowd));
+    report.figure(PART, "tls_connect_in_a_crowd_worst_ms", in_crowd.iter().copied().fold(0.0, f64::max));
     let sockets = Sockets::open(usize::from(options.calls));
     let Some((held, keys)) = hold(PART, options, report, &mut phones, &gateway, &sockets) else { return };
 
