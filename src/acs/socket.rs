@@ -19,7 +19,7 @@ use crate::observe::metrics as names;
 use super::door::Stream;
 use super::routes::{House, lock};
 use super::run::Input;
-use super::stream::{Inlet, Message, Outlet, Pacer, STOP_AUDIO, read};
+use super::stream::{Backlog, Inlet, Message, Outlet, Pacer, STOP_AUDIO, read};
 
 /// Keys that wait for their stream: more than anybody presses at one time.
 const KEYS_MAX: usize = 32;
@@ -116,6 +116,7 @@ impl Line {
             return;
         };
         let (mut pacer, mut odd) = (Pacer::default(), 0);
+        let (mut backlog, mut too_many) = (Backlog::default(), 0);
         let mut idle_at = now() + idle;
         // One packet waits for its time; the rest waits in the wire.
         let mut waiting: Option<String> = None;
@@ -164,10 +165,16 @@ impl Line {
                             let _gone = inputs.send(Input::Stream(leg, Stream::Key(digit))).await;
                         }
                         waiting = outlet.message(&packet);
+                        if waiting.is_some() && too_many > 0 {
+                            (waiting, too_many) = (None, too_many - 1);
+                        } else {
+                            too_many = backlog.taken(wire.waiting());
+                        }
                     }
                     Some(Outbound::Switch) => {
                         // What ACS still holds was for the ear as it was.
                         pacer.stopped();
+                        (backlog, too_many) = (Backlog::default(), 0);
                         if !give(&mut to_far, leg, STOP_AUDIO.to_owned()).await {
                             break;
                         }
@@ -309,6 +316,40 @@ mod tests {
         feeding.abort();
         drop((feeding.await, room));
         carrying.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_stall_left_behind_is_not_heard_late_for_the_rest_of_the_call() {
+        let (wire, room) = LegWire::new().unwrap();
+        let queue = wire.clone();
+        let (mut far, carrying, _go) = carried(wire, Duration::from_secs(600)).await;
+        let feeding = tokio::spawn(async move {
+            // As after a fifth of a second in which nobody sent.
+            (0..10).for_each(|_| room.send(&packet()));
+            let mut every = tokio::time::interval(FRAME);
+            loop {
+                every.tick().await;
+                room.send(&packet());
+            }
+        });
+        let heard = tokio::spawn(async move { while let Some(Ok(_)) = far.next().await {} });
+        // Two spans, and some more: paused time may run on while an octet is on its way.
+        let comes_to = async |wanted: std::ops::RangeInclusive<usize>| {
+            let mut every = tokio::time::interval(FRAME);
+            for _ in 0..4 * 100 {
+                every.tick().await;
+                if wanted.contains(&queue.waiting()) {
+                    return;
+                }
+            }
+            panic!("{} frames wait", queue.waiting());
+        };
+        comes_to(6..=10).await;
+        comes_to(0..=2).await;
+        feeding.abort();
+        drop(feeding.await);
+        carrying.await.unwrap();
+        heard.abort();
     }
 
     #[tokio::test(start_paused = true)]

@@ -52,6 +52,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// more than them.
 const AHEAD: u32 = 2;
 
+/// Frames over which what waits is watched: 2 s, in which a network that is bad for somebody shows how bad.
+const WATCHED: u32 = 100;
+
+/// Frames that may always wait: one that has just come.
+const SPARE: usize = 1;
+
 /// What a message says.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
@@ -385,6 +391,29 @@ impl Pacer {
     }
 }
 
+/// Finds what waits for nothing. After a moment in which nobody could send, everything that is said is heard later by as
+/// much, and would be for the rest of the call: the far end plays at the pace of the voice. What was in the queue all the
+/// time hid no jitter.
+#[derive(Debug, Default)]
+pub struct Backlog {
+    least: Option<usize>,
+    watched: u32,
+}
+
+impl Backlog {
+    /// A frame was taken, and so many wait behind it; how many of them are to be left out.
+    pub fn taken(&mut self, waiting: usize) -> usize {
+        let least = self.least.map_or(waiting, |least| least.min(waiting));
+        self.least = Some(least);
+        self.watched += 1;
+        if self.watched < WATCHED {
+            return 0;
+        }
+        *self = Backlog::default();
+        least.saturating_sub(SPARE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -534,6 +563,19 @@ mod tests {
         let Message::Audio(audio) = read(&message) else { panic!() };
         assert_eq!(audio.pcm.len(), 480);
         assert!(Inlet::new(44_100, 7).is_none());
+    }
+
+    #[test]
+    fn what_has_waited_all_the_time_is_left_out_and_what_hides_jitter_is_not() {
+        let mut backlog = Backlog::default();
+        // A stall has left seven behind; packets come in threes.
+        let stalled: usize = (0..WATCHED as usize).map(|n| backlog.taken(7 + n % 3)).sum();
+        assert_eq!(stalled, 6, "once, at the end of the span");
+        let after: usize = (0..10 * WATCHED as usize).map(|n| backlog.taken(1 + n % 3)).sum();
+        assert_eq!(after, 0, "one is spare");
+        // They come eight at a time, and the last of them waits for long: as it should.
+        let bursts: usize = (0..10 * WATCHED as usize).map(|n| backlog.taken(7 - n % 8)).sum();
+        assert_eq!(bursts, 0);
     }
 
     #[test]

@@ -111,6 +111,11 @@ impl LegWire {
         }
     }
 
+    /// How many packets wait to leave.
+    pub fn waiting(&self) -> usize {
+        lock(&self.0.outbound).len()
+    }
+
     /// From now on packets leave by this, at once, as by a socket of the room's own: for a far end that plays what it gets.
     /// Nothing waits, so nothing is lost here when the door is late, and there is nothing that a [switch](Outbound::Switch)
     /// would empty. It must not block, since the room's other legs wait meanwhile.
@@ -243,7 +248,9 @@ mod tests {
         }
         assert_eq!(wire.next().await, Some(Outbound::Switch), "a switch is not lost to what comes after it");
         assert_eq!(wire.next().await, Some(Outbound::Packet(vec![2])));
+        assert_eq!(wire.waiting(), OUTBOUND_MAX - 2);
         wire.forget();
+        assert_eq!(wire.waiting(), 0);
         drop(end);
         assert_eq!(wire.next().await, None);
         assert!(!wire.push(vec![1]));
