@@ -535,6 +535,25 @@ impl AcsSim {
         self.0.world().calls.values().filter(|call| call.state == "connecting").count()
     }
 
+    /// Waits until nobody rings. A request is in the journal before what it does has happened, as it is with the service.
+    ///
+    /// # Errors
+    /// [`Hung`](crate::sim::Hung): somebody goes on.
+    pub async fn until_none_rings(&self) -> Result<(), crate::sim::Hung> {
+        let quiet = async {
+            let mut looks = tokio::time::interval(LOOK);
+            while self.ringing() > 0 {
+                looks.tick().await;
+            }
+        };
+        let hung = |_| crate::sim::Hung {
+            who: "ACS".to_owned(),
+            what: "nobody who rings".to_owned(),
+            last: format!("{} ring", self.ringing()),
+        };
+        tokio::time::timeout(crate::sim::HUNG_AFTER, quiet).await.map_err(hung)
+    }
+
     /// Somebody hangs up.
     pub async fn hangs_up(&self, raw_id: &str) {
         if let Some(connection) = self.connection_of(raw_id) {
