@@ -257,7 +257,7 @@ async fn an_agent_at_acs_rings_until_they_answer_the_caller_gives_up_or_another_
                 call.leg_of("erin").is_some_and(|l| l.presence == "ringing")
             })
             .await?;
-        assert_eq!(house.acs.ringing(), 1);
+        house.acs.until_ringing(1).await?;
         Ok::<_, Box<dyn std::error::Error>>(())
     };
 
@@ -275,12 +275,12 @@ async fn an_agent_at_acs_rings_until_they_answer_the_caller_gives_up_or_another_
     customer.phone.hang_up().await.map_err(at(customer))?;
     house.acs.until("the second end", ended(2)).await?;
     stage.until_no_call().await?;
-    house.acs.until_none_rings().await?;
+    house.acs.until_ringing(0).await?;
 
     stage.customer_dials("+15550110").await?;
     stage.alice.phone.talking().await.map_err(at(&stage.alice))?;
     house.acs.until("the third end", ended(3)).await?;
-    house.acs.until_none_rings().await?;
+    house.acs.until_ringing(0).await?;
     house.stage.stop().await;
     Ok(())
 }

@@ -535,23 +535,24 @@ impl AcsSim {
         self.0.world().calls.values().filter(|call| call.state == "connecting").count()
     }
 
-    /// Waits until nobody rings. A request is in the journal before what it does has happened, as it is with the service.
+    /// Waits until so many calls ring. A request is answered, and in the journal, before what it does has happened, as it is
+    /// with the service.
     ///
     /// # Errors
-    /// [`Hung`](crate::sim::Hung): somebody goes on.
-    pub async fn until_none_rings(&self) -> Result<(), crate::sim::Hung> {
-        let quiet = async {
+    /// [`Hung`](crate::sim::Hung): others do, or nobody.
+    pub async fn until_ringing(&self, count: usize) -> Result<(), crate::sim::Hung> {
+        let come_to = async {
             let mut looks = tokio::time::interval(LOOK);
-            while self.ringing() > 0 {
+            while self.ringing() != count {
                 looks.tick().await;
             }
         };
         let hung = |_| crate::sim::Hung {
             who: "ACS".to_owned(),
-            what: "nobody who rings".to_owned(),
+            what: format!("{count} calls that ring"),
             last: format!("{} ring", self.ringing()),
         };
-        tokio::time::timeout(crate::sim::HUNG_AFTER, quiet).await.map_err(hung)
+        tokio::time::timeout(crate::sim::HUNG_AFTER, come_to).await.map_err(hung)
     }
 
     /// Somebody hangs up.

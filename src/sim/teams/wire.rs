@@ -100,7 +100,7 @@ enum Command {
     Ear(CallId, oneshot::Sender<Option<Ear>>),
     Pair(SocketAddr),
     Voice(Voice),
-    Fall(Site),
+    Fall(Site, oneshot::Sender<u32>),
     Part(Site, oneshot::Sender<u32>),
     Say(Site, Bytes),
 }
@@ -206,12 +206,12 @@ impl Proxy {
         self.commands.send(Command::Voice(voice)).await.map_err(|_| ProxyError::Gone)
     }
 
-    /// A site falls: its connections break, and nobody listens there any more.
+    /// A site falls: its connections break, and nobody listens there any more. Returns when the gateway has seen it.
     ///
     /// # Errors
-    /// [`ProxyError::Gone`]
+    /// [`ProxyError`]
     pub async fn fall(&self, site: Site) -> Result<(), ProxyError> {
-        self.commands.send(Command::Fall(site)).await.map_err(|_| ProxyError::Gone)
+        self.parted(|told| Command::Fall(site, told)).await
     }
 
     /// Every connection with a site is closed, by us; it listens, and may open new ones. Returns when the gateway has
@@ -220,9 +220,13 @@ impl Proxy {
     /// # Errors
     /// [`ProxyError`]
     pub async fn part(&self, site: Site) -> Result<(), ProxyError> {
+        self.parted(|told| Command::Part(site, told)).await
+    }
+
+    async fn parted(&self, command: impl FnOnce(oneshot::Sender<u32>) -> Command) -> Result<(), ProxyError> {
         let (told, heard) = oneshot::channel();
         let before = self.state().closed;
-        self.commands.send(Command::Part(site, told)).await.map_err(|_| ProxyError::Gone)?;
+        self.commands.send(command(told)).await.map_err(|_| ProxyError::Gone)?;
         let parted = heard.await.map_err(|_| ProxyError::Gone)?;
         self.until("the gateway sees its connections closed", |state| state.closed >= before + parted)
             .await?;
@@ -425,27 +429,28 @@ impl Actor {
                 self.machine.pair(sbc.port());
             }
             Command::Voice(voice) => self.options.voice = voice,
-            Command::Fall(site) => {
+            Command::Fall(site, told) => {
                 if let Some(listener) = self.listeners.get(site) {
                     listener.abort();
                 }
-                self.connections.retain(|_, (at, _)| *at != site);
-                self.usual.remove(&site);
+                self.part(site, told);
             }
-            Command::Part(site, told) => {
-                let before = self.connections.len();
-                // What is said on them is at its end; they are read until the gateway closes them, too.
-                self.connections.retain(|_, (at, _)| *at != site);
-                self.usual.remove(&site);
-                let parted = u32::try_from(before - self.connections.len()).unwrap_or(u32::MAX);
-                // Who asked may have stopped waiting.
-                let _ = told.send(parted);
-            }
+            Command::Part(site, told) => self.part(site, told),
             Command::Say(site, octets) => self.send(site, Along::Fresh, octets).await,
             Command::Ear(call, told) => {
                 let _ = told.send(self.sounds.get(&call).map(|sound| sound.ear.clone()));
             }
         }
+    }
+
+    fn part(&mut self, site: Site, told: oneshot::Sender<u32>) {
+        let before = self.connections.len();
+        // What is said on them is at its end; they are read until the gateway closes them, too.
+        self.connections.retain(|_, (at, _)| *at != site);
+        self.usual.remove(&site);
+        let parted = u32::try_from(before - self.connections.len()).unwrap_or(u32::MAX);
+        // Who asked may have stopped waiting.
+        let _ = told.send(parted);
     }
 
     fn open_sound(&mut self, id: CallId) -> Option<SocketAddr> {
